@@ -1,0 +1,3 @@
+//! MIST simulates multi-stage LLM serving.
+
+pub mod units;
