@@ -1,3 +1,8 @@
 //! MIST simulates multi-stage LLM serving.
 
+pub mod clients;
+pub mod engine;
+pub mod memory;
+pub mod request;
+pub mod runtime;
 pub mod units;

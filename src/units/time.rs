@@ -55,11 +55,7 @@ impl SimSpan {
     ///
     /// Not-a-number and negative durations become zero; anything beyond `u64::MAX` ns saturates.
     pub fn from_secs_f64(seconds: f64) -> Self {
-        if seconds > 0.0 {
-            Self(((seconds * 1e9 + 0.5) as u64).max(1))
-        } else {
-            Self::ZERO
-        }
+        if seconds > 0.0 { Self(((seconds * 1e9 + 0.5) as u64).max(1)) } else { Self::ZERO }
     }
 
     /// Nanoseconds.
@@ -138,7 +134,9 @@ mod tests {
 
     #[test]
     fn rounding_is_half_up_with_a_floor_of_one_ns() {
-        for (seconds, ns) in [(0.0, 0), (1e-12, 1), (1.4e-9, 1), (1.5e-9, 2), (2.5e-9, 3), (1.0, 1_000_000_000)] {
+        for (seconds, ns) in
+            [(0.0, 0), (1e-12, 1), (1.4e-9, 1), (1.5e-9, 2), (2.5e-9, 3), (1.0, 1_000_000_000)]
+        {
             assert_eq!(SimSpan::from_secs_f64(seconds).as_ns(), ns, "{seconds}");
         }
         assert_eq!(SimSpan::from_secs_f64(f64::NAN), SimSpan::ZERO);

@@ -1,0 +1,1 @@
+//! Memory that holds KV: the block pool of a client.

@@ -1,0 +1,99 @@
+//! The shape of an LLM step, its cost, and the interface between the two.
+
+use serde::Serialize;
+
+/// A piece of one prompt that a step computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// Prompt tokens computed in this step.
+    pub tokens: u32,
+    /// Tokens of the same sequence whose KV exists already.
+    pub context: u32,
+    /// Whether the prompt is complete after this step, which then samples a token.
+    pub last: bool,
+}
+
+/// One forward pass, as the runtime model sees it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepShape<'a> {
+    /// The prompts, or pieces of prompts, in the step.
+    pub prefill: &'a [Chunk],
+    /// Sequences that decode one token each.
+    pub decode_seqs: u32,
+    /// Σ over decoding sequences of the tokens each attends to, its own included.
+    pub decode_context: u64,
+}
+
+impl StepShape<'_> {
+    /// Σ chunk: prompt tokens in the step.
+    pub fn prefill_tokens(&self) -> u64 {
+        self.prefill.iter().map(|chunk| u64::from(chunk.tokens)).sum()
+    }
+
+    /// Tokens in the step, prefill and decode.
+    pub fn tokens(&self) -> u64 {
+        self.prefill_tokens() + u64::from(self.decode_seqs)
+    }
+
+    /// Σ chunk·(context + (chunk + 1)/2): query-key pairs that causal prefill attention scores.
+    pub fn prefill_pairs(&self) -> f64 {
+        self.prefill
+            .iter()
+            .map(|chunk| {
+                f64::from(chunk.tokens) * (f64::from(chunk.context) + (f64::from(chunk.tokens) + 1.0) / 2.0)
+            })
+            .sum()
+    }
+
+    /// Σ (context + chunk): KV entries that prefill attention reads.
+    pub fn prefill_context(&self) -> u64 {
+        self.prefill.iter().map(|chunk| u64::from(chunk.context) + u64::from(chunk.tokens)).sum()
+    }
+
+    /// Sequences that sample a token at the end of the step.
+    pub fn sampled(&self) -> u64 {
+        u64::from(self.decode_seqs) + self.prefill.iter().filter(|chunk| chunk.last).count() as u64
+    }
+}
+
+/// What most of a step's time went into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// Arithmetic at the accelerator's peak.
+    #[default]
+    Compute,
+    /// Weights and KV cache coming from device memory.
+    Memory,
+    /// Collectives between the accelerators of the cluster.
+    Communication,
+    /// The engine on the host: scheduling, launching, sampling.
+    Host,
+}
+
+impl Bound {
+    /// Every bound, in the order reports list them; `bound as usize` indexes it.
+    pub const ALL: [Self; 4] = [Self::Compute, Self::Memory, Self::Communication, Self::Host];
+}
+
+/// The price of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepCost {
+    /// Duration [s].
+    pub seconds: f64,
+    /// What most of it went into.
+    pub bound: Bound,
+}
+
+/// Prices the steps of one kind of client. Called once a step on the hot path: keep it cheap, and
+/// do what depends only on the deployment when the model is built.
+pub trait StepModel: Send + Sync + 'static {
+    /// The cost of one step; never below FLOPs over peak or bytes over bandwidth.
+    fn price(&self, shape: &StepShape<'_>) -> StepCost;
+}
+
+impl<F: Fn(&StepShape<'_>) -> StepCost + Send + Sync + 'static> StepModel for F {
+    fn price(&self, shape: &StepShape<'_>) -> StepCost {
+        self(shape)
+    }
+}
