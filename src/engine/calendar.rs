@@ -1,0 +1,149 @@
+//! The calendar: everything that is going to happen, in order.
+
+use std::any::TypeId;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use bevy_ecs::resource::Resource;
+
+use crate::units::{SimSpan, SimTime};
+
+/// A kind of wake-up: a small message to the future, delivered into its port when it is due.
+///
+/// It is packed into two words, so that calendar entries stay plain data.
+///
+/// ```
+/// # use mist::engine::Wake;
+/// #[derive(Clone, Copy)]
+/// struct Tick(u32);
+/// impl Wake for Tick {
+///     fn pack(self) -> [u64; 2] {
+///         [u64::from(self.0), 0]
+///     }
+///     fn unpack(words: [u64; 2]) -> Self {
+///         Tick(words[0] as u32)
+///     }
+/// }
+/// ```
+pub trait Wake: Copy + Send + Sync + 'static {
+    /// Among wake-ups of the same instant lower priorities are delivered first; equal ones in the
+    /// order in which they were scheduled.
+    const PRIORITY: u8 = 128;
+    /// The message as two words.
+    fn pack(self) -> [u64; 2];
+    /// The message back from its two words.
+    fn unpack(words: [u64; 2]) -> Self;
+}
+
+/// A wake-up kind chosen at run time: how a sender addresses a receiver whose type it does not know.
+///
+/// Made by [`SimBuilder::wake`](super::SimBuilder::wake), used with [`Calendar::post`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inbox {
+    pub(super) kind: u32,
+    priority: u8,
+}
+
+/// Pending wake-ups, ordered by (time, priority, sequence number): first in, first out on ties.
+#[derive(Resource, Default)]
+pub struct Calendar {
+    heap: BinaryHeap<Entry>,
+    kinds: Vec<(TypeId, Inbox)>,
+    scheduled: u64,
+    now: SimTime,
+}
+
+pub(super) struct Entry {
+    time: SimTime,
+    /// Priority in the top byte, sequence number below.
+    order: u64,
+    pub(super) kind: u32,
+    pub(super) words: [u64; 2],
+}
+
+impl Calendar {
+    /// The current instant.
+    #[inline]
+    pub const fn now(&self) -> SimTime {
+        self.now
+    }
+
+    /// Schedules `wake` at `time`; a time in the past means now.
+    #[inline]
+    pub fn at<W: Wake>(&mut self, time: SimTime, wake: W) {
+        let id = TypeId::of::<W>();
+        let (_, inbox) = *self.kinds.iter().find(|(kind, _)| *kind == id).unwrap_or_else(|| {
+            panic!(
+                "wake-up {0} is not registered: call `sim.wake::<{0}>()` in the plugin",
+                std::any::type_name::<W>()
+            )
+        });
+        self.post(time, inbox, wake.pack());
+    }
+
+    /// Schedules `wake` after `delay`.
+    #[inline]
+    pub fn after<W: Wake>(&mut self, delay: SimSpan, wake: W) {
+        self.at(self.now + delay, wake);
+    }
+
+    /// Schedules a packed wake-up of the kind behind `inbox`.
+    #[inline]
+    pub fn post(&mut self, time: SimTime, inbox: Inbox, words: [u64; 2]) {
+        self.scheduled += 1;
+        let order = u64::from(inbox.priority) << 56 | self.scheduled;
+        self.heap.push(Entry { time: time.max(self.now), order, kind: inbox.kind, words });
+    }
+
+    /// Registers a kind; asking again gives the same answer.
+    pub(super) fn register<W: Wake>(&mut self) -> Inbox {
+        let id = TypeId::of::<W>();
+        if let Some((_, inbox)) = self.kinds.iter().find(|(kind, _)| *kind == id) {
+            return *inbox;
+        }
+        let inbox = Inbox { kind: self.kinds.len() as u32, priority: W::PRIORITY };
+        self.kinds.push((id, inbox));
+        inbox
+    }
+
+    pub(super) fn next_time(&self) -> Option<SimTime> {
+        self.heap.peek().map(|entry| entry.time)
+    }
+
+    /// Moves the clock to the earliest instant and everything due then into `due`.
+    pub(super) fn advance(&mut self, due: &mut Vec<Entry>) -> Option<SimTime> {
+        let now = self.next_time()?;
+        self.now = now;
+        while self.next_time() == Some(now) {
+            due.extend(self.heap.pop());
+        }
+        Some(now)
+    }
+
+    /// Moves the clock to `time`, which nothing pending may precede.
+    pub(super) fn rest_at(&mut self, time: SimTime) {
+        debug_assert!(self.next_time().is_none_or(|next| next >= time));
+        self.now = self.now.max(time);
+    }
+}
+
+impl Ord for Entry {
+    /// Reversed, for a max-heap that yields the earliest first; the payload takes no part.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.time, other.order).cmp(&(self.time, self.order))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Entry {}

@@ -1,0 +1,132 @@
+//! A running simulation: the tick.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use bevy_ecs::schedule::Schedule;
+use bevy_ecs::world::World;
+
+use super::calendar::{Calendar, Entry};
+use super::error::EngineError;
+use super::gated::{Ports, take_failure};
+use crate::units::SimTime;
+
+/// Rounds of the schedule within one tick before work counts as endless.
+const MAX_ROUNDS: u32 = 64;
+/// Ticks at one instant before the clock counts as stuck; a few are common, when a wake-up is due at once.
+const MAX_TICKS_PER_INSTANT: u32 = 10_000;
+
+/// A world, its calendar and the schedule that moves it.
+pub struct Sim {
+    world: World,
+    schedule: Schedule,
+    ports: Ports,
+    /// Gate and name of each system, to say who has work left.
+    gated_names: Vec<(u64, String)>,
+    due: Vec<Entry>,
+    ticks: u64,
+    events: u64,
+    ticks_now: u32,
+}
+
+impl Sim {
+    pub(super) fn new(
+        world: World,
+        schedule: Schedule,
+        ports: Ports,
+        gated_names: Vec<(u64, String)>,
+    ) -> Self {
+        Self { world, schedule, ports, gated_names, due: Vec::new(), ticks: 0, events: 0, ticks_now: 0 }
+    }
+
+    /// One tick: moves the clock to the next wake-up, delivers everything due then, and runs the
+    /// schedule until every port is empty. `false` when nothing is pending.
+    ///
+    /// # Errors
+    /// A system failed, or work does not settle.
+    pub fn step(&mut self) -> Result<bool, EngineError> {
+        let mut calendar = self.world.resource_mut::<Calendar>();
+        let before = calendar.now();
+        let Some(now) = calendar.advance(&mut self.due) else { return Ok(false) };
+        self.ticks += 1;
+        self.events += self.due.len() as u64;
+        self.ticks_now = if now == before { self.ticks_now + 1 } else { 0 };
+        if self.ticks_now > MAX_TICKS_PER_INSTANT {
+            return Err(EngineError::Stuck { time: now, ticks: self.ticks_now });
+        }
+        for entry in self.due.drain(..) {
+            self.ports.deliver(&mut self.world, &entry);
+        }
+        self.settle(now)?;
+        Ok(true)
+    }
+
+    fn settle(&mut self, now: SimTime) -> Result<(), EngineError> {
+        for _ in 0..MAX_ROUNDS {
+            self.schedule.run(&mut self.world);
+            if let Some((system, error)) = take_failure() {
+                return Err(EngineError::System { system, time: now, error: error.to_string() });
+            }
+            if self.ports.dirty.load(Relaxed) == 0 {
+                return Ok(());
+            }
+        }
+        let dirty = self.ports.dirty.load(Relaxed);
+        let busy =
+            |(gate, name): &(u64, String)| (*gate != u64::MAX && gate & dirty != 0).then(|| name.clone());
+        let systems = self.gated_names.iter().filter_map(busy).collect();
+        Err(EngineError::Unsettled { time: now, rounds: MAX_ROUNDS, systems })
+    }
+
+    /// Ticks until nothing is pending up to and including `until`, which the clock then shows if
+    /// wake-ups remain beyond it.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn run_until(&mut self, until: SimTime) -> Result<(), EngineError> {
+        while self.next_time().is_some_and(|next| next <= until) {
+            self.step()?;
+        }
+        if self.next_time().is_some() {
+            self.world.resource_mut::<Calendar>().rest_at(until);
+        }
+        Ok(())
+    }
+
+    /// Ticks until nothing is pending.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn run(&mut self) -> Result<(), EngineError> {
+        self.run_until(SimTime::MAX)
+    }
+
+    /// The instant of the earliest pending wake-up.
+    pub fn next_time(&self) -> Option<SimTime> {
+        self.world.resource::<Calendar>().next_time()
+    }
+
+    /// The current instant.
+    pub fn now(&self) -> SimTime {
+        self.world.resource::<Calendar>().now()
+    }
+
+    /// Ticks so far.
+    pub const fn ticks(&self) -> u64 {
+        self.ticks
+    }
+
+    /// Wake-ups delivered so far.
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The simulated world.
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The simulated world, to change it between ticks.
+    pub fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
