@@ -1,8 +1,10 @@
 //! MIST simulates multi-stage LLM serving.
 
 pub mod clients;
+pub mod coordinator;
 pub mod engine;
 pub mod memory;
 pub mod request;
 pub mod runtime;
+pub mod stats;
 pub mod units;

@@ -1,5 +1,12 @@
 //! Clients: a scheduler and the cluster it drives.
+//!
+//! Each kind of client is a room of its own: a component on the client's entity, a wake-up kind as
+//! its [inbox](Client::inbox), and systems. The coordinator knows clients only by [`Client`], so a
+//! new kind changes nothing elsewhere.
 
+mod components;
+pub mod llm;
 mod usage;
 
+pub use components::{Client, Delivered, Node};
 pub use usage::Usage;

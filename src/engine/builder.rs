@@ -66,8 +66,7 @@ impl SimBuilder {
             ambiguity_detection: LogLevel::Error,
             ..ScheduleBuildSettings::default()
         });
-        use Phase::{Admit, Arrive, Batch, Carry, Land, Observe, Price, Route};
-        schedule.configure_sets((Arrive, Land, Route, Carry, Admit, Batch, Price, Observe).chain());
+        schedule.configure_sets(Phase::IN_ORDER.chain());
         Self { world, schedule, ports: Ports::default(), executor: Executor::default() }
     }
 

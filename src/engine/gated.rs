@@ -90,6 +90,12 @@ pub struct Rx<'s, T> {
 }
 
 impl<T> Rx<'_, T> {
+    /// What is in the port, to be put into another order before it is drained.
+    #[inline]
+    pub fn items(&mut self) -> &mut [T] {
+        self.queue
+    }
+
     /// Takes everything out, first in, first out.
     #[inline]
     pub fn drain(&mut self) -> std::vec::Drain<'_, T> {

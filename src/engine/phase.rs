@@ -22,3 +22,17 @@ pub enum Phase {
     /// Metrics are taken, what is finished is despawned.
     Observe,
 }
+
+impl Phase {
+    /// Every phase, first to last, as a tuple that bevy can chain.
+    pub(super) const IN_ORDER: (Self, Self, Self, Self, Self, Self, Self, Self) = (
+        Self::Arrive,
+        Self::Land,
+        Self::Route,
+        Self::Carry,
+        Self::Admit,
+        Self::Batch,
+        Self::Price,
+        Self::Observe,
+    );
+}

@@ -5,4 +5,4 @@
 
 mod step;
 
-pub use step::{Bound, Chunk, StepCost, StepModel, StepShape};
+pub use step::{Bound, Chunk, PricedStep, StepCost, StepModel, StepShape};

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::units::{SimSpan, SimTime};
+
 /// A piece of one prompt that a step computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
@@ -85,11 +87,33 @@ pub struct StepCost {
     pub bound: Bound,
 }
 
+/// A step with its end, as a client runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PricedStep {
+    /// When it ends.
+    pub end: SimTime,
+    /// What most of it goes into.
+    pub bound: Bound,
+}
+
 /// Prices the steps of one kind of client. Called once a step on the hot path: keep it cheap, and
 /// do what depends only on the deployment when the model is built.
 pub trait StepModel: Send + Sync + 'static {
     /// The cost of one step; never below FLOPs over peak or bytes over bandwidth.
     fn price(&self, shape: &StepShape<'_>) -> StepCost;
+
+    /// Prices `steps` steps in a row from `begun` on, the first of `shape`, each next one with a
+    /// token more of context per decoding sequence. An override must agree to the bit.
+    fn price_stride(&self, shape: &StepShape<'_>, begun: SimTime, steps: u64, priced: &mut Vec<PricedStep>) {
+        let mut shape = *shape;
+        let mut end = begun;
+        for _ in 0..steps {
+            let cost = self.price(&shape);
+            end = end + SimSpan::from_secs_f64(cost.seconds).max(SimSpan::from_ns(1));
+            priced.push(PricedStep { end, bound: cost.bound });
+            shape.decode_context += u64::from(shape.decode_seqs);
+        }
+    }
 }
 
 impl<F: Fn(&StepShape<'_>) -> StepCost + Send + Sync + 'static> StepModel for F {

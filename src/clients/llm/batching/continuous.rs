@@ -1,0 +1,61 @@
+//! Continuous batching: prompts go first, in steps of their own.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::BatchingPolicy;
+use crate::clients::llm::scheduler::{Reserve, Scheduler};
+
+/// Continuous batching, as vLLM v0 schedules without chunked prefill (Orca's iteration-level
+/// batching with paged KV): whole prompts in steps of their own, before anything decodes; otherwise
+/// every running sequence decodes one token.
+///
+/// A prompt is admitted when blocks for all of it are free and a watermark of 1 % stays so. When a
+/// decoding sequence finds no block, the one admitted last is preempted and recomputed later.
+/// Mirrors `_schedule_default` of vLLM 0.6:
+/// <https://github.com/vllm-project/vllm/blob/v0.6.6/vllm/core/scheduler.py>.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Continuous {
+    /// Most prompt tokens in a step [tokens]; a longer prompt is rejected.
+    /// Default 8192. vLLM v0 `--max-num-batched-tokens`.
+    pub max_num_batched_tokens: u32,
+    /// Fraction of all blocks that admission leaves free, 0 to 1. Default 0.01. vLLM v0 `watermark`.
+    pub watermark: f64,
+}
+
+impl Default for Continuous {
+    fn default() -> Self {
+        Self { max_num_batched_tokens: 8192, watermark: 0.01 }
+    }
+}
+
+impl BatchingPolicy for Continuous {
+    fn form(&mut self, scheduler: &mut Scheduler) {
+        let watermark = (self.watermark * scheduler.kv().total() as f64) as u64;
+        let mut budget = self.max_num_batched_tokens;
+        while let Some(prompt) = scheduler.next_waiting() {
+            // A preempted sequence comes back with what it had generated, and may exceed the budget alone.
+            let first = scheduler.step_tokens() == 0;
+            let fits = prompt <= budget || first && prompt > self.max_num_batched_tokens;
+            let blocks = u64::from(scheduler.kv().blocks_for(prompt));
+            // With nothing running there is nobody the watermark could protect.
+            let spare = if scheduler.running() == 0 { 0 } else { watermark };
+            if !fits || scheduler.kv().free() < blocks + spare || !scheduler.admit(prompt, Reserve::Prompt) {
+                break;
+            }
+            budget = budget.saturating_sub(prompt);
+        }
+        if scheduler.step_tokens() == 0 && !scheduler.decode_all() {
+            scheduler.repeat_decodes();
+        }
+    }
+
+    fn max_step_tokens(&self) -> u32 {
+        self.max_num_batched_tokens
+    }
+
+    fn longest_prompt(&self) -> Option<u32> {
+        Some(self.max_num_batched_tokens)
+    }
+}

@@ -1,0 +1,204 @@
+//! An LLM client as plain Rust: scheduler, policy, runtime model, and the stride it is running.
+
+use std::sync::Arc;
+
+use bevy_ecs::component::Component;
+use bevy_ecs::entity::Entity;
+
+use super::batching::BatchingPolicy;
+use super::scheduler::Scheduler;
+use super::sequence::Finished;
+use crate::clients::Usage;
+use crate::memory::BlockPool;
+use crate::request::Rejection;
+use crate::runtime::{PricedStep, StepModel};
+use crate::stats::TokenGaps;
+use crate::units::SimTime;
+
+/// Most steps in a stride: what is priced beyond the next arrival is priced in vain.
+const STRIDE_LIMIT: u64 = 64;
+
+/// What an LLM client is made of.
+pub struct LlmSetup {
+    /// Position among all clients, which orders what happens at the same instant.
+    pub index: u32,
+    /// The KV blocks of the cluster.
+    pub kv: BlockPool,
+    /// Most sequences that run at once.
+    pub max_num_seqs: u32,
+    /// Longest prompt plus output served [tokens].
+    pub max_model_len: u32,
+    /// Composes the steps.
+    pub policy: Box<dyn BatchingPolicy>,
+    /// Prices the steps.
+    pub model: Arc<dyn StepModel>,
+    /// Whether steps that repeat are run as strides. Results are the same to the bit.
+    pub strides: bool,
+}
+
+/// What a vLLM or `SGLang` instance is in real life, for prefill and decode.
+#[derive(Component)]
+pub struct LlmClient {
+    index: u32,
+    scheduler: Scheduler,
+    policy: Box<dyn BatchingPolicy>,
+    model: Arc<dyn StepModel>,
+    max_model_len: u32,
+    stride_limit: u64,
+    /// The steps of the stride under way, with their ends; empty when idle.
+    stride: Vec<PricedStep>,
+    begun: SimTime,
+    /// Whether a step is composed or under way.
+    busy: bool,
+    /// Tells the end of the current stride from those of strides that were cut.
+    epoch: u32,
+    usage: Usage,
+}
+
+/// When a stride ends, unless it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StrideEnd {
+    /// The instant.
+    pub time: SimTime,
+    /// What [`LlmClient::land`] must be given then.
+    pub epoch: u32,
+}
+
+impl LlmClient {
+    /// An idle client.
+    pub fn new(setup: LlmSetup) -> Self {
+        let usage = Usage { kv_blocks: setup.kv.total(), ..Usage::default() };
+        Self {
+            index: setup.index,
+            scheduler: Scheduler::new(setup.kv, setup.max_num_seqs),
+            policy: setup.policy,
+            model: setup.model,
+            max_model_len: setup.max_model_len,
+            stride_limit: if setup.strides { STRIDE_LIMIT } else { 1 },
+            stride: Vec::new(),
+            begun: SimTime::ZERO,
+            busy: false,
+            epoch: 0,
+            usage,
+        }
+    }
+
+    /// Position among all clients.
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// What the client did so far, up to the last step that landed.
+    pub const fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Queue, running sequences and KV blocks.
+    pub const fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
+    /// Whether a step is composed or under way.
+    pub const fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// Replaces the runtime model; the step under way keeps its price.
+    pub fn set_model(&mut self, model: Arc<dyn StepModel>) {
+        self.model = model;
+    }
+
+    /// The runtime model.
+    pub fn model(&self) -> &Arc<dyn StepModel> {
+        &self.model
+    }
+
+    /// Why a request of `prompt` and `output` tokens cannot be served here, if it cannot.
+    pub fn refuses(&self, prompt: u32, output: u32) -> Option<Rejection> {
+        let total = u64::from(prompt) + u64::from(output);
+        if prompt == 0 {
+            Some(Rejection::EmptyPrompt)
+        } else if total > u64::from(self.max_model_len) {
+            Some(Rejection::ContextLength)
+        } else if total - 1 > self.scheduler.kv().capacity_tokens() {
+            Some(Rejection::KvCapacity)
+        } else if self.policy.longest_prompt().is_some_and(|longest| prompt > longest) {
+            Some(Rejection::PromptTooLong)
+        } else {
+            None
+        }
+    }
+
+    /// Takes in a request that [`refuses`](Self::refuses) has nothing against. When that cuts the
+    /// stride under way short, tells its new end.
+    pub fn enqueue(&mut self, stage: Entity, prompt: u32, output: u32, now: SimTime) -> Option<StrideEnd> {
+        let interrupts = self.policy.arrival_interrupts(self.scheduler.waiting());
+        self.scheduler.enqueue(stage, prompt, output.max(1));
+        if self.busy && interrupts { self.cut(now) } else { None }
+    }
+
+    /// Cuts the stride under way at the first step that ends now or later.
+    fn cut(&mut self, now: SimTime) -> Option<StrideEnd> {
+        let steps = self.stride.partition_point(|step| step.end < now) + 1;
+        if steps >= self.stride.len() {
+            return None;
+        }
+        self.stride.truncate(steps);
+        self.epoch += 1;
+        Some(StrideEnd { time: self.stride[steps - 1].end, epoch: self.epoch })
+    }
+
+    /// Composes the next step if the client is idle; tells whether there is one.
+    pub fn form(&mut self) -> bool {
+        if self.busy || self.scheduler.is_empty() {
+            return false;
+        }
+        self.policy.form(&mut self.scheduler);
+        self.busy = self.scheduler.has_step();
+        self.busy
+    }
+
+    /// Prices the composed step, and as many more as will be the same, from `now` on.
+    pub fn price(&mut self, now: SimTime) -> StrideEnd {
+        let steps = self.scheduler.stride(self.stride_limit);
+        self.stride.clear();
+        let shape = self.scheduler.shape();
+        self.model.price_stride(&shape, now, steps, &mut self.stride);
+        self.begun = now;
+        self.epoch += 1;
+        StrideEnd { time: self.stride.last().map_or(now, |step| step.end), epoch: self.epoch }
+    }
+
+    /// Makes the stride that ends with `epoch` take effect; `false` when that one was cut.
+    /// Completed sequences are added to `finished`.
+    pub fn land(&mut self, epoch: u32, gaps: &mut TokenGaps, finished: &mut Vec<Finished>) -> bool {
+        if epoch != self.epoch || !self.busy {
+            return false;
+        }
+        let (shape_seqs, prefill_tokens, decode_seqs) = {
+            let shape = self.scheduler.shape();
+            let prompts = shape.prefill.len() as u64;
+            (prompts + u64::from(shape.decode_seqs), shape.prefill_tokens(), u64::from(shape.decode_seqs))
+        };
+        let steps = self.stride.len() as u64;
+        let mut from = self.begun;
+        for (at, step) in self.stride.iter().enumerate() {
+            let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, finished);
+            let span = step.end.since(from);
+            self.usage.busy[step.bound as usize] += span;
+            self.usage.kv_block_ns += u128::from(in_use) * u128::from(span.as_ns());
+            self.usage.kv_blocks_peak = self.usage.kv_blocks_peak.max(in_use);
+            from = step.end;
+        }
+        self.scheduler.clear_step();
+        self.usage.steps += steps;
+        self.usage.last_step_end = from;
+        self.usage.prefill_tokens += prefill_tokens;
+        self.usage.decode_tokens += decode_seqs * steps;
+        self.usage.batch_seqs += shape_seqs * steps;
+        self.usage.preemptions = self.scheduler.preemptions();
+        self.stride.clear();
+        self.busy = false;
+        true
+    }
+}

@@ -1,0 +1,97 @@
+//! The LLM client: prefill and decode with continuous batching and paged KV, modelled after vLLM.
+//!
+//! ```text
+//!  Delivered ─▶ accept_stages ──Idle──▶ form_steps ──Formed──▶ price_steps ──StrideEnded──▶ calendar
+//!                 [Admit]     ▲           [Batch]                 [Price]                      │
+//!                             └──Idle── land_strides [Land] ◀──────────────────────────────────┘
+//!                                           └──StageDone──▶ coordinator
+//! ```
+//!
+//! A client runs one step at a time, which arrivals cannot interrupt. A [`BatchingPolicy`] composes
+//! the step on a [`Scheduler`]; a [`StepModel`](crate::runtime::StepModel) prices it. Decode steps
+//! that would all be composed the same are run as one *stride*, cut at the next step boundary when a
+//! newcomer may change it; the results are those of one tick a step, to the bit.
+//!
+//! Left out so far: prefix caching, speculative decoding, pipeline parallelism, swapping.
+
+mod batching;
+mod client;
+mod decoding;
+mod scheduler;
+mod sequence;
+mod step;
+mod systems;
+#[cfg(test)]
+mod tests;
+mod token_clock;
+
+use bevy_ecs::entity::Entity;
+use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
+
+pub use batching::{BatchingPolicy, Chunked, Continuous};
+pub use client::{LlmClient, LlmSetup, StrideEnd};
+pub use scheduler::{Reserve, Scheduler};
+pub use sequence::{Finished, SeqId};
+
+use super::Delivered;
+use crate::engine::{Phase, Plugin, SimBuilder, Wake};
+use crate::request::StageDone;
+use crate::stats::TokenGaps;
+
+/// Marks deliveries to LLM clients.
+pub struct Llm;
+
+/// What LLM clients do, to order other systems by: each set is in the phase named.
+#[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LlmSet {
+    /// Strides take effect (`Phase::Land`).
+    Land,
+    /// Stages join queues (`Phase::Admit`).
+    Accept,
+    /// Steps are composed (`Phase::Batch`).
+    Form,
+    /// Steps are priced (`Phase::Price`).
+    Price,
+}
+
+/// Adds the systems of LLM clients; the clients themselves are entities with [`LlmClient`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LlmPlugin;
+
+impl Plugin for LlmPlugin {
+    fn build(&self, sim: &mut SimBuilder) {
+        sim.wake::<Delivered<Llm>>();
+        sim.wake::<StrideEnded>();
+        sim.port::<Idle>().port::<Formed>().port::<StageDone>().insert_resource(TokenGaps::default());
+        sim.systems(Phase::Land, systems::land_strides.in_set(LlmSet::Land));
+        sim.systems(Phase::Admit, systems::accept_stages.in_set(LlmSet::Accept));
+        sim.systems(Phase::Batch, systems::form_steps.in_set(LlmSet::Form));
+        sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
+    }
+}
+
+/// A stride ends, unless it was cut since.
+#[derive(Clone, Copy)]
+struct StrideEnded {
+    client: Entity,
+    index: u32,
+    epoch: u32,
+}
+
+impl Wake for StrideEnded {
+    const PRIORITY: u8 = 0;
+
+    fn pack(self) -> [u64; 2] {
+        [self.client.to_bits(), u64::from(self.index) << 32 | u64::from(self.epoch)]
+    }
+
+    fn unpack([client, rest]: [u64; 2]) -> Self {
+        Self { client: Entity::from_bits(client), index: (rest >> 32) as u32, epoch: rest as u32 }
+    }
+}
+
+/// A client may compose a step.
+struct Idle(Entity);
+
+/// A client has composed a step.
+struct Formed(Entity);

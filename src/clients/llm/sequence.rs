@@ -1,0 +1,105 @@
+//! A sequence: what a client knows of a request it serves.
+
+use bevy_ecs::entity::Entity;
+
+use crate::units::SimTime;
+
+/// Names a sequence within its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeqId(pub(super) u32);
+
+/// Where a sequence stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// In the queue, without KV.
+    Waiting,
+    /// Admitted, its prompt not complete.
+    Prefilling,
+    /// Takes part in every decode step.
+    Decoding,
+    /// Keeps its KV but takes no part in steps.
+    Paused,
+    /// The slot is empty.
+    Gone,
+}
+
+/// A request on a client. The client keeps the token counts it needs, so that a step never touches
+/// the request's entity.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sequence {
+    pub stage: Entity,
+    pub state: State,
+    pub prompt: u32,
+    /// Tokens to generate in all. The world's knowledge: no policy may see it.
+    pub output: u32,
+    /// Tokens generated before the current decode run began.
+    pub generated: u32,
+    /// Tokens that the current prefill computes: the prompt, and what was generated before a preemption.
+    pub goal: u32,
+    /// Tokens of the goal computed.
+    pub computed: u32,
+    /// Blocks held when the sequence last entered or left the decode set.
+    pub blocks: u32,
+    /// Whether every block it will ever need is held already.
+    pub reserved: bool,
+    /// Number of the current admission, unique within the client.
+    pub admission: u64,
+    /// Decode steps the client had taken when the sequence entered the decode set.
+    pub entered: u64,
+    pub started: SimTime,
+    pub first_token: SimTime,
+    pub last_token: SimTime,
+    pub preemptions: u16,
+}
+
+impl Sequence {
+    pub fn new(stage: Entity, prompt: u32, output: u32) -> Self {
+        Self {
+            stage,
+            state: State::Waiting,
+            prompt,
+            output,
+            generated: 0,
+            goal: prompt,
+            computed: 0,
+            blocks: 0,
+            reserved: false,
+            admission: 0,
+            entered: 0,
+            started: SimTime::MAX,
+            first_token: SimTime::MAX,
+            last_token: SimTime::MAX,
+            preemptions: 0,
+        }
+    }
+
+    /// The decode step of its client after which it is complete, while it decodes.
+    pub fn completion(&self) -> u64 {
+        self.entered + u64::from(self.output - self.generated)
+    }
+
+    /// Most tokens whose KV it can ever hold: the last token generated is never computed.
+    pub fn longest(&self) -> u32 {
+        (self.prompt + self.output).saturating_sub(1)
+    }
+}
+
+/// What a client reports of a sequence that is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The stage to hand back.
+    pub stage: Entity,
+    /// When the step began that first computed some of it.
+    pub started: SimTime,
+    /// When its first token was out.
+    pub first_token: SimTime,
+    /// How often it was preempted.
+    pub preemptions: u16,
+}
+
+impl From<&Sequence> for Finished {
+    fn from(seq: &Sequence) -> Self {
+        let Sequence { stage, started, first_token, preemptions, .. } = *seq;
+        Self { stage, started, first_token, preemptions }
+    }
+}

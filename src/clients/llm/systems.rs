@@ -1,0 +1,97 @@
+//! The systems of LLM clients, one a phase.
+
+use bevy_ecs::prelude::{BevyError, Local, Query, ResMut};
+
+use super::client::LlmClient;
+use super::sequence::Finished;
+use super::{Formed, Idle, Llm, StrideEnded};
+use crate::clients::Delivered;
+use crate::engine::{Calendar, Rx, Tx};
+use crate::request::{Stage, StageDone};
+use crate::stats::TokenGaps;
+
+/// `Land`: strides that end now take effect, in the order of their clients.
+pub(super) fn land_strides(
+    mut ended: Rx<StrideEnded>,
+    mut clients: Query<&mut LlmClient>,
+    mut stages: Query<&mut Stage>,
+    mut gaps: ResMut<TokenGaps>,
+    mut done: Tx<StageDone>,
+    mut idle: Tx<Idle>,
+    mut finished: Local<Vec<Finished>>,
+) -> Result<(), BevyError> {
+    ended.items().sort_by_key(|end| end.index);
+    for StrideEnded { client, epoch, .. } in ended.drain() {
+        if !clients.get_mut(client)?.land(epoch, &mut gaps, &mut finished) {
+            continue;
+        }
+        idle.send(Idle(client));
+        for sequence in finished.drain(..) {
+            let mut stage = stages.get_mut(sequence.stage)?;
+            stage.started = sequence.started;
+            stage.first_token = sequence.first_token;
+            stage.preemptions = sequence.preemptions;
+            done.send(StageDone(sequence.stage));
+        }
+    }
+    Ok(())
+}
+
+/// `Admit`: stages that reach a client join its queue or are turned away; the stride under way is
+/// cut where the newcomer may change the next step.
+pub(super) fn accept_stages(
+    mut delivered: Rx<Delivered<Llm>>,
+    mut clients: Query<&mut LlmClient>,
+    mut stages: Query<&mut Stage>,
+    mut calendar: ResMut<Calendar>,
+    mut done: Tx<StageDone>,
+    mut idle: Tx<Idle>,
+) -> Result<(), BevyError> {
+    let now = calendar.now();
+    for Delivered { stage: entity, client, .. } in delivered.drain() {
+        let mut stage = stages.get_mut(entity)?;
+        let mut llm = clients.get_mut(client)?;
+        if let Some(rejection) = llm.refuses(stage.prompt_tokens, stage.output_tokens) {
+            stage.rejection = Some(rejection);
+            done.send(StageDone(entity));
+            continue;
+        }
+        let cut = llm.enqueue(entity, stage.prompt_tokens, stage.output_tokens, now);
+        if let Some(end) = cut {
+            calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
+        }
+        if !llm.is_busy() {
+            idle.send(Idle(client));
+        }
+    }
+    Ok(())
+}
+
+/// `Batch`: idle clients compose their next step.
+pub(super) fn form_steps(
+    mut idle: Rx<Idle>,
+    mut clients: Query<&mut LlmClient>,
+    mut formed: Tx<Formed>,
+) -> Result<(), BevyError> {
+    for Idle(client) in idle.drain() {
+        if clients.get_mut(client)?.form() {
+            formed.send(Formed(client));
+        }
+    }
+    Ok(())
+}
+
+/// `Price`: composed steps are priced and their ends go into the calendar.
+pub(super) fn price_steps(
+    mut formed: Rx<Formed>,
+    mut clients: Query<&mut LlmClient>,
+    mut calendar: ResMut<Calendar>,
+) -> Result<(), BevyError> {
+    let now = calendar.now();
+    for Formed(client) in formed.drain() {
+        let mut llm = clients.get_mut(client)?;
+        let end = llm.price(now);
+        calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! A client against naive models of vLLM's schedulers, and the laws of its bookkeeping.
+
+mod naive;
+
+use std::sync::Arc;
+
+use bevy_ecs::entity::Entity;
+use proptest::prelude::*;
+
+use super::*;
+use crate::clients::Usage;
+use crate::memory::BlockPool;
+use crate::runtime::{Bound, StepCost, StepShape};
+use crate::units::SimTime;
+use naive::Engine;
+
+/// A request of a test: when it comes, prompt tokens, output tokens.
+type Job = (u64, u32, u32);
+
+/// First token and end of each request [ns].
+type Times = Vec<(u64, u64)>;
+
+#[derive(Clone, Debug)]
+struct Case {
+    blocks: u64,
+    block_size: u32,
+    max_num_seqs: u32,
+    budget: u32,
+    jobs: Vec<Job>,
+}
+
+/// A price that depends on everything a step is made of, so that a wrong count shows in a time.
+fn price(shape: &StepShape<'_>) -> StepCost {
+    let decode = 3.0 * f64::from(shape.decode_seqs) + 0.01 * shape.decode_context as f64;
+    let prefill = shape.prefill_tokens() as f64 + 0.02 * shape.prefill_pairs();
+    StepCost { seconds: 1e-6 * (50.0 + decode + prefill), bound: Bound::Compute }
+}
+
+struct Outcome {
+    times: Times,
+    gaps: TokenGaps,
+    usage: Usage,
+    preemptions: Vec<u16>,
+    strides: u64,
+}
+
+fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmClient {
+    LlmClient::new(LlmSetup {
+        index: 0,
+        kv: BlockPool::new(case.blocks, case.block_size),
+        max_num_seqs: case.max_num_seqs,
+        max_model_len: u32::MAX,
+        policy,
+        model: Arc::new(price),
+        strides,
+    })
+}
+
+/// Runs the jobs through one client; arrivals beat step ends at the same instant, as in the engine
+/// they are accepted before the next step is formed.
+fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
+    let mut llm = client(case, Box::new(policy), strides);
+    let mut out = Outcome {
+        times: vec![(0, 0); case.jobs.len()],
+        gaps: TokenGaps::default(),
+        usage: Usage::default(),
+        preemptions: vec![0; case.jobs.len()],
+        strides: 0,
+    };
+    let mut jobs = case.jobs.iter().enumerate().peekable();
+    let mut end: Option<StrideEnd> = None;
+    let mut finished = Vec::new();
+    loop {
+        let arrival = jobs.peek().map(|(_, job)| SimTime::from_ns(job.0));
+        let Some(now) = arrival.into_iter().chain(end.map(|end| end.time)).min() else { break };
+        // As in a tick: what ends now lands first, then arrivals join, then the next step is formed.
+        if let Some(due) = end.filter(|end| end.time == now) {
+            assert!(llm.land(due.epoch, &mut out.gaps, &mut finished));
+            end = None;
+            out.strides += 1;
+        }
+        while let Some((at, job)) = jobs.next_if(|(_, job)| job.0 == now.as_ns()) {
+            let stage = Entity::from_raw_u32(at as u32).unwrap();
+            if let Some(cut) = llm.enqueue(stage, job.1, job.2, now) {
+                end = Some(cut);
+            }
+        }
+        for done in finished.drain(..) {
+            let at = done.stage.index_u32() as usize;
+            out.times[at] = (done.first_token.as_ns(), now.as_ns());
+            out.preemptions[at] = done.preemptions;
+            assert!(done.started.as_ns() >= case.jobs[at].0 && done.first_token > done.started);
+        }
+        if llm.form() {
+            end = Some(llm.price(now));
+        } else if end.is_none() {
+            assert!(llm.scheduler().is_empty(), "idle with work at {now}");
+        }
+    }
+    assert_eq!(llm.scheduler().kv().used(), 0, "blocks left over");
+    out.usage = llm.usage().clone();
+    out
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let job = (0_u64..200, 1_u32..60, 1_u32..40);
+    (
+        12_u64..60,
+        prop::sample::select(vec![1_u32, 4, 16]),
+        1_u32..12,
+        prop::collection::vec(job, 1..30),
+        0_u32..60,
+    )
+        .prop_map(|(blocks, block_size, max_num_seqs, gaps, spare)| {
+            let mut now = 0;
+            let jobs = gaps
+                .into_iter()
+                .map(|(gap, prompt, output)| {
+                    now += gap * 1_000;
+                    // Every request fits the client alone.
+                    let room = (blocks * u64::from(block_size)) as u32;
+                    let prompt = prompt.min(room.saturating_sub(1)).max(1);
+                    (now, prompt, output.min(room + 1 - prompt).max(1))
+                })
+                .collect();
+            Case { blocks, block_size, max_num_seqs, budget: max_num_seqs + spare, jobs }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn chunked_agrees_with_a_naive_vllm_v1(case in cases()) {
+        let policy = Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() };
+        let ours = run(&case, policy, true);
+        let mut naive = Engine::v1(&case);
+        prop_assert_eq!(&ours.times, &naive.run());
+        prop_assert_eq!(ours.preemptions, naive.preemptions());
+        prop_assert_eq!(ours.usage.kv_blocks_peak, naive.peak_blocks());
+    }
+
+    #[test]
+    fn continuous_agrees_with_a_naive_vllm_v0(case in cases()) {
+        let policy = Continuous { max_num_batched_tokens: 64, watermark: 0.05 };
+        let ours = run(&case, policy, true);
+        let mut naive = Engine::v0(&case, 64, 0.05);
+        prop_assert_eq!(&ours.times, &naive.run());
+        prop_assert_eq!(ours.preemptions, naive.preemptions());
+    }
+
+    #[test]
+    fn strides_change_nothing(case in cases(), continuous in any::<bool>(), threshold in 0_u32..6) {
+        let both = |strides| {
+            if continuous {
+                run(&case, Continuous { max_num_batched_tokens: 64, watermark: 0.05 }, strides)
+            } else {
+                let policy =
+                    Chunked { max_num_batched_tokens: case.budget, long_prefill_token_threshold: threshold };
+                run(&case, policy, strides)
+            }
+        };
+        let (on, off) = (both(true), both(false));
+        prop_assert_eq!(&on.times, &off.times);
+        prop_assert_eq!(format!("{:?}", on.gaps.statistics()), format!("{:?}", off.gaps.statistics()));
+        prop_assert_eq!(format!("{:?}", on.usage), format!("{:?}", off.usage));
+        prop_assert_eq!(on.preemptions, off.preemptions);
+        prop_assert!(on.strides <= off.strides);
+    }
+
+    /// Gaps between tokens add up to the time from first to last token.
+    #[test]
+    fn gaps_tile_the_decode_time(case in cases()) {
+        let policy = Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() };
+        let ours = run(&case, policy, true);
+        let decoding: u128 = ours.times.iter().map(|(first, end)| u128::from(end - first)).sum();
+        let tokens: u64 = case.jobs.iter().map(|job| u64::from(job.2) - 1).sum();
+        prop_assert_eq!(ours.gaps.sum_ns(), decoding);
+        prop_assert_eq!(ours.gaps.count(), tokens);
+    }
+}
+
+#[test]
+fn a_long_decode_takes_few_strides() {
+    let case =
+        Case { blocks: 10_000, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![(0, 100, 1_000)] };
+    let ours = run(&case, Chunked { max_num_batched_tokens: 512, ..Chunked::default() }, true);
+    assert_eq!(ours.usage.steps, 1_000);
+    assert!(ours.strides < 20, "{} strides", ours.strides);
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_its_reason() {
+    use crate::request::Rejection;
+    let case = Case { blocks: 10, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![] };
+    let llm = client(&case, Box::new(Continuous { max_num_batched_tokens: 64, watermark: 0.0 }), true);
+    assert_eq!(llm.refuses(60, 10), None);
+    assert_eq!(llm.refuses(0, 10), Some(Rejection::EmptyPrompt));
+    assert_eq!(llm.refuses(65, 10), Some(Rejection::PromptTooLong));
+    assert_eq!(llm.refuses(60, 102), Some(Rejection::KvCapacity));
+    assert_eq!(llm.refuses(60, 101), None, "the last token is never stored");
+}
+
+#[test]
+fn short_blocks_preempt_the_latest_and_it_comes_back() {
+    // Two sequences grow to 40 tokens each; six blocks of ten hold one and a half.
+    let case =
+        Case { blocks: 6, block_size: 10, max_num_seqs: 8, budget: 64, jobs: vec![(0, 20, 21), (0, 20, 21)] };
+    let ours = run(&case, Chunked { max_num_batched_tokens: 64, ..Chunked::default() }, true);
+    assert_eq!(ours.preemptions, [0, 1]);
+    assert!(ours.times[0].1 < ours.times[1].1);
+    // 20 prompt tokens twice, and what the second had by the time it was preempted, once more.
+    assert_eq!(ours.usage.prefill_tokens, 40 + 20 + 11);
+}

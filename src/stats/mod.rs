@@ -1,0 +1,13 @@
+//! Statistics of durations: exact moments, percentiles, histograms. Integers inside, so that the
+//! order of samples never matters.
+
+mod distribution;
+mod histogram;
+mod moments;
+mod percentile;
+mod statistics;
+mod token_gaps;
+
+pub use distribution::Distribution;
+pub use statistics::Statistics;
+pub use token_gaps::TokenGaps;
