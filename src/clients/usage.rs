@@ -1,10 +1,12 @@
 //! What a client did with its time and its memory, in integers so that the order of events cannot matter.
 
+use bevy_ecs::component::Component;
+
 use crate::runtime::Bound;
 use crate::units::{SimSpan, SimTime};
 
 /// Running totals of one client.
-#[derive(Clone, Debug, Default)]
+#[derive(Component, Clone, Debug, Default)]
 pub struct Usage {
     /// Steps executed.
     pub steps: u64,

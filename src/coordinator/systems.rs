@@ -51,6 +51,7 @@ pub(super) fn route(
             request: entity,
             pool: request.pool,
             member: member as u32,
+            client,
             prompt_tokens,
             output_tokens: request.output_tokens,
             started: SimTime::MAX,

@@ -51,6 +51,7 @@ pub struct Calendar {
     kinds: Vec<(TypeId, Inbox)>,
     scheduled: u64,
     now: SimTime,
+    stopped: bool,
 }
 
 pub(super) struct Entry {
@@ -95,6 +96,11 @@ impl Calendar {
         self.heap.push(Entry { time: time.max(self.now), order, kind: inbox.kind, words });
     }
 
+    /// Lets nothing happen after this instant, whatever is still pending.
+    pub const fn stop(&mut self) {
+        self.stopped = true;
+    }
+
     /// Registers a kind; asking again gives the same answer.
     pub(super) fn register<W: Wake>(&mut self) -> Inbox {
         let id = TypeId::of::<W>();
@@ -107,7 +113,8 @@ impl Calendar {
     }
 
     pub(super) fn next_time(&self) -> Option<SimTime> {
-        self.heap.peek().map(|entry| entry.time)
+        let next = self.heap.peek().map(|entry| entry.time)?;
+        (!self.stopped || next == self.now).then_some(next)
     }
 
     /// Moves the clock to the earliest instant and everything due then into `due`.

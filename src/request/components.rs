@@ -32,6 +32,8 @@ pub struct Stage {
     pub pool: u16,
     /// The client's position in the pool.
     pub member: u32,
+    /// The client.
+    pub client: Entity,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
     /// Tokens to generate.
@@ -49,6 +51,17 @@ pub struct Stage {
 /// A request has come in: workload → coordinator.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived(pub Entity);
+
+/// A request has come in, for the record: workload → metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Entered {
+    /// Position of its source in the workload.
+    pub source: u16,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Tokens it will generate.
+    pub output_tokens: u32,
+}
 
 /// A client hands a stage back, done or rejected: client → coordinator.
 #[derive(Clone, Copy, Debug)]

@@ -7,5 +7,5 @@
 mod components;
 mod outcome;
 
-pub use components::{Arrived, Departed, Request, Stage, StageDone, Vacated};
+pub use components::{Arrived, Departed, Entered, Request, Stage, StageDone, Vacated};
 pub use outcome::Rejection;

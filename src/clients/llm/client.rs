@@ -52,7 +52,6 @@ pub struct LlmClient {
     busy: bool,
     /// Tells the end of the current stride from those of strides that were cut.
     epoch: u32,
-    usage: Usage,
 }
 
 /// When a stride ends, unless it is cut.
@@ -67,7 +66,6 @@ pub struct StrideEnd {
 impl LlmClient {
     /// An idle client.
     pub fn new(setup: LlmSetup) -> Self {
-        let usage = Usage { kv_blocks: setup.kv.total(), ..Usage::default() };
         Self {
             index: setup.index,
             scheduler: Scheduler::new(setup.kv, setup.max_num_seqs),
@@ -79,18 +77,12 @@ impl LlmClient {
             begun: SimTime::ZERO,
             busy: false,
             epoch: 0,
-            usage,
         }
     }
 
     /// Position among all clients.
     pub const fn index(&self) -> u32 {
         self.index
-    }
-
-    /// What the client did so far, up to the last step that landed.
-    pub const fn usage(&self) -> &Usage {
-        &self.usage
     }
 
     /// Queue, running sequences and KV blocks.
@@ -171,7 +163,13 @@ impl LlmClient {
 
     /// Makes the stride that ends with `epoch` take effect; `false` when that one was cut.
     /// Completed sequences are added to `finished`.
-    pub fn land(&mut self, epoch: u32, gaps: &mut TokenGaps, finished: &mut Vec<Finished>) -> bool {
+    pub fn land(
+        &mut self,
+        epoch: u32,
+        usage: &mut Usage,
+        gaps: &mut TokenGaps,
+        finished: &mut Vec<Finished>,
+    ) -> bool {
         if epoch != self.epoch || !self.busy {
             return false;
         }
@@ -185,18 +183,18 @@ impl LlmClient {
         for (at, step) in self.stride.iter().enumerate() {
             let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, finished);
             let span = step.end.since(from);
-            self.usage.busy[step.bound as usize] += span;
-            self.usage.kv_block_ns += u128::from(in_use) * u128::from(span.as_ns());
-            self.usage.kv_blocks_peak = self.usage.kv_blocks_peak.max(in_use);
+            usage.busy[step.bound as usize] += span;
+            usage.kv_block_ns += u128::from(in_use) * u128::from(span.as_ns());
+            usage.kv_blocks_peak = usage.kv_blocks_peak.max(in_use);
             from = step.end;
         }
         self.scheduler.clear_step();
-        self.usage.steps += steps;
-        self.usage.last_step_end = from;
-        self.usage.prefill_tokens += prefill_tokens;
-        self.usage.decode_tokens += decode_seqs * steps;
-        self.usage.batch_seqs += shape_seqs * steps;
-        self.usage.preemptions = self.scheduler.preemptions();
+        usage.steps += steps;
+        usage.last_step_end = from;
+        usage.prefill_tokens += prefill_tokens;
+        usage.decode_tokens += decode_seqs * steps;
+        usage.batch_seqs += shape_seqs * steps;
+        usage.preemptions = self.scheduler.preemptions();
         self.stride.clear();
         self.busy = false;
         true

@@ -54,7 +54,8 @@ pub enum LlmSet {
     Price,
 }
 
-/// Adds the systems of LLM clients; the clients themselves are entities with [`LlmClient`].
+/// Adds the systems of LLM clients. The clients themselves are entities with [`LlmClient`],
+/// [`Client`](super::Client) and [`Usage`](super::Usage).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LlmPlugin;
 

@@ -5,7 +5,7 @@ use bevy_ecs::prelude::{BevyError, Local, Query, ResMut};
 use super::client::LlmClient;
 use super::sequence::Finished;
 use super::{Formed, Idle, Llm, StrideEnded};
-use crate::clients::Delivered;
+use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::{Stage, StageDone};
 use crate::stats::TokenGaps;
@@ -13,7 +13,7 @@ use crate::stats::TokenGaps;
 /// `Land`: strides that end now take effect, in the order of their clients.
 pub(super) fn land_strides(
     mut ended: Rx<StrideEnded>,
-    mut clients: Query<&mut LlmClient>,
+    mut clients: Query<(&mut LlmClient, &mut Usage)>,
     mut stages: Query<&mut Stage>,
     mut gaps: ResMut<TokenGaps>,
     mut done: Tx<StageDone>,
@@ -22,7 +22,8 @@ pub(super) fn land_strides(
 ) -> Result<(), BevyError> {
     ended.items().sort_by_key(|end| end.index);
     for StrideEnded { client, epoch, .. } in ended.drain() {
-        if !clients.get_mut(client)?.land(epoch, &mut gaps, &mut finished) {
+        let (mut llm, mut usage) = clients.get_mut(client)?;
+        if !llm.land(epoch, &mut usage, &mut gaps, &mut finished) {
             continue;
         }
         idle.send(Idle(client));

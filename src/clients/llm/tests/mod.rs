@@ -75,7 +75,7 @@ fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
         let Some(now) = arrival.into_iter().chain(end.map(|end| end.time)).min() else { break };
         // As in a tick: what ends now lands first, then arrivals join, then the next step is formed.
         if let Some(due) = end.filter(|end| end.time == now) {
-            assert!(llm.land(due.epoch, &mut out.gaps, &mut finished));
+            assert!(llm.land(due.epoch, &mut out.usage, &mut out.gaps, &mut finished));
             end = None;
             out.strides += 1;
         }
@@ -98,7 +98,6 @@ fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
         }
     }
     assert_eq!(llm.scheduler().kv().used(), 0, "blocks left over");
-    out.usage = llm.usage().clone();
     out
 }
 
