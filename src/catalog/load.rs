@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use ron::error::SpannedError;
 use thiserror::Error;
 
 use super::text::{self, Entry};
@@ -107,7 +108,7 @@ fn overlay<T: Entry>(entries: &mut Vec<T>, folder: &Path) -> Result<bool, Catalo
         file,
         line: error.span.start.line,
         column: error.span.start.col,
-        found: error.code.to_string(),
+        found: what_was_found(&content, &error),
     })?;
     for addition in additions {
         match entries.iter_mut().find(|entry| entry.name() == addition.name()) {
@@ -116,6 +117,19 @@ fn overlay<T: Entry>(entries: &mut Vec<T>, folder: &Path) -> Result<bool, Catalo
         }
     }
     Ok(true)
+}
+
+/// The parser's complaint, with what stands in the file where it only says what it expected.
+fn what_was_found(content: &str, error: &SpannedError) -> String {
+    let complaint = error.code.to_string();
+    let line = content.lines().nth(error.span.start.line.saturating_sub(1)).unwrap_or_default();
+    let rest: String = line.chars().skip(error.span.start.col.saturating_sub(1)).collect();
+    let word = rest.trim_start().split([',', ')', ']']).next().unwrap_or_default().trim_end();
+    if complaint.starts_with("Expected") && !word.is_empty() {
+        format!("{complaint}, found `{word}`")
+    } else {
+        complaint
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +193,8 @@ mod tests {
         let message = refusal(&[("hardware.ron", &misspelt)]);
         assert!(message.starts_with("mine/hardware.ron:3:"), "{message}");
         assert!(message.contains("sauce"), "{message}");
+        let message = refusal(&[("hardware.ron", &format!("[{}]", device.replace("gib: 10", "gib: big")))]);
+        assert!(message.ends_with("Expected float, found `big`"), "{message}");
         let zero = format!("[\n{}]", device.replace("gib: 10", "gib: 0"));
         let message = refusal(&[("hardware.ron", &zero)]);
         assert!(message.starts_with("mine/hardware.ron:3:"), "{message}");

@@ -85,19 +85,19 @@ fn find<'a, T: Entry>(entries: &'a [T], name: &str) -> Result<&'a T, UnknownName
     })
 }
 
-/// How alike two names must be, from 0 to 1, when neither contains the other.
+/// How alike two names must be, from 0 to 1, when the known one does not contain the one wanted.
 const ALIKE: f64 = 0.88;
 /// How many names to suggest at most.
 const SUGGESTIONS: usize = 3;
 
 /// The names most like `wanted`, whatever its case and punctuation: the same letters first, then those
-/// of which one contains the other, then misspellings.
+/// that contain it, then misspellings. Of a hub id only the model counts, not its owner.
 fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let wanted = letters(wanted);
+    let wanted = letters(wanted.rsplit('/').next().unwrap_or_default());
     let mut ranked: Vec<(f64, &str)> = names
         .map(|name| {
             let letters = letters(name);
-            let contained = !wanted.is_empty() && (letters.contains(&wanted) || wanted.contains(&letters));
+            let contained = !wanted.is_empty() && letters.contains(&wanted);
             (strsim::jaro_winkler(&letters, &wanted) + f64::from(u8::from(contained)), name)
         })
         .filter(|(likeness, _)| *likeness >= ALIKE)
@@ -139,6 +139,7 @@ mod tests {
         let models = |name| catalog.model(name).unwrap_err().suggestions;
         assert_eq!(models("llama-3.1-70b")[0], "Llama-3.1-70B");
         assert_eq!(models("Llama3.1-70B")[0], "Llama-3.1-70B");
+        assert_eq!(models("meta-llama/Llama-3.1-70B-Instruct")[0], "Llama-3.1-70B");
         assert_eq!(models("Lama-3.1-70B")[0], "Llama-3.1-70B");
         assert_eq!(
             catalog.accelerator("H100").unwrap_err().to_string(),

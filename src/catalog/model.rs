@@ -30,7 +30,7 @@ pub struct Model {
     /// Whether the output head is the embedding matrix (or there is none); default false.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tied_embeddings: bool,
-    /// Rows of a learned position table; zero (the default) for rotary and ALiBi positions.
+    /// Rows of a learned position table; zero (the default) for rotary positions and distance biases.
     #[serde(default, skip_serializing_if = "is_default")]
     pub learned_positions: u32,
     /// Whether every token sees all others, as in an encoder, which keeps no KV cache; default false.

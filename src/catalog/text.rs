@@ -89,7 +89,7 @@ pub(super) fn write<T: Entry>(header: &str, entries: &[T]) -> String {
             .to_string_pretty(entry, style.clone())
             .expect("an entry holds only numbers, strings and plain enums, which RON can write");
         for line in paragraph.lines() {
-            text += &format!("    {line}\n");
+            text.extend(["    ", line, "\n"]);
         }
         text.insert(text.len() - 1, ',');
     }

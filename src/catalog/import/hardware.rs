@@ -32,11 +32,11 @@ const IGNORED: [&str; 1] = ["genz_value(TF/GB/BW/ICN)"];
 const COMMENT: &str = "\
 Accelerators, processors and memory devices, with their peak figures.
 Origin: a table of makers' documents and of simulators' files drawn from them; each entry names its source,
-and `verified` says how well it is known.
+and `verified` says how well it is known; `(memory)` in a source means recalled, not looked up.
 Written by `mist derive hardware hardware.csv`: change the table, or lay a folder of your own over this file.";
 
 /// Memory as the NVIDIA driver reports it (`nvidia-smi`, total) [GiB], where we know it. Makers advertise
-/// more than an engine can use, by up to 6 % where error correction lives in the same memory (L40S).
+/// more than an engine can use, by up to 7 % where error correction lives in the same memory (L40S).
 const REPORTED_GIB: [(&str, f64); 4] =
     [("A100-80GB-SXM4", 80.0), ("H100-SXM5-80GB", 79.6), ("H200-SXM-141GB", 140.4), ("L40S", 45.0)];
 
