@@ -1,5 +1,6 @@
 //! MIST simulates multi-stage LLM serving.
 
+pub mod catalog;
 pub mod clients;
 pub mod coordinator;
 pub mod engine;
