@@ -6,3 +6,4 @@ pub mod memory;
 pub mod request;
 pub mod runtime;
 pub mod units;
+pub mod workload;
