@@ -6,7 +6,7 @@
 //!  embedded table ─────────────────┴───▶ LengthSource::next   ─▶ Lengths   ─┘
 //! ```
 //!
-//! A workload pairs one arrival process with one length source. Both are pulled, one request
+//! A workload pairs one [`ArrivalProcess`] with one length source. Both are pulled, one request
 //! at a time, so a workload of any size costs the memory of a single request; trace files are read
 //! as a stream. Everything here is plain Rust without a world.
 //!
@@ -16,7 +16,9 @@
 //!
 //! Left out: prefixes and sessions, pipelines of more than prefill and decode.
 
+pub mod arrivals;
 mod error;
 pub mod trace;
 
+pub use arrivals::ArrivalProcess;
 pub use error::SourceError;
