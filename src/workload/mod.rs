@@ -6,7 +6,7 @@
 //!  embedded table ─────────────────┴───▶ LengthSource::next   ─▶ Lengths   ─┘
 //! ```
 //!
-//! A workload pairs one [`ArrivalProcess`] with one length source. Both are pulled, one request
+//! A workload pairs one [`ArrivalProcess`] with one [`LengthSource`]. Both are pulled, one request
 //! at a time, so a workload of any size costs the memory of a single request; trace files are read
 //! as a stream. Everything here is plain Rust without a world.
 //!
@@ -17,8 +17,12 @@
 //! Left out: prefixes and sessions, pipelines of more than prefill and decode.
 
 pub mod arrivals;
+mod derive;
 mod error;
+pub mod lengths;
 pub mod trace;
 
 pub use arrivals::ArrivalProcess;
+pub use derive::{About, derive_lengths};
 pub use error::SourceError;
+pub use lengths::{LengthSource, Lengths};
