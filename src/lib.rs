@@ -9,3 +9,4 @@ pub mod request;
 pub mod runtime;
 pub mod stats;
 pub mod units;
+pub mod workload;

@@ -1,0 +1,101 @@
+//! Arrivals at the recorded instants of a trace.
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ArrivalProcess;
+use crate::engine::Stream;
+use crate::units::SimTime;
+use crate::workload::SourceError;
+use crate::workload::trace::{self, TraceReader};
+
+/// The recorded arrivals of a trace file, the first at time 0; over when the file is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    /// The trace file; a relative path starts at the scenario's folder. Required. Mirrors
+    /// `vllm bench serve --dataset-path`.
+    pub path: PathBuf,
+    /// The format's name, such as `"azure"`; default: the one that fits the file's first line.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// How many times faster than recorded the requests arrive, above 0; default 1 (as recorded).
+    #[serde(default = "as_recorded")]
+    pub speedup: f64,
+}
+
+fn as_recorded() -> f64 {
+    1.0
+}
+
+impl Trace {
+    /// Opens the trace and looks at its first line. `folder` is where a relative path starts.
+    ///
+    /// # Errors
+    /// The speed-up is not above 0, the file cannot be read, or its format is not known.
+    pub fn build(self, folder: &Path) -> Result<Box<dyn ArrivalProcess>, String> {
+        if !(self.speedup.is_finite() && self.speedup > 0.0) {
+            return Err(format!("speedup: must be finite and above 0, found {}", self.speedup));
+        }
+        let path = folder.join(&self.path);
+        let reader = trace::open(&path, self.format.as_deref()).map_err(|error| error.to_string())?;
+        Ok(Box::new(Recorded { reader, speedup: self.speedup }))
+    }
+}
+
+struct Recorded {
+    reader: Box<dyn TraceReader>,
+    speedup: f64,
+}
+
+impl ArrivalProcess for Recorded {
+    fn next(&mut self, _: &mut Stream) -> Result<Option<SimTime>, SourceError> {
+        let Some(row) = self.reader.next().transpose()? else { return Ok(None) };
+        if self.speedup == 1.0 {
+            return Ok(Some(row.arrival));
+        }
+        Ok(Some(SimTime::from_ns((row.arrival.as_ns() as f64 / self.speedup + 0.5) as u64)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Streams;
+
+    const TRACE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n\
+        2023-11-16 18:15:46.6805900,374,44\r\n\
+        2023-11-16 18:15:46.6805901,396,109\r\n\
+        2023-11-16 18:15:50.6805900,879,55";
+
+    fn instants(speedup: &str) -> Vec<u64> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("t.csv"), TRACE).unwrap();
+        let choice = ron::from_str::<Trace>(&format!("(path: \"t.csv\"{speedup})")).unwrap();
+        let mut process = choice.build(folder.path()).unwrap();
+        let mut rng = Streams::new(0).stream("arrivals", 0);
+        std::iter::from_fn(|| process.next(&mut rng).unwrap().map(SimTime::as_ns)).collect()
+    }
+
+    #[test]
+    fn replays_the_recorded_gaps_to_the_digit() {
+        assert_eq!(instants(""), [0, 100, 4_000_000_000]);
+    }
+
+    #[test]
+    fn speedup_divides_every_gap() {
+        assert_eq!(instants(", speedup: 4"), [0, 25, 1_000_000_000]);
+    }
+
+    #[test]
+    fn bad_values_are_refused_before_the_run() {
+        let refusal = |text: &str| {
+            let choice = ron::from_str::<Trace>(text).unwrap();
+            choice.build(Path::new("/nonexistent")).err().unwrap()
+        };
+        assert!(refusal("(path: \"t.csv\", speedup: 0)").contains("speedup: must be finite and above 0"));
+        assert!(refusal("(path: \"t.csv\")").contains("cannot open /nonexistent/t.csv: "));
+    }
+}
