@@ -62,6 +62,6 @@ pub enum EngineError {
         /// When.
         time: SimTime,
         /// What it said.
-        error: String,
+        error: bevy_ecs::error::BevyError,
     },
 }

@@ -64,7 +64,7 @@ impl Sim {
         for _ in 0..MAX_ROUNDS {
             self.schedule.run(&mut self.world);
             if let Some((system, error)) = take_failure() {
-                return Err(EngineError::System { system, time: now, error: error.to_string() });
+                return Err(EngineError::System { system, time: now, error });
             }
             if self.ports.dirty.load(Relaxed) == 0 {
                 return Ok(());

@@ -14,12 +14,14 @@ pub enum Rejection {
     PromptTooLong,
     /// The prompt is empty.
     EmptyPrompt,
+    /// No token is to be generated.
+    EmptyOutput,
 }
 
 impl Rejection {
     /// Every reason, in the order reports list them.
-    pub const ALL: [Self; 4] =
-        [Self::ContextLength, Self::KvCapacity, Self::PromptTooLong, Self::EmptyPrompt];
+    pub const ALL: [Self; 5] =
+        [Self::ContextLength, Self::KvCapacity, Self::PromptTooLong, Self::EmptyPrompt, Self::EmptyOutput];
 
     /// The name used in reports, `snake_case`.
     pub const fn name(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Rejection {
             Self::KvCapacity => "kv_capacity",
             Self::PromptTooLong => "prompt_too_long",
             Self::EmptyPrompt => "empty_prompt",
+            Self::EmptyOutput => "empty_output",
         }
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! A workload pairs one [`ArrivalProcess`] with one [`LengthSource`]. Both are pulled, one request
 //! at a time, so a workload of any size costs the memory of a single request; trace files are read
-//! as a stream. Everything here is plain Rust without a world.
+//! as a stream. [`Sources`] holds them in a running simulation, with one pending arrival a source;
+//! two systems spawn the requests. The rest is plain Rust without a world.
 //!
 //! Instants are integer nanoseconds from the start of the workload, lengths are tokens. Random
 //! draws come from the [`Stream`](crate::engine::Stream) that the caller passes, and use portable
@@ -20,9 +21,45 @@ pub mod arrivals;
 mod derive;
 mod error;
 pub mod lengths;
+mod source;
+mod systems;
 pub mod trace;
+
+use bevy_ecs::schedule::IntoScheduleConfigs;
 
 pub use arrivals::ArrivalProcess;
 pub use derive::{About, derive_lengths};
 pub use error::SourceError;
 pub use lengths::{LengthSource, Lengths};
+pub use source::{Source, Sources};
+
+use crate::engine::{Calendar, Phase, Plugin, SimBuilder};
+use crate::request::{Arrived, Entered, Vacated};
+use crate::units::SimTime;
+
+/// Adds the systems that bring requests in; [`start`] then sets them going.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkloadPlugin;
+
+impl Plugin for WorkloadPlugin {
+    fn build(&self, sim: &mut SimBuilder) {
+        sim.wake::<systems::Due>();
+        sim.port::<Arrived>().port::<Entered>().port::<Vacated>();
+        sim.systems(Phase::Arrive, (systems::refill, systems::arrive).chain());
+    }
+}
+
+/// Hands `sources` to the simulation and schedules the first arrivals.
+///
+/// # Errors
+/// A trace cannot be read.
+pub fn start(mut sources: Sources, sim: &mut SimBuilder) -> Result<(), SourceError> {
+    for source in 0..sources.len() as u16 {
+        if let Some(at) = sources.next_arrival(source)? {
+            sim.at::<systems::Due>(at.max(SimTime::ZERO), systems::Due { source });
+        }
+    }
+    sources.stop_if_over(&mut sim.world().resource_mut::<Calendar>());
+    sim.insert_resource(sources);
+    Ok(())
+}

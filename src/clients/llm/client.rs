@@ -110,6 +110,8 @@ impl LlmClient {
         let total = u64::from(prompt) + u64::from(output);
         if prompt == 0 {
             Some(Rejection::EmptyPrompt)
+        } else if output == 0 {
+            Some(Rejection::EmptyOutput)
         } else if total > u64::from(self.max_model_len) {
             Some(Rejection::ContextLength)
         } else if total - 1 > self.scheduler.kv().capacity_tokens() {
@@ -125,7 +127,7 @@ impl LlmClient {
     /// stride under way short, tells its new end.
     pub fn enqueue(&mut self, stage: Entity, prompt: u32, output: u32, now: SimTime) -> Option<StrideEnd> {
         let interrupts = self.policy.arrival_interrupts(self.scheduler.waiting());
-        self.scheduler.enqueue(stage, prompt, output.max(1));
+        self.scheduler.enqueue(stage, prompt, output);
         if self.busy && interrupts { self.cut(now) } else { None }
     }
 
