@@ -90,6 +90,19 @@ pub struct StepCost {
 pub trait StepModel: Send + Sync + 'static {
     /// The cost of one step; never below FLOPs over peak or bytes over bandwidth.
     fn price(&self, shape: &StepShape<'_>) -> StepCost;
+
+    /// The costs of consecutive steps in which the same `sequences` decode: the first attends to
+    /// `context` tokens in all, each later one to `sequences` more. Fills all of `costs`.
+    ///
+    /// Must equal pricing the steps one by one, to the bit. Worth overriding where much of a step is
+    /// the same in all of them.
+    fn price_decodes(&self, sequences: u32, context: u64, costs: &mut [StepCost]) {
+        let mut shape = StepShape { prefill: &[], decode_seqs: sequences, decode_context: context };
+        for cost in costs {
+            *cost = self.price(&shape);
+            shape.decode_context += u64::from(sequences);
+        }
+    }
 }
 
 impl<F: Fn(&StepShape<'_>) -> StepCost + Send + Sync + 'static> StepModel for F {
