@@ -1,1 +1,5 @@
-//! Memory that holds KV: the block pool of a client.
+//! Memory that holds KV: how much of it a client has, and its block pool.
+
+mod sizing;
+
+pub use sizing::{DoesNotFit, KvCapacity, KvSizing, SizingError};
