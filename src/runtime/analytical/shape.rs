@@ -17,13 +17,13 @@ pub struct DecoderShape {
     pub head_dim: u32,
     /// Width of the feed-forward network of dense layers [elements].
     pub ffn: u32,
-    /// Whether feed-forward networks, experts included, are gated (SwiGLU: three matrices, not two).
+    /// Whether feed-forward networks, experts included, are gated (three matrices, not two).
     pub gated: bool,
     /// Entries of the vocabulary.
     pub vocab: u32,
     /// Routed experts, if it is a mixture of experts.
     pub moe: Option<Moe>,
-    /// Multi-head latent attention (DeepSeek), if it uses that.
+    /// Multi-head latent attention, if it uses that.
     pub mla: Option<Mla>,
     /// Sliding-window attention, if some layers use it.
     pub window: Option<Window>,
@@ -44,7 +44,7 @@ pub struct Moe {
     pub dense_layers: u32,
 }
 
-/// Multi-head latent attention: keys and values are one compressed vector per token, shared by all
+/// Multi-head latent attention (`DeepSeek` V2 and V3): keys and values are one compressed vector per token, shared by all
 /// heads, plus one rotary key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mla {
