@@ -5,7 +5,7 @@
 //! W = parameters · bytes per weight / p
 //! A = 2·T·2h + max( 2·T·3f/p , 40·min(S, T)·V )
 //! ```
-//! M device memory [bytes], u utilisation, p tensor parallelism, κ KV bytes per token of the whole
+//! M device memory (bytes), u utilisation, p tensor parallelism, κ KV bytes per token of the whole
 //! model, K KV heads, T `max_num_batched_tokens`, S `max_num_seqs`, h hidden, f feed-forward width of
 //! a token, V vocabulary, R = 0.3 GiB.
 //!
@@ -39,13 +39,13 @@ const ACTIVATION_BYTES: f64 = 2.0;
 /// Bytes the sampler holds per logit at its peak.
 const SAMPLER_BYTES_PER_LOGIT: f64 = 40.0;
 
-/// R: memory that is neither weights, activations nor KV [bytes].
+/// R: memory that is neither weights, activations nor KV (bytes).
 const RUNTIME_BYTES: f64 = 0.3 * GIB;
 
 /// What decides how much KV fits. All sizes of the model are before it is sharded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KvSizing {
-    /// Memory of one accelerator, as its driver reports it [bytes].
+    /// Memory of one accelerator, as its driver reports it (bytes).
     pub device_memory: f64,
     /// Fraction of it the engine may use (vLLM `--gpu-memory-utilization`), above 0 and at most 1.
     pub utilization: f64,
@@ -55,15 +55,15 @@ pub struct KvSizing {
     pub parameters: f64,
     /// Bytes of one weight: 2 for bf16, 1 for fp8, 0.5 for 4 bits.
     pub weight_bytes: f64,
-    /// KV of one token in all layers [bytes], at the precision of the cache.
+    /// KV of one token in all layers (bytes), at the precision of the cache.
     pub kv_bytes_per_token: f64,
     /// Query heads: tensor parallelism must divide them.
     pub heads: u32,
     /// Heads the KV can be split by; 1 with latent attention, whose KV is on every accelerator.
     pub kv_heads: u32,
-    /// Width of the residual stream [elements].
+    /// Width of the residual stream (elements).
     pub hidden: u32,
-    /// Feed-forward width one token goes through at most in a layer [elements]: the dense width, or
+    /// Feed-forward width one token goes through at most in a layer (elements): the dense width, or
     /// active experts times theirs plus the shared experts'.
     pub ffn: u32,
     /// Entries of the vocabulary.
@@ -79,19 +79,19 @@ pub struct KvSizing {
 /// Where the memory of one accelerator goes, and the KV blocks that come of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KvCapacity {
-    /// M: memory of the accelerator [bytes].
+    /// M: memory of the accelerator (bytes).
     pub device_memory: f64,
-    /// M·u: what the engine may use [bytes].
+    /// M·u: what the engine may use (bytes).
     pub budget: f64,
-    /// W: weights [bytes].
+    /// W: weights (bytes).
     pub weights: f64,
-    /// A: peak of activations and sampling [bytes].
+    /// A: peak of activations and sampling (bytes).
     pub activations: f64,
-    /// R: memory outside the tensors [bytes].
+    /// R: memory outside the tensors (bytes).
     pub runtime: f64,
-    /// What is left for KV [bytes]; negative if the rest does not fit.
+    /// What is left for KV (bytes); negative if the rest does not fit.
     pub kv: f64,
-    /// One KV block on one accelerator [bytes].
+    /// One KV block on one accelerator (bytes).
     pub block_bytes: f64,
     /// KV blocks of the client.
     pub blocks: u64,
@@ -119,7 +119,7 @@ pub struct DoesNotFit {
     pub short_by: f64,
     /// The smallest larger tensor parallelism that fits on the same accelerators, if one does.
     pub tensor_parallel: Option<u32>,
-    /// The widest narrower weights that fit as deployed [bytes a weight], if any do.
+    /// The widest narrower weights that fit as deployed (bytes a weight), if any do.
     pub weight_bytes: Option<f64>,
 }
 
@@ -178,7 +178,7 @@ impl KvSizing {
         }
     }
 
-    /// A: the peak of the profile run on one accelerator [bytes].
+    /// A: the peak of the profile run on one accelerator (bytes).
     fn activations(&self) -> f64 {
         let tokens = f64::from(self.max_num_batched_tokens);
         let sampled = f64::from(self.max_num_seqs.min(self.max_num_batched_tokens));

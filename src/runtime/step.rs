@@ -79,7 +79,7 @@ impl Bound {
 /// The price of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepCost {
-    /// Duration [s].
+    /// Duration (s).
     pub seconds: f64,
     /// What most of it went into.
     pub bound: Bound,

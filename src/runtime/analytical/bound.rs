@@ -26,7 +26,7 @@ impl LowerBound {
         Self { shape: *shape, device: *device, deployment: *deployment }
     }
 
-    /// The bound [s].
+    /// The bound (s).
     pub fn seconds(&self, step: &StepShape<'_>) -> f64 {
         let ranks = f64::from(self.deployment.tensor_parallel);
         let compute = self.flops(step) / (ranks * self.device.peak_flops);
@@ -34,7 +34,7 @@ impl LowerBound {
         compute.max(memory)
     }
 
-    /// Arithmetic of the step on all accelerators [FLOP].
+    /// Arithmetic of the step on all accelerators (FLOP).
     pub fn flops(&self, step: &StepShape<'_>) -> f64 {
         let head = f64::from(self.shape.hidden) * f64::from(self.shape.vocab);
         let products = 2.0 * step.tokens() as f64 * self.weights(|moe| f64::from(moe.active))
@@ -53,7 +53,7 @@ impl LowerBound {
         products + per_pair * pairs
     }
 
-    /// Weights and KV the step touches, on all accelerators [bytes].
+    /// Weights and KV the step touches, on all accelerators (bytes).
     pub fn bytes(&self, step: &StepShape<'_>) -> f64 {
         let tokens = step.tokens() as f64;
         let mut weights = 0.0;

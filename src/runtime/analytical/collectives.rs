@@ -18,9 +18,9 @@ use super::shape::{Deployment, Device};
 pub(super) struct Collectives {
     /// Accelerators that take part.
     ranks: f64,
-    /// α [s].
+    /// α (s).
     latency: f64,
-    /// `e_link · B` [bytes/s].
+    /// `e_link · B` (bytes/s).
     bandwidth: f64,
 }
 
@@ -34,12 +34,12 @@ impl Collectives {
         }
     }
 
-    /// An all-reduce of `bytes` on every rank [s].
+    /// An all-reduce of `bytes` on every rank (s).
     pub(super) fn all_reduce(&self, bytes: f64) -> f64 {
         self.ring(2.0, bytes)
     }
 
-    /// A gather of `bytes` that lie spread over the ranks [s].
+    /// A gather of `bytes` that lie spread over the ranks (s).
     pub(super) fn gather(&self, bytes: f64) -> f64 {
         self.ring(1.0, bytes)
     }

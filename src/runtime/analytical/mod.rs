@@ -3,8 +3,8 @@
 //! ```text
 //! step = Σ operators + t_step + t_seq · (decoding sequences + prefill chunks)
 //! ```
-//! [`operators`] holds the operators' equations and what they leave out, [`collectives`] those of
-//! tensor parallelism, [`bound`] the physical lower bound that no price may undercut.
+//! `operators.rs` holds the operators' equations and what they leave out, `collectives.rs` those of
+//! tensor parallelism, `bound.rs` the physical lower bound ([`LowerBound`]) that no price undercuts.
 //!
 //! # How good it is
 //! First version: one set of efficiencies for every GPU, read off operator tables (NVIDIA
@@ -45,8 +45,9 @@ use self::shares::Shares;
 use super::{Bound, StepCost, StepModel, StepShape};
 use crate::units::Span;
 
-/// Most sequences that are tabulated; more are priced by the operators directly.
+/// Most sequences and tokens that are tabulated; more are priced by the operators directly.
 const TABULATED_SEQUENCES: u32 = 1024;
+const TABULATED_TOKENS: u32 = 16_384;
 
 /// A roofline per operator, with overheads. Every efficiency is a fraction of the data sheet, above
 /// 0 and at most 1. Defaults suit vLLM 0.15 and later on NVIDIA data-centre GPUs.
@@ -173,11 +174,11 @@ pub struct AnalyticalModel {
 /// A decode step but for the attention that grows with the context.
 #[derive(Clone, Copy, Debug)]
 struct DecodeRow {
-    /// All of it [s].
+    /// All of it (s).
     seconds: f64,
-    /// The share under the bound that decode attention adds to [s].
+    /// The share under the bound that decode attention adds to (s).
     attention_share: f64,
-    /// The largest of the other shares [s].
+    /// The largest of the other shares (s).
     rival_share: f64,
     /// The bound of that share.
     rival: Bound,
@@ -186,11 +187,12 @@ struct DecodeRow {
 impl AnalyticalModel {
     fn tabulate(params: &Analytical, operators: Operators, max_tokens: u32) -> Self {
         let sequences = max_tokens.min(TABULATED_SEQUENCES);
+        let tokens = u64::from(max_tokens.min(TABULATED_TOKENS));
         let mut model = Self {
             step_overhead: params.step_overhead.as_secs(),
             sequence_overhead: params.sequence_overhead.as_secs(),
             attention: operators.decode_attention(),
-            per_token: (0..=u64::from(max_tokens)).map(|tokens| operators.per_token(tokens)).collect(),
+            per_token: (0..=tokens).map(|tokens| operators.per_token(tokens)).collect(),
             head: (0..=u64::from(sequences)).map(|sampled| operators.head(sampled)).collect(),
             decode: Box::default(),
             operators,

@@ -120,7 +120,7 @@ pub(super) struct DecodeAttention {
 }
 
 impl DecodeAttention {
-    /// The part that grows with the context [s].
+    /// The part that grows with the context (s).
     ///
     /// Only Σ context is known, so windowed layers are taken to read min(Σ context, sequences ·
     /// window): what equally long sequences read, and never less than unequal ones do.

@@ -7,7 +7,7 @@
 pub struct DecoderShape {
     /// Transformer layers.
     pub layers: u32,
-    /// Width of the residual stream [elements].
+    /// Width of the residual stream (elements).
     pub hidden: u32,
     /// Query heads.
     pub heads: u32,
@@ -15,7 +15,7 @@ pub struct DecoderShape {
     pub kv_heads: u32,
     /// Elements of one head. Ignored with `mla`.
     pub head_dim: u32,
-    /// Width of the feed-forward network of dense layers [elements].
+    /// Width of the feed-forward network of dense layers (elements).
     pub ffn: u32,
     /// Whether feed-forward networks, experts included, are gated (three matrices, not two).
     pub gated: bool,
@@ -36,9 +36,9 @@ pub struct Moe {
     pub experts: u32,
     /// Routed experts each token visits.
     pub active: u32,
-    /// Width of one routed expert [elements].
+    /// Width of one routed expert (elements).
     pub moe_ffn: u32,
-    /// Summed width of the experts that every token visits [elements]; 0 if there are none.
+    /// Summed width of the experts that every token visits (elements); 0 if there are none.
     pub shared_ffn: u32,
     /// First layers that are dense, of width [`DecoderShape::ffn`].
     pub dense_layers: u32,
@@ -48,9 +48,9 @@ pub struct Moe {
 /// heads, plus one rotary key.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mla {
-    /// Rank of the query compression [elements]; 0 if queries are not compressed.
+    /// Rank of the query compression (elements); 0 if queries are not compressed.
     pub q_lora: u32,
-    /// Rank of the key-value compression: what is cached, besides the rotary key [elements].
+    /// Rank of the key-value compression: what is cached, besides the rotary key (elements).
     pub kv_lora: u32,
     /// Elements of a query or key head without rotary position.
     pub qk_nope: u32,
@@ -72,11 +72,11 @@ pub struct Window {
 /// One accelerator, by its data sheet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Device {
-    /// Peak dense arithmetic at the weights' precision [FLOP/s].
+    /// Peak dense arithmetic at the weights' precision (FLOP/s).
     pub peak_flops: f64,
-    /// Peak bandwidth of device memory [bytes/s].
+    /// Peak bandwidth of device memory (bytes/s).
     pub memory_bandwidth: f64,
-    /// Scale-up link of one accelerator, per direction [bytes/s]; needed for tensor parallelism only.
+    /// Scale-up link of one accelerator, per direction (bytes/s); needed for tensor parallelism only.
     pub link_bandwidth: Option<f64>,
 }
 
