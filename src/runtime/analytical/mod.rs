@@ -21,7 +21,9 @@
 //! | the same, prefill steps | 8 % on both |
 //! | measured routed-expert operators in 16 bit, balanced and skewed (median) | H100, H200 9–13 %, others 10–22 % |
 //!
-//! It knows neither a GPU's kernels nor an engine's version. Latent attention and sliding windows are
+//! The first and last rows are the tables the efficiencies were read off, the second the file the
+//! overheads come from, in part; the closed loops are estimated from one decode step and the
+//! prefills between two of them, not simulated. It knows neither a GPU's kernels nor an engine's version. Latent attention and sliding windows are
 //! checked against physics only.
 //!
 //! # Speed
