@@ -23,12 +23,12 @@
 //!
 //! The first and last rows are the tables the efficiencies were read off, the second the file the
 //! overheads come from, in part; the closed loops are estimated from one decode step and the
-//! prefills between two of them, not simulated. It knows neither a GPU's kernels nor an engine's version. Latent attention and sliding windows are
-//! checked against physics only.
+//! prefills between two of them, not simulated. The model knows neither a GPU's kernels nor an
+//! engine's version. Latent attention and sliding windows are checked against physics only.
 //!
 //! # Speed
 //! What depends on the token count alone is tabulated when the model is built, so a decode step
-//! costs one table row and two multiplications, and a mixed step one pass over its chunks.
+//! costs one table row and two multiplications, and a mixed step a few short passes over its chunks.
 
 mod bound;
 mod collectives;
