@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use crate::units::{SimSpan, SimTime};
-
 /// A piece of one prompt that a step computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
@@ -81,18 +79,9 @@ impl Bound {
 /// The price of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepCost {
-    /// Duration [s].
+    /// Duration (s).
     pub seconds: f64,
     /// What most of it went into.
-    pub bound: Bound,
-}
-
-/// A step with its end, as a client runs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PricedStep {
-    /// When it ends.
-    pub end: SimTime,
-    /// What most of it goes into.
     pub bound: Bound,
 }
 
@@ -102,16 +91,16 @@ pub trait StepModel: Send + Sync + 'static {
     /// The cost of one step; never below FLOPs over peak or bytes over bandwidth.
     fn price(&self, shape: &StepShape<'_>) -> StepCost;
 
-    /// Prices `steps` steps in a row from `begun` on, the first of `shape`, each next one with a
-    /// token more of context per decoding sequence. An override must agree to the bit.
-    fn price_stride(&self, shape: &StepShape<'_>, begun: SimTime, steps: u64, priced: &mut Vec<PricedStep>) {
-        let mut shape = *shape;
-        let mut end = begun;
-        for _ in 0..steps {
-            let cost = self.price(&shape);
-            end = end + SimSpan::from_secs_f64(cost.seconds).max(SimSpan::from_ns(1));
-            priced.push(PricedStep { end, bound: cost.bound });
-            shape.decode_context += u64::from(shape.decode_seqs);
+    /// The costs of consecutive steps in which the same `sequences` decode: the first attends to
+    /// `context` tokens in all, each later one to `sequences` more. Fills all of `costs`.
+    ///
+    /// Must equal pricing the steps one by one, to the bit. Worth overriding where much of a step is
+    /// the same in all of them.
+    fn price_decodes(&self, sequences: u32, context: u64, costs: &mut [StepCost]) {
+        let mut shape = StepShape { prefill: &[], decode_seqs: sequences, decode_context: context };
+        for cost in costs {
+            *cost = self.price(&shape);
+            shape.decode_context += u64::from(sequences);
         }
     }
 }

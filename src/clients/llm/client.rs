@@ -11,12 +11,12 @@ use super::sequence::Finished;
 use crate::clients::Usage;
 use crate::memory::BlockPool;
 use crate::request::Rejection;
-use crate::runtime::{PricedStep, StepModel};
+use crate::runtime::{Bound, StepCost, StepModel};
 use crate::stats::TokenGaps;
-use crate::units::SimTime;
+use crate::units::{SimSpan, SimTime};
 
 /// Most steps in a stride: what is priced beyond the next arrival is priced in vain.
-const STRIDE_LIMIT: u64 = 64;
+const STRIDE_LIMIT: usize = 64;
 
 /// What an LLM client is made of.
 pub struct LlmSetup {
@@ -44,7 +44,7 @@ pub struct LlmClient {
     policy: Box<dyn BatchingPolicy>,
     model: Arc<dyn StepModel>,
     max_model_len: u32,
-    stride_limit: u64,
+    stride_limit: usize,
     /// The steps of the stride under way, with their ends; empty when idle.
     stride: Vec<PricedStep>,
     begun: SimTime,
@@ -52,6 +52,13 @@ pub struct LlmClient {
     busy: bool,
     /// Tells the end of the current stride from those of strides that were cut.
     epoch: u32,
+}
+
+/// A step of a stride.
+#[derive(Clone, Copy)]
+struct PricedStep {
+    end: SimTime,
+    bound: Bound,
 }
 
 /// When a stride ends, unless it is cut.
@@ -154,13 +161,23 @@ impl LlmClient {
 
     /// Prices the composed step, and as many more as will be the same, from `now` on.
     pub fn price(&mut self, now: SimTime) -> StrideEnd {
-        let steps = self.scheduler.stride(self.stride_limit);
-        self.stride.clear();
+        let steps = self.scheduler.stride(self.stride_limit as u64) as usize;
+        let mut costs = [StepCost::default(); STRIDE_LIMIT];
+        let costs = &mut costs[..steps];
         let shape = self.scheduler.shape();
-        self.model.price_stride(&shape, now, steps, &mut self.stride);
+        match costs {
+            [only] => *only = self.model.price(&shape),
+            _ => self.model.price_decodes(shape.decode_seqs, shape.decode_context, costs),
+        }
+        let mut end = now;
+        self.stride.clear();
+        self.stride.extend(costs.iter().map(|cost| {
+            end = end + SimSpan::from_secs_f64(cost.seconds).max(SimSpan::from_ns(1));
+            PricedStep { end, bound: cost.bound }
+        }));
         self.begun = now;
         self.epoch += 1;
-        StrideEnd { time: self.stride.last().map_or(now, |step| step.end), epoch: self.epoch }
+        StrideEnd { time: end, epoch: self.epoch }
     }
 
     /// Makes the stride that ends with `epoch` take effect; `false` when that one was cut.

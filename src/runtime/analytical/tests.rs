@@ -1,0 +1,280 @@
+//! Laws of the analytical model on random models, devices and steps, and what measurements say.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::runtime::Chunk;
+
+fn llama_8b() -> DecoderShape {
+    DecoderShape {
+        layers: 32,
+        hidden: 4096,
+        heads: 32,
+        kv_heads: 8,
+        head_dim: 128,
+        ffn: 14336,
+        gated: true,
+        vocab: 128_256,
+        moe: None,
+        mla: None,
+        window: None,
+    }
+}
+
+fn h100() -> Device {
+    Device { peak_flops: 989.4e12, memory_bandwidth: 3350e9, link_bandwidth: Some(450e9) }
+}
+
+fn bf16(tensor_parallel: u32) -> Deployment {
+    Deployment { tensor_parallel, weight_bytes: 2.0, kv_bytes: 2.0, max_tokens: 2048 }
+}
+
+fn decode(decode_seqs: u32, decode_context: u64) -> StepShape<'static> {
+    StepShape { prefill: &[], decode_seqs, decode_context }
+}
+
+fn any_params() -> impl Strategy<Value = Analytical> {
+    let ideal = Analytical {
+        step_overhead: Span::from_secs(0.0),
+        sequence_overhead: Span::from_secs(0.0),
+        compute_efficiency: 1.0,
+        compute_efficiency_8bit: 1.0,
+        attention_efficiency: 1.0,
+        moe_efficiency: 1.0,
+        memory_efficiency: 1.0,
+        gemm_overhead: Span::from_secs(0.0),
+        attention_overhead: Span::from_secs(0.0),
+        kernel_overhead: Span::from_secs(0.0),
+        moe_overhead: Span::from_secs(0.0),
+        allreduce_latency: Span::from_secs(0.0),
+        link_efficiency: 1.0,
+    };
+    prop_oneof![Just(Analytical::default()), Just(ideal)]
+}
+
+prop_compose! {
+    fn any_moe(layers: u32)(experts in 1u32..200, share in 0.0..1.0, moe_ffn in 16u32..4096,
+                            shared_ffn in 0u32..4096, dense_layers in 0..=layers) -> Moe {
+        let active = 1 + (share * f64::from(experts - 1)) as u32;
+        Moe { experts, active, moe_ffn, shared_ffn, dense_layers }
+    }
+}
+
+prop_compose! {
+    fn any_mla()(q_lora in prop_oneof![Just(0u32), 64u32..2048], kv_lora in 32u32..1024, qk_nope in 16u32..256,
+                 qk_rope in 8u32..128, v in 16u32..256) -> Mla {
+        Mla { q_lora, kv_lora, qk_nope, qk_rope, v }
+    }
+}
+
+fn any_shape() -> impl Strategy<Value = DecoderShape> {
+    (1u32..100, 64u32..16_384, 0u32..4, 0u32..4, 16u32..256, 64u32..60_000, any::<bool>(), 256u32..260_000)
+        .prop_flat_map(|(layers, hidden, kv, group, head_dim, ffn, gated, vocab)| {
+            let window = (1u32..10_000, 0..=layers).prop_map(|(tokens, layers)| Window { tokens, layers });
+            (
+                proptest::option::of(any_moe(layers)),
+                proptest::option::weighted(0.3, any_mla()),
+                proptest::option::of(window),
+            )
+                .prop_map(move |(moe, mla, window)| DecoderShape {
+                    layers,
+                    hidden,
+                    heads: 8 << group,
+                    kv_heads: 1 << kv,
+                    head_dim,
+                    ffn,
+                    gated,
+                    vocab,
+                    moe,
+                    mla,
+                    window,
+                })
+        })
+}
+
+prop_compose! {
+    fn any_device()(peak_flops in 1e12..1e16, memory_bandwidth in 1e11..2e13, link in 1e9..2e12) -> Device {
+        Device { peak_flops, memory_bandwidth, link_bandwidth: Some(link) }
+    }
+}
+
+prop_compose! {
+    fn any_deployment()(tp in 0u32..4, weights in 0usize..3, kv in 0usize..2, max_tokens in 1u32..600) -> Deployment {
+        Deployment {
+            tensor_parallel: 1 << tp,
+            weight_bytes: [2.0, 1.0, 0.5][weights],
+            kv_bytes: [2.0, 1.0][kv],
+            max_tokens,
+        }
+    }
+}
+
+prop_compose! {
+    fn any_step()(prefill in proptest::collection::vec((1u32..3000, 0u32..50_000, any::<bool>()), 0..4),
+                  decode_seqs in 0u32..1200, mean in 1u64..20_000) -> (Vec<Chunk>, u32, u64) {
+        let prefill = prefill.into_iter().map(|(tokens, context, last)| Chunk { tokens, context, last }).collect();
+        (prefill, decode_seqs, u64::from(decode_seqs) * mean)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_step_is_priced_below_physics(params in any_params(), shape in any_shape(), device in any_device(),
+                                       deployment in any_deployment(), step in any_step()) {
+        let model = params.build(&shape, &device, &deployment).unwrap();
+        let (prefill, decode_seqs, decode_context) = &step;
+        let step = StepShape { prefill, decode_seqs: *decode_seqs, decode_context: *decode_context };
+        let bound = LowerBound::new(&shape, &device, &deployment).seconds(&step);
+        let price = model.price(&step).seconds;
+        prop_assert!(price.is_finite());
+        prop_assert!(price >= bound * (1.0 - 1e-12), "{price} s is below {bound} s");
+    }
+
+    #[test]
+    fn more_work_is_never_cheaper(params in any_params(), shape in any_shape(), device in any_device(),
+                                  deployment in any_deployment(), step in any_step(), more in 1u32..500) {
+        let model = params.build(&shape, &device, &deployment).unwrap();
+        let (prefill, decode_seqs, decode_context) = step;
+        let step = StepShape { prefill: &prefill, decode_seqs, decode_context };
+        let price = model.price(&step).seconds;
+        let no_cheaper = |other: &StepShape<'_>| {
+            let more = model.price(other).seconds;
+            prop_assert!(more >= price * (1.0 - 1e-12), "{more} s for {other:?} after {price} s");
+            Ok(())
+        };
+        no_cheaper(&StepShape { decode_context: decode_context + u64::from(more), ..step })?;
+        no_cheaper(&StepShape {
+            decode_seqs: decode_seqs + more, decode_context: decode_context + u64::from(more), ..step
+        })?;
+        let mut longer = prefill.clone();
+        longer.push(Chunk { tokens: more, context: 0, last: false });
+        no_cheaper(&StepShape { prefill: &longer, ..step })?;
+        for i in 0..prefill.len() {
+            let mut grown = prefill.clone();
+            grown[i].tokens += more;
+            no_cheaper(&StepShape { prefill: &grown, ..step })?;
+            let mut behind = prefill.clone();
+            behind[i].context += more;
+            no_cheaper(&StepShape { prefill: &behind, ..step })?;
+            let mut finished = prefill.clone();
+            finished[i].last = true;
+            no_cheaper(&StepShape { prefill: &finished, ..step })?;
+        }
+    }
+
+    #[test]
+    fn faster_hardware_is_never_slower(shape in any_shape(), device in any_device(),
+                                       deployment in any_deployment(), step in any_step()) {
+        let (prefill, decode_seqs, decode_context) = &step;
+        let step = StepShape { prefill, decode_seqs: *decode_seqs, decode_context: *decode_context };
+        let price = |device: &Device| {
+            Analytical::default().build(&shape, device, &deployment).unwrap().price(&step).seconds
+        };
+        let now = price(&device);
+        let link = device.link_bandwidth.map(|link| 2.0 * link);
+        for faster in [
+            Device { peak_flops: 2.0 * device.peak_flops, ..device },
+            Device { memory_bandwidth: 2.0 * device.memory_bandwidth, ..device },
+            Device { link_bandwidth: link, ..device },
+        ] {
+            prop_assert!(price(&faster) <= now);
+        }
+    }
+
+    #[test]
+    fn a_stride_equals_its_steps_to_the_bit(shape in any_shape(), deployment in any_deployment(),
+                                            sequences in 0u32..1200, mean in 1u64..5000) {
+        let model = Analytical::default().build(&shape, &h100(), &deployment).unwrap();
+        let context = u64::from(sequences) * mean;
+        let mut stride = [StepCost::default(); 50];
+        model.price_decodes(sequences, context, &mut stride);
+        for (step, cost) in stride.iter().enumerate() {
+            let alone = model.price(&decode(sequences, context + step as u64 * u64::from(sequences)));
+            prop_assert_eq!(alone.seconds.to_bits(), cost.seconds.to_bits());
+            prop_assert_eq!(alone.bound, cost.bound);
+        }
+    }
+
+    #[test]
+    fn tables_change_nothing(shape in any_shape(), deployment in any_deployment(), step in any_step()) {
+        let (prefill, decode_seqs, decode_context) = &step;
+        let step = StepShape { prefill, decode_seqs: *decode_seqs, decode_context: *decode_context };
+        let price = |max_tokens| {
+            let deployment = Deployment { max_tokens, ..deployment };
+            Analytical::default().build(&shape, &h100(), &deployment).unwrap().price(&step)
+        };
+        prop_assert_eq!(price(1), price(4096));
+    }
+}
+
+#[test]
+fn an_empty_prefill_and_none_cost_the_same() {
+    let model = Analytical::default().build(&llama_8b(), &h100(), &bf16(1)).unwrap();
+    let alone = model.price(&decode(64, 64 * 1024));
+    let mixed = model.price_mixed(&decode(64, 64 * 1024));
+    assert!((alone.seconds / mixed.seconds - 1.0).abs() < 1e-12);
+    assert_eq!(alone.bound, mixed.bound);
+}
+
+#[test]
+fn the_bound_of_a_step_is_what_engineers_expect() {
+    let model = Analytical::default().build(&llama_8b(), &h100(), &bf16(1)).unwrap();
+    assert_eq!(model.price(&decode(1, 1000)).bound, Bound::Memory);
+    assert_eq!(model.price(&decode(256, 256 * 1000)).bound, Bound::Memory);
+    let chunk = [Chunk { tokens: 2048, context: 0, last: true }];
+    assert_eq!(model.price(&StepShape { prefill: &chunk, ..StepShape::default() }).bound, Bound::Compute);
+    let slow_link = Device { link_bandwidth: Some(1e9), ..h100() };
+    let model = Analytical::default().build(&llama_8b(), &slow_link, &bf16(8)).unwrap();
+    assert_eq!(model.price(&decode(64, 64_000)).bound, Bound::Communication);
+    let tiny = DecoderShape { layers: 1, hidden: 64, ffn: 64, vocab: 256, ..llama_8b() };
+    let model = Analytical::default().build(&tiny, &h100(), &bf16(1)).unwrap();
+    assert_eq!(model.price(&decode(1, 10)).bound, Bound::Host);
+}
+
+#[test]
+fn a_growing_batch_touches_more_experts_up_to_all() {
+    let moe = Moe { experts: 128, active: 8, moe_ffn: 768, shared_ffn: 0, dense_layers: 0 };
+    assert!((moe.distinct_experts(1.0) - 8.0).abs() < 1e-9);
+    // Each further token visits the experts not visited yet as it does any other.
+    let mut expected = 0.0;
+    for tokens in 1..=64 {
+        expected += 8.0 * (1.0 - expected / 128.0);
+        assert!((moe.distinct_experts(f64::from(tokens)) - expected).abs() < 1e-9);
+    }
+    assert!(moe.distinct_experts(1e6) <= 128.0);
+    assert!(moe.distinct_experts(64.0) > 125.0);
+}
+
+#[test]
+fn what_cannot_be_deployed_is_refused_with_the_reason() {
+    let build = |shape: &DecoderShape, device: &Device, deployment: &Deployment| {
+        Analytical::default().build(shape, device, deployment).unwrap_err()
+    };
+    let three = bf16(3);
+    assert_eq!(
+        build(&llama_8b(), &h100(), &three),
+        "32 attention heads do not divide over tensor_parallel: 3"
+    );
+    let alone = Device { link_bandwidth: None, ..h100() };
+    assert!(build(&llama_8b(), &alone, &bf16(2)).contains("scale-up bandwidth"));
+    let odd = DecoderShape { kv_heads: 6, heads: 24, ..llama_8b() };
+    assert!(build(&odd, &h100(), &bf16(4)).contains("6 KV heads"));
+    let eager = Analytical { memory_efficiency: 1.2, ..Analytical::default() };
+    assert_eq!(
+        eager.build(&llama_8b(), &h100(), &bf16(1)).unwrap_err(),
+        "memory_efficiency must be above 0 and at most 1, found 1.2"
+    );
+    assert!(
+        build(&llama_8b(), &h100(), &Deployment { weight_bytes: f64::NAN, ..bf16(1) }).contains("weight")
+    );
+}
+
+#[test]
+fn parameters_read_from_ron_default_to_the_documented_ones() {
+    assert_eq!(ron::from_str::<Analytical>("()").unwrap(), Analytical::default());
+    let params: Analytical = ron::from_str("(step_overhead: ms(1.2))").unwrap();
+    assert_eq!(params.step_overhead.as_secs(), 1.2e-3);
+    assert!(ron::from_str::<Analytical>("(step_overheads: ms(1.2))").is_err());
+}
