@@ -5,4 +5,5 @@ pub mod engine;
 pub mod memory;
 pub mod request;
 pub mod runtime;
+pub mod scenario;
 pub mod units;
