@@ -7,6 +7,7 @@ pub mod engine;
 pub mod memory;
 pub mod request;
 pub mod runtime;
+pub mod scenario;
 pub mod stats;
 pub mod units;
 pub mod workload;

@@ -1,0 +1,69 @@
+//! "Did you mean": the nearest of the names that are allowed.
+
+/// Names listed in full in a message; beyond that only the nearest are shown.
+const LISTED: usize = 16;
+
+/// What to say about a name that is not among `allowed`: the nearest one, and the list.
+///
+/// ```
+/// let help = mist::scenario::did_you_mean("RoundRobbin", ["Random", "RoundRobin"]);
+/// assert_eq!(help, "did you mean `RoundRobin`? Allowed: `Random`, `RoundRobin`");
+/// ```
+pub fn did_you_mean<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>) -> String {
+    let mut allowed: Vec<(f64, &str)> =
+        allowed.into_iter().map(|name| (likeness(found, name), name)).collect();
+    if allowed.is_empty() {
+        return "none are allowed here".into();
+    }
+    let nearest = allowed.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0));
+    let guess = match nearest {
+        Some((likeness, name)) if likeness >= 0.5 => format!("did you mean `{name}`? "),
+        _ => String::new(),
+    };
+    let total = allowed.len();
+    let label = if total > LISTED {
+        allowed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        allowed.truncate(LISTED / 2);
+        "Nearest"
+    } else {
+        "Allowed"
+    };
+    let names: Vec<String> = allowed.iter().map(|(_, name)| format!("`{name}`")).collect();
+    let rest = if total > allowed.len() { format!(" of {total}") } else { String::new() };
+    format!("{guess}{label}: {}{rest}", names.join(", "))
+}
+
+/// How alike two names are, 0 to 1, whatever their case and separators.
+fn likeness(found: &str, name: &str) -> f64 {
+    let plain = |text: &str| -> String {
+        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    let (found, name) = (plain(found), plain(name));
+    let longer = found.chars().count().max(name.chars().count()).max(1);
+    let part = found.len() >= 3 && name.contains(&found);
+    let edits = strsim::osa_distance(&found, &name) as f64;
+    (1.0 - edits / longer as f64).max(if part { 0.6 } else { 0.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_and_all_are_listed() {
+        assert_eq!(
+            did_you_mean("posson", ["Poisson", "Uniform"]),
+            "did you mean `Poisson`? Allowed: `Poisson`, `Uniform`"
+        );
+        assert_eq!(did_you_mean("zzz", ["Poisson", "Uniform"]), "Allowed: `Poisson`, `Uniform`");
+        assert_eq!(did_you_mean("zzz", []), "none are allowed here");
+    }
+
+    #[test]
+    fn long_lists_are_cut_to_the_nearest() {
+        let names: Vec<String> = (10..60).map(|i| format!("Model-{i}")).collect();
+        let help = did_you_mean("model-42", names.iter().map(String::as_str));
+        assert!(help.starts_with("did you mean `Model-42`? Nearest: `Model-42`, "), "{help}");
+        assert!(help.ends_with("of 50"), "{help}");
+    }
+}
