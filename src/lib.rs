@@ -1,5 +1,6 @@
 //! MIST simulates multi-stage LLM serving.
 
+pub mod cli;
 pub mod clients;
 pub mod engine;
 pub mod memory;

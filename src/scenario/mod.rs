@@ -8,13 +8,36 @@
 //! the choice resolves it against its [`Registry`]. Everything wrong with a file is a
 //! [`Problem`]; rendering problems is the command line's business.
 
+mod address;
+mod carve;
+mod check;
 mod choice;
+mod document;
+mod explain;
+mod language;
+mod layout;
+mod locate;
+mod overrides;
+mod path;
 mod problem;
 mod read;
 mod registry;
+mod resolved;
+#[cfg(test)]
+pub(crate) mod sample;
+mod scan;
 mod suggest;
 
+pub use address::NodeSet;
+pub use carve::{Carving, Cluster, NodeId, NodeSite, carve};
+pub use check::check;
 pub use choice::Choice;
+pub use document::{Document, Place, Unreadable};
+pub use explain::{Kinds, explain};
+pub use language::{
+    ClientSpec, ClusterSpec, CoordinatorSpec, NodeGroup, PlatformSpec, Scenario, SloSpec, UsdPerHour,
+    VERSION, WorkloadSpec,
+};
 pub use problem::Problem;
 pub use registry::{ChoiceError, Registry, Resolved};
 pub use suggest::did_you_mean;
