@@ -13,12 +13,15 @@
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::scenario::{Document, Place, Problem, Unreadable};
 
 /// The columns that a long line is cut to.
 const WIDTH: usize = 140;
+
+/// What stands before an argument on the command line.
+const SET: &str = "--set ";
 
 /// Renders the problems of a scenario that could be read.
 pub fn render(document: &Document, problems: &[Problem], colour: bool) -> String {
@@ -53,13 +56,19 @@ fn all(problems: &[Problem], report: impl Fn(&Problem) -> String) -> String {
 fn report(source: Source, problem: &Problem, place: Place, colour: bool) -> String {
     let title = Level::ERROR.primary_title(problem.message.as_str());
     let mut group = Group::with_title(title);
+    let typed = match &place {
+        Place::Set(argument, _) => format!("{SET}{argument}"),
+        _ => String::new(),
+    };
     match place {
-        Place::File(range) => group = group.element(quote(source.text, range, source.name)),
-        Place::Set(argument, range) => group = group.element(quote(argument, range, "--set")),
+        Place::File(range) => group = group.element(quote(source.text, range).path(source.name)),
+        Place::Set(_, range) => {
+            group = group.element(quote(&typed, range.start + SET.len()..range.end + SET.len()));
+        }
         Place::Nowhere if source.name.is_empty() || problem.message.contains(source.name) => {}
         Place::Nowhere => group = group.element(Origin::path(source.name)),
     }
-    if !problem.path.is_empty() && !problem.message.contains(&format!("`{}`", problem.path)) {
+    if !problem.path.is_empty() {
         group = group.element(Level::NOTE.with_name("field").message(problem.path.as_str()));
     }
     if let Some(help) = &problem.help {
@@ -70,12 +79,8 @@ fn report(source: Source, problem: &Problem, place: Place, colour: bool) -> Stri
 }
 
 /// The line of `text` at `range`, with the part of it marked.
-fn quote<'a>(
-    text: &'a str,
-    range: Range<usize>,
-    name: &'a str,
-) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(first_line(text, range)))
+fn quote(text: &str, range: Range<usize>) -> Snippet<'_, Annotation<'_>> {
+    Snippet::source(text).annotation(AnnotationKind::Primary.span(first_line(text, range)))
 }
 
 /// A value of many lines is marked on its first line only.
@@ -141,30 +146,176 @@ mod tests {
     }
 
     #[test]
-    fn show() {
-        for text in [
-            check("    platforms:", "    platfroms:"),
+    fn an_unknown_field_is_shown_with_the_known_ones() {
+        assert_eq!(
             check("hardware:", "hardwear:"),
+            r#"error: unknown field `hardwear`
+ --> a.ron:6:55
+  |
+6 |         (name: "hgx", count: 2, nodes: [(name: "gpu", hardwear: "H100-SXM5-80GB", count: 8)]),
+  |                                                       ^^^^^^^^
+  |
+  = field: platforms[0].nodes[0]
+  = help: did you mean `hardware`? Allowed: `name`, `hardware`, `count`
+"#
+        );
+    }
+
+    #[test]
+    fn an_unknown_policy_is_shown_with_a_suggestion() {
+        assert_eq!(
             check("Poisson(rate", "Poison (rate"),
-            check("rate: per_s(240)", "rate: per_s(-240)"),
-            check("rate: per_s(240)", "rate: per_s(NaN)"),
-            check("Poisson(rate: per_s(240))", "Poisson /* a */ (\n    rat: per_s(240))"),
-            check("mist: 1", "mist: 2"),
-            check("mist: 1,", ""),
-            check("count: 4", "count: 0"),
-            check("count: 4", "count: 9"),
-            check("hardware: \"H100-SXM5-80GB\", ", ""),
-            check("seed: 42,", "seed: 42"),
-            check("clients: [", "clients: [], coordinator: (routing: Robin), // ["),
-            check_with(sample::TEXT, &["workload[0].reqests=5"]),
-            check_with(sample::TEXT, &["workload[0].arrivals.rate=per_s(0)"]),
-            check_with(sample::TEXT, &["coordinator.routing=Robin"]),
-            render_bare(
-                &Problem::new("sed", "a scenario has no field `sed`").help("did you mean `seed`?"),
-                false,
-            ),
-        ] {
-            println!("{text}--------");
+            r"error: unknown arrival process `Poison`
+  --> a.ron:21:23
+   |
+21 |             arrivals: Poison (rate: per_s(240)),
+   |                       ^^^^^^
+   |
+   = field: workload[0].arrivals
+   = help: did you mean `Poisson`? Allowed: `Poisson`
+"
+        );
+    }
+
+    #[test]
+    fn a_bad_rate_is_marked_whatever_stands_before_it() {
+        for rate in ["per_s(-240)", "per_s(NaN)", "per_s(inf)", "per_s(0)"] {
+            let said = check("Poisson(rate: per_s(240))", &format!("Poisson /* ( */ (\n rate: {rate})"));
+            assert!(said.starts_with("error: a rate must be finite and above zero, found "), "{said}");
+            let marked = format!("22 |  rate: {rate}),\n   |        {}\n", "^".repeat(rate.len()));
+            assert!(said.contains(&marked), "{said}");
+            assert!(said.contains("= field: workload[0].arrivals.rate\n"), "{said}");
         }
+        let unknown = check("Poisson(rate: per_s(240))", "Poisson /* ( */ (\n rat: per_s(240))");
+        assert!(unknown.contains("22 |  rat: per_s(240)),\n   |  ^^^\n"), "{unknown}");
+    }
+
+    #[test]
+    fn a_newer_version_asks_for_an_upgrade() {
+        assert_eq!(
+            check("mist: 1", "mist: 2"),
+            r"error: written for scenario language 2, this MIST reads 1; upgrade
+ --> a.ron:3:11
+  |
+3 |     mist: 2,
+  |           ^
+  |
+  = field: mist
+"
+        );
+        assert_eq!(
+            check("mist: 1,", ""),
+            "error: the version of the scenario language is missing\n--> a.ron\n = help: begin the scenario with `mist: 1,`\n"
+        );
+    }
+
+    #[test]
+    fn zero_clients_and_too_many_are_shown() {
+        assert_eq!(
+            check("count: 4", "count: 0"),
+            r"error: must be at least 1, found 0
+  --> a.ron:11:20
+   |
+11 |             count: 0,
+   |                    ^
+   |
+   = field: clients[0].count
+"
+        );
+        assert_eq!(
+            check("count: 4", "count: 9"),
+            r#"error: client `llama` wants 18 `gpu` nodes of platform `hgx` (9 × 2 `gpu`), but only 16 `gpu` are left
+  --> a.ron:12:22
+   |
+12 |             cluster: Take(platform: "hgx", nodes: [("gpu", 2)]),
+   |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+   |
+   = field: clients[0].cluster
+   = help: 8 such clients fit; lower the client's count or raise the platform's
+"#
+        );
+        let none = check_with(sample::TEXT, &["clients=[]"]);
+        assert!(none.starts_with("error: at least one client is needed, found none\n"), "{none}");
+    }
+
+    #[test]
+    fn a_node_in_two_clients_is_shown_at_the_second() {
+        let second = "Pick([\"hgx[0].gpu[0]\"])), (name: \"other\", runs: Llm, cluster: Pick([\"hgx[1].gpu[7]\", \"hgx[0].gpu[0]\"])";
+        let text = sample::with(
+            "cluster: Take(platform: \"hgx\", nodes: [(\"gpu\", 2)])",
+            &format!("runs: Llm, cluster: {second}"),
+        );
+        let text = text.replace("count: 4", "count: 1");
+        let text = text.replacen("            runs: Llm(model: \"Llama-3.1-70B\", batching: Chunked(max_num_batched_tokens: 8192)),\n", "", 1);
+        let said = check_with(&text, &[]);
+        assert!(
+            said.starts_with("error: node `hgx[0].gpu[0]` is in two clients, `llama` and `other`\n"),
+            "{said}"
+        );
+        assert!(said.contains("= field: clients[1].cluster[1]\n"), "{said}");
+    }
+
+    #[test]
+    fn an_open_bracket_is_shown_where_it_opens() {
+        let said = check("rate: per_s(240)),", "rate: per_s(240),");
+        assert!(
+            said.starts_with("error: a comma is missing before this\n --> ") || said.contains("never closed"),
+            "{said}"
+        );
+        assert_eq!(
+            check("nodes: [(\"gpu\", 2)]),", "nodes: [(\"gpu\", 2)),"),
+            r#"error: this bracket is never closed by `]`
+  --> a.ron:12:51
+   |
+12 |             cluster: Take(platform: "hgx", nodes: [("gpu", 2)),
+   |                                                   ^
+"#
+        );
+    }
+
+    #[test]
+    fn what_is_set_on_the_command_line_is_shown_there() {
+        assert_eq!(
+            check_with(sample::TEXT, &["seed=3", "workload[0].reqests=5"]),
+            r"error: `workload[0]` has no field `reqests`
+  |
+1 | --set workload[0].reqests=5
+  |                   ^^^^^^^
+  |
+  = field: workload[0].reqests
+  = help: did you mean `requests`? Allowed: `name`, `model`, `requests`, `arrivals`, `lengths`, `slo`
+"
+        );
+        let rate = check_with(sample::TEXT, &["workload[0].arrivals.rate=per_s(0)"]);
+        assert!(rate.contains("1 | --set workload[0].arrivals.rate=per_s(0)\n"), "{rate}");
+        let policy = check_with(sample::TEXT, &["coordinator.routing=Robin"]);
+        assert!(policy.contains("help: did you mean `RoundRobin`?"), "{policy}");
+    }
+
+    #[test]
+    fn several_problems_follow_one_another() {
+        let text = sample::with("count: 4", "count: 0").replace("\"chat\"", "\"\"");
+        let said = check_with(&text, &[]);
+        assert_eq!(said.matches("error: ").count(), 2, "{said}");
+        assert!(said.contains("\n\nerror: a name is needed"), "{said}");
+    }
+
+    #[test]
+    fn colour_comes_only_when_asked_for() {
+        let problem = Problem::new("sed", "a scenario has no field `sed`").help("did you mean `seed`?");
+        assert_eq!(
+            render_bare(&problem, false),
+            "error: a scenario has no field `sed`\n |\n = field: sed\n = help: did you mean `seed`?\n"
+        );
+        assert!(render_bare(&problem, true).contains('\x1b'));
+        assert!(!check("count: 4", "count: 0").contains('\x1b'));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_once() {
+        let unreadable = Document::load(std::path::Path::new("/no/such.ron")).unwrap_err();
+        let said = render_unreadable(&unreadable, false);
+        assert!(said.starts_with("error: cannot read the scenario `/no/such.ron`: "), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 }

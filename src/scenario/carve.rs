@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ClusterSpec, NodeSet, PlatformSpec, Problem, Scenario, did_you_mean};
+use super::{ClusterSpec, NodeSet, PlatformSpec, Problem, Scenario, check, did_you_mean};
 
 /// The number of a node in [`Carving::nodes`].
 pub type NodeId = u32;
@@ -57,10 +57,13 @@ const MAX_NODES: u64 = 10_000_000;
 /// Carves the platforms of `scenario` into one cluster for each client.
 ///
 /// # Errors
-/// A node in two clients, nodes that do not exist, or too few of them.
+/// A node in two clients, nodes that do not exist, too few of them, or what [`check`] finds.
 pub fn carve(scenario: &Scenario) -> Result<Carving, Vec<Problem>> {
+    let mut problems = check(scenario);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     let mut site = Site::new(scenario)?;
-    let mut problems = Vec::new();
     let mut clusters: BTreeMap<usize, Vec<Cluster>> = BTreeMap::new();
     for (client, spec) in scenario.clients.iter().enumerate() {
         if let ClusterSpec::Pick(sets) = &spec.cluster {
@@ -417,7 +420,7 @@ mod tests {
 
     #[test]
     fn absurd_counts_end_in_a_message() {
-        let mut scenario = scenario(vec![]);
+        let mut scenario = scenario(vec![client("a", 1, take(&[("gpu", 1)]))]);
         scenario.platforms[0].count = u32::MAX;
         scenario.platforms[0].nodes[0].count = u32::MAX;
         assert!(carve(&scenario).unwrap_err()[0].message.contains("more than the 10000000"));

@@ -189,7 +189,7 @@ fn check_version(text: &str) -> Result<(), Problem> {
         Ok(version) if version > u64::from(VERSION) => {
             let message =
                 format!("written for scenario language {version}, this MIST reads {VERSION}; upgrade");
-            Err(Problem::new("mist", message).help("a newer MIST reads this scenario"))
+            Err(Problem::new("mist", message))
         }
         _ => Err(Problem::new("mist", "this is no version of the scenario language")
             .help(format!("write `mist: {VERSION}`"))),
@@ -249,6 +249,31 @@ mod tests {
     }
 
     #[test]
+    fn every_form_of_the_language_is_read() {
+        let text = r#"(
+            mist: 1, name: "quickstart", seed: 42, catalog: "my-catalog",
+            platforms: [
+                (name: "hgx", count: 32, nodes: [(name: "gpu", hardware: "H100-SXM5-80GB", count: 8)], price: "p5.48xlarge"),
+                (name: "own", nodes: [(name: "gpu", hardware: "L40S")], usd_per_hour: 1),
+            ],
+            clients: [
+                (name: "a", count: 128, cluster: Take(platform: "hgx", nodes: [("gpu", 2)]),
+                 runs: Llm(model: "m", gpu_memory_utilization: 0.9, max_model_len: None, runtime: Analytical())),
+                (name: "b", cluster: Pick(["own[0].gpu[0]"]), runs: Llm()),
+            ],
+            coordinator: (routing: RoundRobin, latency: us(0)),
+            workload: [(name: "chat", model: "m", requests: Some(5), arrivals: Poisson(rate: per_s(240)), lengths: AzureConv,
+                        slo: (ttft: s(1), tpot: ms(50), e2e: None))],
+            horizon: None,
+        )"#;
+        let scenario = Document::parse(text, "a.ron").unwrap().scenario;
+        assert_eq!(check(&scenario), []);
+        assert_eq!(scenario.platforms[1].usd_per_hour.unwrap().get(), 1.0);
+        assert_eq!(scenario.clients[0].runs.get("runtime"), Some("Analytical()"));
+        assert_eq!(scenario.workload[0].requests, Some(5));
+    }
+
+    #[test]
     fn the_version_comes_first() {
         let newer = found("written for scenario language 2, this MIST reads 1; upgrade", "mist", "2");
         assert_eq!(fail("(mist: 2, brand_new: Field(3))"), newer);
@@ -291,6 +316,23 @@ mod tests {
             usd,
             found("a price must be finite and not negative, found -1.5", "platforms[0].usd_per_hour", "-1.5")
         );
+    }
+
+    #[test]
+    fn problems_of_nested_choices_are_found_in_the_text() {
+        let text = sample::with("Chunked(max", "Chunked /* a ( */ ( /* b */ max");
+        let document = Document::parse(text.clone(), "a.ron").unwrap();
+        let place = |problem: Problem| match document.place(&problem) {
+            Place::File(range) => text[range].to_owned(),
+            _ => String::new(),
+        };
+        let path = "clients[0].runs.batching";
+        assert_eq!(place(Problem::new(format!("{path}.max_num_batched_tokens"), "too few")), "8192");
+        assert_eq!(place(Problem::new(path, "unknown").span(0..7)), "Chunked");
+        let written = "Chunked( /* b */ max_num_batched_tokens: 8192)";
+        let at = written.find("max").unwrap();
+        assert_eq!(place(Problem::new(path, "unknown").span(at..at + 3)), "max");
+        assert_eq!(place(Problem::new("clients[0].runs.model.x", "no such thing")), "\"Llama-3.1-70B\"");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! unit, range, default, and the vLLM or SGLang option a field mirrors where there is one.
 //! Defaults stand in the `default_…` functions and the `Default` impls at the end of this file.
 
+#![allow(clippy::doc_markdown)] // product names are not code, and users read these comments
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +41,7 @@ pub struct Scenario {
     pub coordinator: CoordinatorSpec,
     /// The requests that arrive, one entry a traffic class; at least one.
     pub workload: Vec<WorkloadSpec>,
-    /// When to stop the clock [time since the start], above zero; requests still in flight then are
+    /// When to stop the clock, as time since the start, above zero; requests still in flight then are
     /// counted as such. Default: none, the run ends when every request has.
     #[serde(default)]
     pub horizon: Option<Span>,
@@ -61,7 +63,7 @@ pub struct PlatformSpec {
     /// hardware counts, per accelerator.
     #[serde(default)]
     pub price: Option<String>,
-    /// What one machine costs [US dollars per hour], zero or more; excludes `price`. Default: none.
+    /// What one machine costs in US dollars per hour, zero or more; excludes `price`. Default: none.
     #[serde(default)]
     pub usd_per_hour: Option<UsdPerHour>,
 }
@@ -120,7 +122,7 @@ pub struct CoordinatorSpec {
     /// Mirrors the routing logic of the vLLM router and `--policy` of the SGLang router.
     #[schemars(extend("x-choice" = "routing policy"))]
     pub routing: Choice,
-    /// How long a request takes from the router to its client [time, one way]. Default: `us(0)`.
+    /// How long a request takes from the router to its client, one way. Default: `us(0)`.
     pub latency: Span,
 }
 
@@ -141,7 +143,7 @@ pub struct WorkloadSpec {
     /// Mirrors `--request-rate` and `--max-concurrency` of `vllm bench serve`.
     #[schemars(extend("x-choice" = "arrival process"))]
     pub arrivals: Choice,
-    /// How long prompts and answers are [tokens], such as `AzureConv`.
+    /// How long prompts and answers are, in tokens, such as `AzureConv`.
     /// Mirrors `--random-input-len` and `--random-output-len` of `vllm bench serve`.
     #[schemars(extend("x-choice" = "length distribution"))]
     pub lengths: Choice,
@@ -155,11 +157,11 @@ pub struct WorkloadSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SloSpec {
-    /// Arrival to first token, at most [time]. Default: none.
+    /// Arrival to first token, at most. Default: none.
     pub ttft: Option<Span>,
-    /// Time per output token after the first, at most [time]. Default: none.
+    /// Time per output token after the first, at most. Default: none.
     pub tpot: Option<Span>,
-    /// Arrival to last token, at most [time]. Default: none.
+    /// Arrival to last token, at most. Default: none.
     pub e2e: Option<Span>,
 }
 

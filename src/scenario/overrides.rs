@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::document::{parse, within};
 use super::locate::{children, locate, walk};
 use super::path::{To, steps};
-use super::read::options;
+use super::read::{options, quoted};
 use super::scan::scan;
 use super::{Document, Problem, did_you_mean};
 
@@ -141,7 +141,7 @@ fn replaced(text: &str, place: &Range<usize>, path: &str, value: &str) -> Result
         edited.replace_range(place.clone(), value);
         parse(&edited).map_err(|problem| blame(problem, path, place.start))
     };
-    let quoted = format!("{value:?}");
+    let quoted = quoted(value);
     let is_string = text[place.clone()].starts_with('"');
     let has_quotes = value.starts_with(['"', 'r']) && value.ends_with(['"', '#']);
     if value.is_empty() || has_quotes {

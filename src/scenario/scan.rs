@@ -240,12 +240,11 @@ impl<'a> Scanner<'a> {
         loop {
             self.blanks()?;
             match self.peek() {
-                None => return Err(unclosed()),
                 Some(c) if c == close => {
                     self.at += 1;
                     return Ok(items);
                 }
-                Some(')' | ']' | '}') => return Err(unclosed()),
+                None | Some(')' | ']' | '}') => return Err(unclosed()),
                 Some(_) => items.push(item(self)?),
             }
             self.blanks()?;

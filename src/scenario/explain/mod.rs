@@ -146,7 +146,11 @@ mod tests {
              \n    How many such clients there are, each on a cluster of its own; at least 1. Default: 1. Mirrors the\
              \n    number of vLLM or SGLang servers started behind a router.\n"
         );
-        assert!(text("horizon").starts_with("horizon: Span, or None\n"), "{}", text("horizon"));
+        assert!(
+            text("horizon").starts_with("horizon: us(…) | ms(…) | s(…) | min(…) | h(…), or None\n"),
+            "{}",
+            text("horizon")
+        );
         assert!(text("horizon").contains("    ms(number)   Milliseconds."), "{}", text("horizon"));
     }
 
@@ -154,7 +158,7 @@ mod tests {
     fn the_top_level_lists_every_field() {
         let top = text("");
         assert!(top.starts_with("a scenario\n"), "{top}");
-        for field in ["mist: whole number", "workload: list of WorkloadSpec", "name: text, or None"] {
+        for field in ["mist: whole number", "workload: list of (…)", "name: text, or None"] {
             assert!(top.contains(field), "{field} is not in\n{top}");
         }
     }
@@ -162,11 +166,12 @@ mod tests {
     #[test]
     fn closed_choices_list_their_forms() {
         let cluster = text("clients.cluster");
-        assert!(cluster.contains("Pick(list of NodeSet)  Exactly these nodes"), "{cluster}");
+        assert!(cluster.contains("Pick(list of text)  Exactly these nodes"), "{cluster}");
         let nodes = text("clients.cluster.nodes");
         assert!(nodes.starts_with("clients.cluster.Take.nodes: list of (text, whole number)\n"), "{nodes}");
         assert_eq!(text("clients.cluster.Take.nodes"), nodes);
         assert!(text("clients.cluster.Pick").contains("Exactly these nodes"));
+        assert!(text("clients").contains("cluster: Take(…) | Pick(…)  "), "{}", text("clients"));
     }
 
     #[test]
@@ -174,7 +179,7 @@ mod tests {
         let arrivals = text("workload.arrivals");
         assert!(arrivals.contains("Poisson  Independent arrivals at a constant rate."), "{arrivals}");
         let rate = text("workload[0].arrivals.rate");
-        assert!(rate.starts_with("workload.arrivals.Poisson.rate: PerSecond\n"), "{rate}");
+        assert!(rate.starts_with("workload.arrivals.Poisson.rate: per_s(…) | per_min(…)\n"), "{rate}");
         assert!(rate.contains("Requests per second, above zero."), "{rate}");
         assert_eq!(text("workload.arrivals.Poisson.rate"), rate);
         let block = text("clients.runs.block_size");

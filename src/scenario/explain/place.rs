@@ -106,7 +106,7 @@ impl<'a> Place<'a> {
     }
 
     fn type_name(&self) -> String {
-        words::type_name(self.schema)
+        words::type_name(self.schema, self.root)
     }
 
     /// The kind of open choice that stands here.
@@ -120,10 +120,8 @@ impl<'a> Place<'a> {
         let mut schema = self.schema;
         // Bounded, should a schema ever refer to itself.
         for _ in 0..16 {
-            let next = match schema["$ref"].as_str() {
-                Some(name) => &self.root["$defs"][name.trim_start_matches("#/$defs/")],
-                None => words::some_of(schema).unwrap_or(&schema["items"]),
-            };
+            let next = words::definition(schema, self.root).or_else(|| words::some_of(schema));
+            let next = next.unwrap_or(&schema["items"]);
             if !next.is_object() {
                 break;
             }

@@ -45,19 +45,28 @@ pub(super) fn some_of(schema: &Value) -> Option<&Value> {
     }
 }
 
-/// A type's name as a user would say it; empty for a struct without one.
-pub(super) fn type_name(schema: &Value) -> String {
+/// A type as a user would say it, `root` holding the definitions; empty for a struct on its own.
+pub(super) fn type_name(schema: &Value, root: &Value) -> String {
     if let Some(kind) = schema["x-choice"].as_str() {
         return kind.to_owned();
     }
-    if let Some(name) = schema["$ref"].as_str() {
-        return name.trim_start_matches("#/$defs/").to_owned();
+    if let Some(definition) = definition(schema, root) {
+        return match type_name(definition, root) {
+            name if name.is_empty() => "(…)".to_owned(),
+            name => name,
+        };
     }
     if let Some(some) = some_of(schema) {
-        return format!("{}, or None", type_name(some));
+        return format!("{}, or None", type_name(some, root));
+    }
+    let forms = Forms::of(schema).0;
+    if !forms.is_empty() {
+        let forms =
+            forms.iter().map(|form| form.name.to_owned() + if form.held.is_null() { "" } else { "(…)" });
+        return forms.collect::<Vec<_>>().join(" | ");
     }
     if let Some(parts) = schema["prefixItems"].as_array() {
-        let parts: Vec<String> = parts.iter().map(type_name).collect();
+        let parts: Vec<String> = parts.iter().map(|part| type_name(part, root)).collect();
         return format!("({})", parts.join(", "));
     }
     let name = |name: &str| match name {
@@ -65,7 +74,7 @@ pub(super) fn type_name(schema: &Value) -> String {
         "integer" => "whole number".to_owned(),
         "number" => "number".to_owned(),
         "boolean" => "true or false".to_owned(),
-        "array" => format!("list of {}", type_name(&schema["items"])),
+        "array" => format!("list of {}", type_name(&schema["items"], root)),
         _ => String::new(),
     };
     match &schema["type"] {
@@ -76,6 +85,12 @@ pub(super) fn type_name(schema: &Value) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// What a reference refers to.
+pub(super) fn definition<'a>(schema: &Value, root: &'a Value) -> Option<&'a Value> {
+    let name = schema["$ref"].as_str()?;
+    Some(&root["$defs"][name.trim_start_matches("#/$defs/")])
 }
 
 /// A default as a scenario would write it; a `choice` is written without quotes.
@@ -90,7 +105,7 @@ pub(super) fn value(json: &Value, choice: bool) -> String {
         }
         // A form of a choice: `s(0.0)`.
         Value::Object(fields) if fields.len() == 1 => {
-            fields.iter().map(|(name, held)| format!("{name}({})", value(held, false))).collect()
+            fields.iter().map(|(name, held)| name.clone() + "(" + &value(held, false) + ")").collect()
         }
         Value::Object(fields) => {
             let fields: Vec<String> =
