@@ -1,6 +1,7 @@
 //! MIST simulates multi-stage LLM serving.
 
 pub mod catalog;
+pub mod cli;
 pub mod clients;
 pub mod coordinator;
 pub mod engine;

@@ -5,8 +5,17 @@
 //! new kind changes nothing elsewhere.
 
 mod components;
+mod kind;
 pub mod llm;
 mod usage;
 
 pub use components::{Client, Delivered, Node};
+pub use kind::{ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Site};
 pub use usage::Usage;
+
+use crate::engine::SimBuilder;
+
+/// The built-in kinds of client.
+pub fn built_in(sim: &mut SimBuilder) {
+    sim.client_kind::<llm::LlmSpec>("Llm");
+}

@@ -1,5 +1,6 @@
 //! Putting a simulation together: plugins add systems, ports, wake-ups and resources.
 
+use std::any::TypeId;
 use std::sync::{Arc, OnceLock};
 
 use bevy_ecs::error::FallbackErrorHandler;
@@ -52,6 +53,7 @@ pub struct SimBuilder {
     schedule: Schedule,
     ports: Ports,
     executor: Executor,
+    added: Vec<TypeId>,
 }
 
 impl SimBuilder {
@@ -67,13 +69,23 @@ impl SimBuilder {
             ..ScheduleBuildSettings::default()
         });
         schedule.configure_sets(Phase::IN_ORDER.chain());
-        Self { world, schedule, ports: Ports::default(), executor: Executor::default() }
+        Self { world, schedule, ports: Ports::default(), executor: Executor::default(), added: Vec::new() }
     }
 
     /// Adds a plugin.
     pub fn add(&mut self, plugin: impl Plugin) -> &mut Self {
         plugin.build(self);
         self
+    }
+
+    /// Adds a plugin unless one of its type was added this way before.
+    pub fn add_once<P: Plugin + 'static>(&mut self, plugin: P) -> &mut Self {
+        let id = TypeId::of::<P>();
+        if self.added.contains(&id) {
+            return self;
+        }
+        self.added.push(id);
+        self.add(plugin)
     }
 
     /// Adds systems to a phase. Those that touch the same data need an order: `before`, `after`, `chain`.

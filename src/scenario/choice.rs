@@ -2,10 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
+use std::path::Path;
 
 use ron::value::RawValue;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use super::locate::locate;
+use super::read::quoted;
 
 /// A name with its parameters, as written: `Poisson(rate: per_s(8))`, `RoundRobin`.
 ///
@@ -29,6 +34,38 @@ impl Choice {
     /// A choice without parameters: every one at its default.
     pub fn named(name: impl Into<String>) -> Self {
         Self::new(name, "")
+    }
+
+    /// The RON of the parameter at `field`, such as `rate` or `batching.limit`, if it is written.
+    pub fn get(&self, field: &str) -> Option<&str> {
+        let inside = self.place(field)?;
+        self.params.get(inside)
+    }
+
+    /// Replaces the parameter at `field`, which must be written already, by `ron`.
+    ///
+    /// This puts a nested choice with its defaults filled in back into the choice that holds it:
+    /// `outer.set("batching", &inner.to_string())`. Says whether the field was there.
+    pub fn set(&mut self, field: &str, ron: &str) -> bool {
+        let place = self.place(field);
+        if let Some(inside) = place.clone() {
+            self.params.replace_range(inside, ron);
+        }
+        place.is_some()
+    }
+
+    /// Makes the path in the text parameter at `field` start from `folder`, if it is there and relative.
+    pub fn rebase(&mut self, field: &str, folder: &Path) {
+        let path = self.get(field).and_then(|text| ron::from_str::<String>(text).ok());
+        if let Some(path) = path {
+            self.set(field, &quoted(&folder.join(path).to_string_lossy()));
+        }
+    }
+
+    /// The bytes of a parameter in `params`.
+    fn place(&self, field: &str) -> Option<Range<usize>> {
+        let value = locate(&format!("({})", self.params), field)?.value;
+        (!field.is_empty()).then(|| value.start - 1..value.end - 1)
     }
 
     /// Reads `Name` or `Name(params)`, which must be well-formed RON.
@@ -118,6 +155,20 @@ mod tests {
         for bad in ["\"Poisson\"", "3", "[Poisson]", "(rate: 1)", "Poisson(", ""] {
             assert!(ron::from_str::<Choice>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn parameters_are_replaced_in_place() {
+        let mut outer = read("Llm( size: 16, batching: Chunked(n: 1), from: \"a \\\"b.csv\" )");
+        assert_eq!(outer.get("batching.n"), Some("1"));
+        assert!(outer.set("batching", "Chunked(n: 1, m: 2)"));
+        assert!(!outer.set("absent", "1"));
+        outer.rebase("from", Path::new("/data"));
+        outer.rebase("size", Path::new("/data"));
+        assert_eq!(outer.params, " size: 16, batching: Chunked(n: 1, m: 2), from: \"/data/a \\\"b.csv\" ");
+        outer.rebase("from", Path::new("/elsewhere"));
+        assert_eq!(outer.get("from"), Some("\"/data/a \\\"b.csv\""));
+        assert_eq!((outer.get(""), Choice::named("X").get("a")), (None, None));
     }
 
     #[test]

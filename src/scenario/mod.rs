@@ -7,14 +7,55 @@
 //! *open choice*: the file holds a [`Choice`], a name with parameters, and the room that owns
 //! the choice resolves it against its [`Registry`]. Everything wrong with a file is a
 //! [`Problem`]; rendering problems is the command line's business.
+//!
+//! ```
+//! use mist::scenario::{Document, Problem, Scenario, carve};
+//!
+//! # let text = r#"(mist: 1,
+//! #     platforms: [(name: "hgx", nodes: [(name: "gpu", hardware: "H100", count: 8)])],
+//! #     clients: [(name: "a", count: 4, cluster: Take(platform: "hgx", nodes: [("gpu", 2)]), runs: Llm)],
+//! #     workload: [(name: "chat", model: "m", requests: 9, arrivals: AllAtOnce, lengths: AzureConv)],
+//! # )"#;
+//! let mut document = Document::parse(text, "scenarios/quickstart.ron").unwrap();
+//! // Resolves every open choice, puts it back with its defaults, returns what could not be resolved.
+//! let mut fill = |_: &mut Scenario| -> Vec<Problem> { vec![] };
+//! document.settle(&["clients[0].count=2".into()], &mut fill).unwrap();
+//! let carving = carve(&document.scenario).unwrap();
+//! assert_eq!(carving.clusters.len(), 2);
+//! let resolved = document.scenario.to_ron().unwrap(); // lies beside every result
+//! # assert!(resolved.contains("horizon: None"));
+//! ```
 
+mod address;
+mod carve;
+mod check;
 mod choice;
+mod document;
+mod explain;
+mod language;
+mod layout;
+mod locate;
+mod overrides;
+mod path;
 mod problem;
 mod read;
 mod registry;
+mod resolved;
+#[cfg(test)]
+pub(crate) mod sample;
+mod scan;
 mod suggest;
 
+pub use address::NodeSet;
+pub use carve::{Carving, Cluster, NodeId, NodeSite, carve};
+pub use check::check;
 pub use choice::Choice;
+pub use document::{Document, Place, Unreadable};
+pub use explain::{Kinds, explain};
+pub use language::{
+    ClientSpec, ClusterSpec, CoordinatorSpec, NodeGroup, PlatformSpec, Scenario, SloSpec, UsdPerHour,
+    VERSION, WorkloadSpec,
+};
 pub use problem::Problem;
 pub use registry::{ChoiceError, Registry, Resolved};
 pub use suggest::did_you_mean;

@@ -30,6 +30,11 @@ pub(super) fn options() -> Options {
     Options::default().with_default_extension(Extensions::IMPLICIT_SOME)
 }
 
+/// `text` as a RON string.
+pub(super) fn quoted(text: &str) -> String {
+    options().to_string(text).unwrap_or_else(|_| format!("{text:?}"))
+}
+
 /// Reads a `T` from the whole of `text`.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
     let mut reader = ron::Deserializer::from_str_with_options(text, &options())

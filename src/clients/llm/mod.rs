@@ -19,6 +19,7 @@ mod client;
 mod decoding;
 mod scheduler;
 mod sequence;
+mod spec;
 mod step;
 mod systems;
 #[cfg(test)]
@@ -28,10 +29,11 @@ mod token_clock;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
-pub use batching::{BatchingPolicy, Chunked, Continuous};
+pub use batching::{BatchingExt, BatchingPolicy, BatchingRegistry, Chunked, Continuous};
 pub use client::{LlmClient, LlmSetup, StrideEnd};
 pub use scheduler::{Reserve, Scheduler};
 pub use sequence::{Finished, SeqId};
+pub use spec::LlmSpec;
 
 use super::Delivered;
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};

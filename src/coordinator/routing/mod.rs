@@ -4,7 +4,7 @@
 //! each client. It never sees how long an output will be.
 //!
 //! To add one: a struct with its parameters in a file of its own, `impl RoutingPolicy`, and a line
-//! in [`register_built_ins`].
+//! in [`built_in`].
 
 mod least_outstanding;
 mod random;
@@ -14,8 +14,13 @@ pub use least_outstanding::LeastOutstanding;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 
-use super::pool::Load;
-use crate::engine::Stream;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use super::pool::Load;
+use crate::engine::{SimBuilder, Stream};
+use crate::scenario::Registry;
 use crate::units::SimTime;
 
 /// What a policy may know of the request to be routed.
@@ -33,4 +38,39 @@ pub struct RouteRequest {
 pub trait RoutingPolicy: Send + Sync + 'static {
     /// A position below `load.clients()`. `stream` is the pool's own stream of random numbers.
     fn route(&mut self, request: &RouteRequest, load: &Load, stream: &mut Stream) -> usize;
+}
+
+/// Makes a policy for each pool.
+pub type MakeRouting = Box<dyn Fn() -> Box<dyn RoutingPolicy> + Send + Sync>;
+
+/// The routing policies a scenario may name.
+pub type RoutingRegistry = Registry<MakeRouting>;
+
+/// Adds routing policies by name.
+pub trait RoutingExt {
+    /// Lets scenarios name the routing policy `P`, whose fields are its parameters.
+    fn routing_policy<P>(&mut self, name: &'static str) -> &mut Self
+    where
+        P: RoutingPolicy + Clone + DeserializeOwned + Serialize + JsonSchema;
+}
+
+impl RoutingExt for SimBuilder {
+    fn routing_policy<P>(&mut self, name: &'static str) -> &mut Self
+    where
+        P: RoutingPolicy + Clone + DeserializeOwned + Serialize + JsonSchema,
+    {
+        let mut registry =
+            self.world().get_resource_or_insert_with(|| RoutingRegistry::new("routing policy"));
+        registry.register(name, |policy: P| {
+            Ok(Box::new(move || Box::new(policy.clone()) as Box<dyn RoutingPolicy>) as MakeRouting)
+        });
+        self
+    }
+}
+
+/// The built-in routing policies.
+pub fn built_in(sim: &mut SimBuilder) {
+    sim.routing_policy::<RoundRobin>("RoundRobin");
+    sim.routing_policy::<Random>("Random");
+    sim.routing_policy::<LeastOutstanding>("LeastOutstanding");
 }

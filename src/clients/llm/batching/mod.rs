@@ -6,7 +6,7 @@
 //! lengths, never how long an output will be.
 //!
 //! To add one: a struct with its parameters in a file of its own, `impl BatchingPolicy`, and a line
-//! in [`register`].
+//! in [`built_in`].
 
 mod chunked;
 mod continuous;
@@ -14,7 +14,13 @@ mod continuous;
 pub use chunked::Chunked;
 pub use continuous::Continuous;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::scheduler::Scheduler;
+use crate::engine::SimBuilder;
+use crate::scenario::Registry;
 
 /// Decides what a client's next step computes.
 pub trait BatchingPolicy: Send + Sync + 'static {
@@ -34,4 +40,37 @@ pub trait BatchingPolicy: Send + Sync + 'static {
     fn arrival_interrupts(&self, waiting: usize) -> bool {
         waiting == 0
     }
+}
+
+/// Makes a policy for each client of an entry.
+pub type MakeBatching = Box<dyn Fn() -> Box<dyn BatchingPolicy> + Send + Sync>;
+
+/// The batching policies a scenario may name.
+pub type BatchingRegistry = Registry<MakeBatching>;
+
+/// Adds batching policies by name.
+pub trait BatchingExt {
+    /// Lets scenarios name the batching policy `P`, whose fields are its parameters.
+    fn batching_policy<P>(&mut self, name: &'static str) -> &mut Self
+    where
+        P: BatchingPolicy + Clone + DeserializeOwned + Serialize + JsonSchema;
+}
+
+impl BatchingExt for SimBuilder {
+    fn batching_policy<P>(&mut self, name: &'static str) -> &mut Self
+    where
+        P: BatchingPolicy + Clone + DeserializeOwned + Serialize + JsonSchema,
+    {
+        let mut registry =
+            self.world().get_resource_or_insert_with(|| BatchingRegistry::new("batching policy"));
+        registry.register(name, |policy: P| {
+            Ok(Box::new(move || Box::new(policy.clone()) as Box<dyn BatchingPolicy>) as MakeBatching)
+        });
+        self
+    }
+}
+
+/// The built-in batching policies.
+pub fn built_in(sim: &mut SimBuilder) {
+    sim.batching_policy::<Chunked>("Chunked").batching_policy::<Continuous>("Continuous");
 }

@@ -1,0 +1,3 @@
+//! The command line: what a user types and reads.
+
+pub mod diagnostics;

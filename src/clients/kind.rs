@@ -1,0 +1,97 @@
+//! Kinds of client, as a scenario configures them, and clients ready to be put into a world.
+
+use std::fmt;
+
+use bevy_ecs::entity::Entity;
+use bevy_ecs::world::World;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::catalog::{Accelerator, Catalog};
+use crate::engine::SimBuilder;
+use crate::scenario::{Choice, Problem, Registry};
+
+/// What a client finds where it is deployed.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// Hardware, models and prices.
+    pub catalog: &'a Catalog,
+    /// The nodes of its cluster, in order.
+    pub nodes: &'a [&'a Accelerator],
+    /// The world under construction, which holds the registries of open choices.
+    pub world: &'a World,
+}
+
+/// A kind of client with its settings: what stands in `runs: Llm(…)`.
+pub trait ClientKind: Send + Sync + 'static {
+    /// Fills in the defaults of open choices among the settings, and writes the kind, which the
+    /// scenario calls `name`, with all of them.
+    ///
+    /// # Errors
+    /// Choices that cannot be resolved; paths count from the settings.
+    fn complete(&mut self, name: &str, world: &World) -> Result<Choice, Vec<Problem>>;
+
+    /// Works out what the client can do at `site`, once for all clients of an entry.
+    ///
+    /// # Errors
+    /// Settings that make no sense there; paths count from the settings.
+    fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>>;
+}
+
+/// A client that fits its cluster.
+pub trait Deployed {
+    /// The model it serves, by its name in the catalog.
+    fn model(&self) -> &str;
+
+    /// What `mist check` says about it.
+    fn facts(&self) -> Vec<Fact>;
+
+    /// Adds the systems of its kind, if they are not there yet.
+    fn install(&self, sim: &mut SimBuilder);
+
+    /// Spawns the client at position `index` among all, with its [`Client`](super::Client) and
+    /// [`Usage`](super::Usage). Without `strides` it takes one tick a step, with the same results.
+    fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity;
+
+    /// Where the figures that price its steps come from.
+    fn source_of_latency(&self) -> String;
+}
+
+/// A line of `mist check`: a name and a value with its unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is.
+    pub name: &'static str,
+    /// How much it is.
+    pub value: String,
+}
+
+impl Fact {
+    /// `name`: `value`.
+    pub fn new(name: &'static str, value: impl fmt::Display) -> Self {
+        Self { name, value: value.to_string() }
+    }
+}
+
+/// The kinds of client a scenario may name.
+pub type ClientRegistry = Registry<Box<dyn ClientKind>>;
+
+/// Adds kinds of client by name.
+pub trait ClientExt {
+    /// Lets scenarios name the kind `K`, whose fields are its settings.
+    fn client_kind<K>(&mut self, name: &'static str) -> &mut Self
+    where
+        K: ClientKind + DeserializeOwned + Serialize + JsonSchema;
+}
+
+impl ClientExt for SimBuilder {
+    fn client_kind<K>(&mut self, name: &'static str) -> &mut Self
+    where
+        K: ClientKind + DeserializeOwned + Serialize + JsonSchema,
+    {
+        let mut registry = self.world().get_resource_or_insert_with(|| ClientRegistry::new("client kind"));
+        registry.register(name, |kind: K| Ok(Box::new(kind) as Box<dyn ClientKind>));
+        self
+    }
+}

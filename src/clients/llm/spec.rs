@@ -1,0 +1,293 @@
+//! `Llm(…)`: the settings of an LLM client, and what they come to on a cluster.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bevy_ecs::entity::Entity;
+use bevy_ecs::world::World;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::batching::{BatchingRegistry, MakeBatching};
+use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
+use crate::catalog::{Accelerator, Class, Model, ModelKind, Precision, UnknownName};
+use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage};
+use crate::engine::SimBuilder;
+use crate::memory::{BlockPool, KvCapacity, KvSizing};
+use crate::runtime::{RuntimeKind, RuntimeRegistry, StepModel, Target};
+use crate::scenario::{Choice, Problem, Registry};
+use crate::units::GIB;
+
+/// A server of one large language model, prefill and decode together: a vLLM or SGLang instance.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LlmSpec {
+    /// The model it serves, by its name in the model catalog. vLLM `--model`.
+    pub model: String,
+    /// How many accelerators share every layer. Default: all of the cluster, and it must be all of
+    /// them. vLLM `--tensor-parallel-size`, SGLang `--tp`.
+    #[serde(default)]
+    pub tensor_parallel: Option<u32>,
+    /// Precision of weights and arithmetic: `bf16`, `fp16`, `fp8`, `int8` or `fp4`. Default: `bf16`.
+    /// vLLM `--dtype`, `--quantization`.
+    #[serde(default = "sixteen_bit")]
+    pub weights: Precision,
+    /// Precision of the KV cache: `bf16`, `fp16`, `fp8` or `int8`. Default: `bf16`.
+    /// vLLM `--kv-cache-dtype`.
+    #[serde(default = "sixteen_bit")]
+    pub kv_cache: Precision,
+    /// Fraction of device memory the server may fill, above 0 and at most 1. Default: 0.9.
+    /// vLLM `--gpu-memory-utilization`, SGLang `--mem-fraction-static`.
+    #[serde(default = "default_utilization")]
+    pub gpu_memory_utilization: f64,
+    /// Tokens in a KV block, 1 to 1024. Default: 16. vLLM `--block-size`, SGLang `--page-size`.
+    #[serde(default = "default_block_size")]
+    pub block_size: u32,
+    /// Longest prompt and output together [tokens], at least 2; a longer request is rejected.
+    /// Default: the model's context length. vLLM `--max-model-len`, SGLang `--context-length`.
+    #[serde(default)]
+    pub max_model_len: Option<u32>,
+    /// Most sequences that run at once, at least 1. Default: 256.
+    /// vLLM `--max-num-seqs`, SGLang `--max-running-requests`.
+    #[serde(default = "default_max_num_seqs")]
+    pub max_num_seqs: u32,
+    /// How requests are batched into steps. Default: `Chunked`.
+    #[serde(default = "default_batching")]
+    #[schemars(extend("x-choice" = "batching policy"))]
+    pub batching: Choice,
+    /// What a step costs. Default: `Analytical`.
+    #[serde(default = "default_runtime")]
+    #[schemars(extend("x-choice" = "runtime model"))]
+    pub runtime: Choice,
+}
+
+const fn sixteen_bit() -> Precision {
+    Precision::Bf16
+}
+
+const fn default_utilization() -> f64 {
+    0.9
+}
+
+const fn default_block_size() -> u32 {
+    16
+}
+
+const fn default_max_num_seqs() -> u32 {
+    256
+}
+
+fn default_batching() -> Choice {
+    Choice::named("Chunked")
+}
+
+fn default_runtime() -> Choice {
+    Choice::named("Analytical")
+}
+
+impl ClientKind for LlmSpec {
+    fn complete(&mut self, name: &str, world: &World) -> Result<Choice, Vec<Problem>> {
+        let batching = complete::<MakeBatching>(world, "batching", &mut self.batching);
+        let runtime = complete::<Box<dyn RuntimeKind>>(world, "runtime", &mut self.runtime);
+        let problems: Vec<_> = batching.err().into_iter().chain(runtime.err()).collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Choice::with(name, self).map_err(|error| vec![error.into_problem("")])
+    }
+
+    fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>> {
+        let one = |problem: Problem| vec![problem];
+        let model =
+            site.catalog.model(&self.model).map_err(|unknown| one(unknown_name("model", &unknown)))?;
+        let (accelerator, tensor_parallel) = self.cluster(site.nodes).map_err(one)?;
+        self.check(model).map_err(one)?;
+
+        let registry = site.world.resource::<BatchingRegistry>();
+        let make_policy =
+            registry.resolve(&self.batching).map_err(|error| one(error.into_problem("batching")))?.built;
+        let policy = make_policy();
+        let max_step_tokens = policy.max_step_tokens();
+        if max_step_tokens < self.max_num_seqs {
+            let message = format!(
+                "max_num_seqs is {}, but a step computes {max_step_tokens} tokens at most, one a running sequence",
+                self.max_num_seqs
+            );
+            let help = format!("lower max_num_seqs to {max_step_tokens} or raise max_num_batched_tokens");
+            return Err(one(Problem::new("max_num_seqs", message).help(help)));
+        }
+
+        let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
+        let capacity = sizing.capacity().map_err(|error| one(Problem::new("model", error.to_string())))?;
+        let target = Target {
+            model,
+            accelerator,
+            tensor_parallel,
+            weights: self.weights,
+            kv_cache: self.kv_cache,
+            max_step_tokens,
+        };
+        let registry = site.world.resource::<RuntimeRegistry>();
+        let kind = registry.resolve(&self.runtime).map_err(|error| one(error.into_problem("runtime")))?.built;
+        let step_model = kind.compile(&target).map_err(|message| one(Problem::new("runtime", message)))?;
+        Ok(Box::new(LlmDeployed {
+            model: model.name.clone(),
+            hardware: format!("{tensor_parallel} × {}", accelerator.name),
+            capacity,
+            block_size: self.block_size,
+            max_num_seqs: self.max_num_seqs,
+            max_model_len: self.max_model_len.unwrap_or(model.max_context),
+            make_policy,
+            step_model,
+            latency: format!("{} for {} on {}", self.runtime.name, model.name, accelerator.name),
+        }))
+    }
+}
+
+/// Fills in the defaults of an open choice.
+fn complete<B: Send + Sync + 'static>(world: &World, path: &str, choice: &mut Choice) -> Result<(), Problem> {
+    let resolved =
+        world.resource::<Registry<B>>().resolve(choice).map_err(|error| error.into_problem(path))?;
+    *choice = resolved.choice;
+    Ok(())
+}
+
+/// A name the catalog does not know.
+fn unknown_name(path: &str, unknown: &UnknownName) -> Problem {
+    let UnknownName { what, name, suggestions } = unknown;
+    let problem = Problem::new(path, format!("unknown {what} `{name}`"));
+    match suggestions.as_slice() {
+        [] => problem.help(format!("`mist list {what}` shows all", what = path)),
+        _ => problem.help(format!(
+            "did you mean {}?",
+            suggestions.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(" or ")
+        )),
+    }
+}
+
+impl LlmSpec {
+    /// The accelerator of the cluster, all of one kind, and how many share a layer.
+    fn cluster<'a>(&self, nodes: &[&'a Accelerator]) -> Result<(&'a Accelerator, u32), Problem> {
+        let mut accelerators = nodes.iter().filter(|node| !matches!(node.class, Class::Cpu | Class::Memory));
+        let Some(first) = accelerators.next() else {
+            return Err(Problem::new("", "an LLM client needs an accelerator, and its cluster has none"));
+        };
+        let mut count = 1;
+        for other in accelerators {
+            if other.name != first.name {
+                let message = format!("the cluster mixes {} and {}", first.name, other.name);
+                return Err(Problem::new("", message).help("give an LLM client accelerators of one kind"));
+            }
+            count += 1;
+        }
+        match self.tensor_parallel {
+            Some(tp) if tp != count => {
+                let message =
+                    format!("tensor_parallel is {tp}, but the cluster has {count} × {}", first.name);
+                let help = "give each client as many accelerators as tensor_parallel says, or leave it out";
+                Err(Problem::new("tensor_parallel", message).help(help))
+            }
+            _ => Ok((first, count)),
+        }
+    }
+
+    fn check(&self, model: &Model) -> Result<(), Problem> {
+        let whole = |path: &str, value: u32, range: RangeInclusive<u32>| {
+            if range.contains(&value) {
+                return Ok(());
+            }
+            let message = format!("{path} must be {} to {}, found {value}", range.start(), range.end());
+            Err(Problem::new(path, message))
+        };
+        whole("block_size", self.block_size, 1..=1024)?;
+        whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000)?;
+        whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context)?;
+        if model.kind != ModelKind::Decoder {
+            let message = format!("{} does not generate text", model.name);
+            return Err(Problem::new("model", message).help("an LLM client serves decoder models"));
+        }
+        if self.kv_cache == Precision::Fp4 {
+            let help = "use bf16, fp16, fp8 or int8";
+            return Err(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
+        }
+        Ok(())
+    }
+
+    fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
+        let experts = model.experts.as_ref();
+        KvSizing {
+            device_memory: accelerator.memory_bytes(),
+            utilization: self.gpu_memory_utilization,
+            tensor_parallel,
+            parameters: model.parameters() as f64,
+            weight_bytes: self.weights.bytes(),
+            kv_bytes_per_token: model.kv_bytes_per_token(self.kv_cache),
+            heads: model.attention.heads,
+            kv_heads: if model.attention.latent.is_some() { 1 } else { model.attention.kv_heads },
+            hidden: model.hidden,
+            ffn: experts.map_or(model.ffn.size, |moe| moe.active * moe.size + moe.shared * moe.shared_size),
+            vocab: model.vocab,
+            max_num_batched_tokens: step,
+            max_num_seqs: self.max_num_seqs,
+            block_size: self.block_size,
+        }
+    }
+}
+
+/// An LLM client that fits its cluster, ready to be spawned as often as its entry says.
+struct LlmDeployed {
+    model: String,
+    hardware: String,
+    capacity: KvCapacity,
+    block_size: u32,
+    max_num_seqs: u32,
+    max_model_len: u32,
+    make_policy: MakeBatching,
+    step_model: Arc<dyn StepModel>,
+    latency: String,
+}
+
+impl Deployed for LlmDeployed {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let gib = |bytes: f64| format!("{:.1} GiB", bytes / GIB);
+        let KvCapacity { budget, weights, activations, kv, blocks, tokens, .. } = self.capacity;
+        vec![
+            Fact::new("serves", format!("{} on {}", self.model, self.hardware)),
+            Fact::new("memory per device", format!("{} usable, {} weights", gib(budget), gib(weights))),
+            Fact::new("", format!("{} activations, {} KV cache", gib(activations), gib(kv))),
+            Fact::new("KV cache", format!("{blocks} blocks of {}, {tokens} tokens", self.block_size)),
+            Fact::new(
+                "limits",
+                format!("{} sequences, {} tokens each", self.max_num_seqs, self.max_model_len),
+            ),
+        ]
+    }
+
+    fn install(&self, sim: &mut SimBuilder) {
+        sim.add_once(LlmPlugin);
+    }
+
+    fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity {
+        let inbox = sim.wake::<Delivered<Llm>>();
+        let kv = BlockPool::new(self.capacity.blocks, self.block_size);
+        let client = LlmClient::new(LlmSetup {
+            index,
+            kv,
+            max_num_seqs: self.max_num_seqs,
+            max_model_len: self.max_model_len,
+            policy: (self.make_policy)(),
+            model: self.step_model.clone(),
+            strides,
+        });
+        let usage = Usage { kv_blocks: kv.total(), ..Usage::default() };
+        sim.world().spawn((Client { index, inbox }, usage, client)).id()
+    }
+
+    fn source_of_latency(&self) -> String {
+        self.latency.clone()
+    }
+}

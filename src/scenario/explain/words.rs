@@ -1,0 +1,183 @@
+//! Schemas in words: the name of a type, the forms of a choice, a default, a table of fields.
+
+use serde_json::Value;
+
+/// The widest line of text.
+const WIDTH: usize = 104;
+
+/// One form of a closed choice.
+pub(super) struct Form<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// The schema of what it holds; `null` for nothing.
+    pub(super) held: &'a Value,
+    /// Its doc comment.
+    pub(super) doc: Option<&'a str>,
+}
+
+/// The forms of a closed choice.
+pub(super) struct Forms<'a>(pub(super) Vec<Form<'a>>);
+
+impl<'a> Forms<'a> {
+    /// The forms that `schema` lists; none if it is no choice.
+    pub(super) fn of(schema: &'a Value) -> Self {
+        let mut forms = Vec::new();
+        let bare = |name, doc| Form { name, held: &Value::Null, doc };
+        let names =
+            |schema: &'a Value| schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        forms.extend(names(schema).map(|name| bare(name, None)));
+        for form in schema["oneOf"].as_array().into_iter().flatten() {
+            let doc = form["description"].as_str();
+            forms.extend(names(form).chain(form["const"].as_str()).map(|name| bare(name, doc)));
+            let held = form["properties"].as_object().into_iter().flatten();
+            forms.extend(held.map(|(name, held)| Form { name, held, doc }));
+        }
+        Self(forms)
+    }
+}
+
+/// What an optional type holds when it holds something.
+pub(super) fn some_of(schema: &Value) -> Option<&Value> {
+    let either = schema["anyOf"].as_array()?;
+    match either.as_slice() {
+        [some, none] if none["type"] == "null" => Some(some),
+        _ => None,
+    }
+}
+
+/// A type as a user would say it, `root` holding the definitions; empty for a struct on its own.
+pub(super) fn type_name(schema: &Value, root: &Value) -> String {
+    if let Some(kind) = schema["x-choice"].as_str() {
+        return kind.to_owned();
+    }
+    if let Some(definition) = definition(schema, root) {
+        return match type_name(definition, root) {
+            name if name.is_empty() => "(…)".to_owned(),
+            name => name,
+        };
+    }
+    if let Some(some) = some_of(schema) {
+        return format!("{}, or None", type_name(some, root));
+    }
+    let forms = Forms::of(schema).0;
+    if !forms.is_empty() {
+        let forms =
+            forms.iter().map(|form| form.name.to_owned() + if form.held.is_null() { "" } else { "(…)" });
+        return forms.collect::<Vec<_>>().join(" | ");
+    }
+    if let Some(parts) = schema["prefixItems"].as_array() {
+        let parts: Vec<String> = parts.iter().map(|part| type_name(part, root)).collect();
+        return format!("({})", parts.join(", "));
+    }
+    let name = |name: &str| match name {
+        "string" => "text".to_owned(),
+        "integer" => "whole number".to_owned(),
+        "number" => "number".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "array" => format!("list of {}", type_name(&schema["items"], root)),
+        _ => String::new(),
+    };
+    match &schema["type"] {
+        Value::String(one) => name(one),
+        Value::Array(several) => {
+            let some = several.iter().filter_map(Value::as_str).find(|&one| one != "null");
+            format!("{}, or None", some.map(name).unwrap_or_default())
+        }
+        _ => String::new(),
+    }
+}
+
+/// What a reference refers to.
+pub(super) fn definition<'a>(schema: &Value, root: &'a Value) -> Option<&'a Value> {
+    let name = schema["$ref"].as_str()?;
+    Some(&root["$defs"][name.trim_start_matches("#/$defs/")])
+}
+
+/// A default as a scenario would write it; a `choice` is written without quotes.
+pub(super) fn value(json: &Value, choice: bool) -> String {
+    match json {
+        Value::Null => "None".to_owned(),
+        Value::String(text) if choice => text.clone(),
+        Value::String(text) => format!("{text:?}"),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| value(item, false)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        // A form of a choice: `s(0.0)`.
+        Value::Object(fields) if fields.len() == 1 => {
+            fields.iter().map(|(name, held)| name.clone() + "(" + &value(held, false) + ")").collect()
+        }
+        Value::Object(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(name, held)| format!("{name}: {}", value(held, false))).collect();
+            format!("({})", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A doc comment as plain text: one line a paragraph, without links.
+pub(super) fn plain(doc: &str) -> String {
+    let paragraphs =
+        doc.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    paragraphs.collect::<Vec<_>>().join("\n").replace("[`", "`").replace("`]", "`")
+}
+
+/// The text up to the first full stop that ends a sentence.
+pub(super) fn first_sentence(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let end = line.find(". ").map_or(line.len(), |end| end + 1);
+    line[..end].to_owned()
+}
+
+/// The text in lines of readable length, indented.
+pub(super) fn wrapped(text: &str) -> String {
+    let mut out = String::new();
+    for paragraph in text.lines() {
+        let mut line = String::from("   ");
+        for word in paragraph.split(' ') {
+            if line.chars().count() + word.chars().count() >= WIDTH {
+                out.push_str(&line);
+                out.push('\n');
+                line = String::from("   ");
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+/// A table of two columns under a title; nothing without rows.
+pub(super) fn table(title: &str, rows: &[(String, String)]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0).min(48);
+    let rows =
+        rows.iter().map(|(label, text)| format!("    {label:width$}  {text}").trim_end().to_owned() + "\n");
+    format!("\n{title}\n{}", rows.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_written_as_a_scenario_would() {
+        assert_eq!(value(&json!({"s": 0.0}), false), "s(0.0)");
+        assert_eq!(value(&json!({"a": 1, "b": [null, "x"]}), false), "(a: 1, b: [None, \"x\"])");
+        assert_eq!(value(&json!("RoundRobin"), true), "RoundRobin");
+    }
+
+    #[test]
+    fn text_is_made_plain() {
+        assert_eq!(plain("One [`two`]\nthree.\n\nFour."), "One `two` three.\nFour.");
+        assert_eq!(first_sentence("Up to 1.5 GiB. More."), "Up to 1.5 GiB.");
+        assert!(wrapped(&"word ".repeat(60)).lines().all(|line| line.len() <= WIDTH));
+    }
+}

@@ -1,0 +1,381 @@
+//! A small scanner of RON: the shape of a text with the bytes of every value, and no types.
+//!
+//! It finds where a field lies, so that a problem noticed long after reading can still be shown in
+//! the text. It accepts whatever RON accepts and a little more; the RON reader has the last word.
+
+use std::ops::Range;
+
+/// Brackets inside brackets beyond which a text is refused.
+const MAX_DEPTH: usize = 40;
+
+/// A value and where it lies.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Its bytes.
+    pub(super) range: Range<usize>,
+    /// What it is made of.
+    pub(super) kind: Kind,
+}
+
+/// What a value is made of.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// A number, a string, a character or a bare word.
+    Scalar,
+    /// `Name(…)` or `(…)`: a struct, a tuple or a choice.
+    Group {
+        /// The name's bytes, empty if it has none.
+        name: Range<usize>,
+        /// Where the parenthesis opens.
+        open: usize,
+        /// What is inside.
+        fields: Vec<Field>,
+    },
+    /// `[…]`.
+    List(Vec<Node>),
+    /// `{…}`, keys and values.
+    Map(Vec<(Node, Node)>),
+}
+
+/// A value inside parentheses, with its field name if it has one.
+#[derive(Debug)]
+pub(super) struct Field {
+    /// The field name's bytes.
+    pub(super) key: Option<Range<usize>>,
+    /// The value.
+    pub(super) value: Node,
+}
+
+/// Why a text has no shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// The bytes at fault.
+    pub(super) range: Range<usize>,
+    /// What is wrong.
+    pub(super) message: String,
+    /// Whether reading on could exhaust the stack.
+    pub(super) too_deep: bool,
+}
+
+/// The shape of the one value that `text` holds.
+///
+/// # Errors
+/// What is not closed, not separated or nested too deeply.
+pub(super) fn scan(text: &str) -> Result<Node, Fault> {
+    let mut scanner = Scanner { text, at: 0 };
+    scanner.blanks()?;
+    while scanner.rest().starts_with('#') {
+        let open = scanner.at;
+        match scanner.rest().find(']') {
+            Some(end) => scanner.at += end + 1,
+            None => return Err(fault(open..text.len(), "this attribute is never closed")),
+        }
+        scanner.blanks()?;
+    }
+    let node = scanner.value(0)?;
+    scanner.blanks()?;
+    match scanner.peek() {
+        None => Ok(node),
+        Some(c) => {
+            Err(fault(scanner.at..scanner.at + c.len_utf8(), "nothing may follow the last parenthesis"))
+        }
+    }
+}
+
+fn fault(range: Range<usize>, message: impl Into<String>) -> Fault {
+    Fault { range, message: message.into(), too_deep: false }
+}
+
+/// What separates words.
+fn is_delimiter(c: char) -> bool {
+    is_blank(c) || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ':' | '"' | '\'' | '/')
+}
+
+/// RON's white space.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '\t'
+            | '\n'
+            | '\r'
+            | '\x0B'
+            | '\x0C'
+            | '\u{85}'
+            | '\u{200E}'
+            | '\u{200F}'
+            | '\u{2028}'
+            | '\u{2029}'
+    )
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    /// The character here, or a place at the end of the text.
+    fn here(&self) -> Range<usize> {
+        self.at..self.at + self.peek().map_or(0, char::len_utf8)
+    }
+
+    /// Skips white space and comments; block comments nest.
+    fn blanks(&mut self) -> Result<(), Fault> {
+        loop {
+            let rest = self.rest();
+            if rest.starts_with("//") {
+                self.at += rest.find('\n').map_or(rest.len(), |end| end + 1);
+            } else if rest.starts_with("/*") {
+                self.block_comment()?;
+            } else if let Some(c) = self.peek().filter(|&c| is_blank(c)) {
+                self.at += c.len_utf8();
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn block_comment(&mut self) -> Result<(), Fault> {
+        let open = self.at;
+        let mut depth = 0_usize;
+        loop {
+            let rest = self.rest();
+            if rest.starts_with("/*") {
+                depth += 1;
+                self.at += 2;
+            } else if rest.starts_with("*/") {
+                depth -= 1;
+                self.at += 2;
+                if depth == 0 {
+                    return Ok(());
+                }
+            } else if let Some(c) = self.peek() {
+                self.at += c.len_utf8();
+            } else {
+                return Err(fault(open..open + 2, "this comment is never closed"));
+            }
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Node, Fault> {
+        let start = self.at;
+        if depth > MAX_DEPTH {
+            let message = format!("brackets are nested more than {MAX_DEPTH} deep");
+            return Err(Fault { range: self.here(), message, too_deep: true });
+        }
+        let kind = match self.peek() {
+            None => return Err(fault(self.here(), "a value is missing here")),
+            Some('[') => Kind::List(self.between(']', |scanner| scanner.value(depth + 1))?),
+            Some('{') => Kind::Map(self.between('}', |scanner| {
+                let key = scanner.value(depth + 1)?;
+                scanner.blanks()?;
+                if scanner.peek() != Some(':') {
+                    return Err(fault(scanner.here(), "a colon is missing before this"));
+                }
+                scanner.at += 1;
+                scanner.blanks()?;
+                Ok((key, scanner.value(depth + 1)?))
+            })?),
+            Some('(') => self.group(start..start, depth)?,
+            Some(_) if self.literal()? => Kind::Scalar,
+            Some(_) => {
+                let name = self.word()?;
+                let after_name = self.at;
+                self.blanks()?;
+                if self.peek() == Some('(') {
+                    self.group(name, depth)?
+                } else {
+                    self.at = after_name;
+                    Kind::Scalar
+                }
+            }
+        };
+        Ok(Node { range: start..self.at, kind })
+    }
+
+    fn group(&mut self, name: Range<usize>, depth: usize) -> Result<Kind, Fault> {
+        let open = self.at;
+        let fields = self.between(')', |scanner| {
+            let key = scanner.key()?;
+            Ok(Field { key, value: scanner.value(depth + 1)? })
+        })?;
+        Ok(Kind::Group { name, open, fields })
+    }
+
+    /// `name:` if that is what comes next.
+    fn key(&mut self) -> Result<Option<Range<usize>>, Fault> {
+        let start = self.at;
+        let is_word = self.peek().is_some_and(|c| c.is_alphabetic() || c == '_');
+        if is_word && !self.literal()? {
+            let word = self.word()?;
+            self.blanks()?;
+            if self.peek() == Some(':') {
+                self.at += 1;
+                self.blanks()?;
+                return Ok(Some(word));
+            }
+        }
+        self.at = start;
+        Ok(None)
+    }
+
+    /// What stands between the bracket here and `close`, separated by commas.
+    fn between<T>(
+        &mut self,
+        close: char,
+        mut item: impl FnMut(&mut Self) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        let open = self.at;
+        let unclosed = || fault(open..open + 1, format!("this bracket is never closed by `{close}`"));
+        self.at += 1;
+        let mut items = Vec::new();
+        loop {
+            self.blanks()?;
+            match self.peek() {
+                Some(c) if c == close => {
+                    self.at += 1;
+                    return Ok(items);
+                }
+                None | Some(')' | ']' | '}') => return Err(unclosed()),
+                Some(_) => items.push(item(self)?),
+            }
+            self.blanks()?;
+            match self.peek() {
+                Some(',') => self.at += 1,
+                Some(c) if c == close => {}
+                None | Some(')' | ']' | '}') => return Err(unclosed()),
+                // A field name: the list was to end before it.
+                Some(':') if close == ']' => return Err(unclosed()),
+                Some(_) => return Err(fault(self.here(), "a comma is missing before this")),
+            }
+        }
+    }
+
+    /// A run of characters that means one thing: a number, a name, `true`, `0..4`.
+    fn word(&mut self) -> Result<Range<usize>, Fault> {
+        let start = self.at;
+        self.at += self.rest().find(is_delimiter).unwrap_or(self.rest().len());
+        if self.at == start { Err(fault(self.here(), "a value is missing here")) } else { Ok(start..self.at) }
+    }
+
+    /// A string, a character or a byte string, if that is what comes next.
+    fn literal(&mut self) -> Result<bool, Fault> {
+        let start = self.at;
+        let rest = self.rest();
+        let plain = rest.strip_prefix('b').unwrap_or(rest);
+        let prefix = rest.len() - plain.len();
+        if plain.starts_with(['"', '\'']) {
+            self.at += prefix;
+            self.quoted(start)?;
+            return Ok(true);
+        }
+        let Some(raw) = plain.strip_prefix('r') else { return Ok(false) };
+        let hashes = raw.len() - raw.trim_start_matches('#').len();
+        if !raw[hashes..].starts_with('"') {
+            return Ok(false);
+        }
+        let close = format!("\"{}", &raw[..hashes]);
+        let inside = prefix + 1 + hashes + 1;
+        match rest[inside..].find(&close) {
+            Some(end) => self.at += inside + end + close.len(),
+            None => return Err(fault(start..start + inside, "this string is never closed")),
+        }
+        Ok(true)
+    }
+
+    /// A string or a character with escapes, from its opening quote.
+    fn quoted(&mut self, start: usize) -> Result<(), Fault> {
+        let mut chars = self.rest().char_indices();
+        let quote = chars.next().map(|(_, c)| c);
+        while let Some((at, c)) = chars.next() {
+            if c == '\\' {
+                chars.next();
+            } else if Some(c) == quote {
+                self.at += at + c.len_utf8();
+                return Ok(());
+            }
+        }
+        Err(fault(start..self.at + 1, "this string is never closed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SAMPLE: &str = r##"#![enable(implicit_some)]
+        // a ( comment
+        ( mist: 1, /* b /* ) */ */ name: "a \" ( b", raw: r#"x " )"#, c: '(', q: '\'', bytes: b"]",
+          list: [1, -2.5, 0..3, (1, "x"),], map: { "k": Foo, 3: Bar(1) }, unit: (), word: r#type,
+          choice: Name /* gap */ ( rate: per_s(8), inner: Some([]), ), )
+        "##;
+
+    fn message(text: &str) -> (String, &str) {
+        let fault = scan(text).unwrap_err();
+        (fault.message, &text[fault.range])
+    }
+
+    #[test]
+    fn every_form_of_ron_has_a_shape() {
+        let Kind::Group { fields, .. } = scan(SAMPLE).unwrap().kind else { panic!("a group") };
+        let keys: Vec<&str> = fields.iter().map(|field| &SAMPLE[field.key.clone().unwrap()]).collect();
+        assert_eq!(keys, ["mist", "name", "raw", "c", "q", "bytes", "list", "map", "unit", "word", "choice"]);
+        let values: Vec<&str> = fields.iter().map(|field| &SAMPLE[field.value.range.clone()]).collect();
+        assert_eq!(values[1..4], ["\"a \\\" ( b\"", "r#\"x \" )\"#", "'('"]);
+        assert_eq!(values[10], "Name /* gap */ ( rate: per_s(8), inner: Some([]), )");
+    }
+
+    #[test]
+    fn what_is_not_closed_is_pointed_at() {
+        assert_eq!(message("(a: [1, 2)"), ("this bracket is never closed by `]`".into(), "["));
+        assert_eq!(message("(a: 1"), ("this bracket is never closed by `)`".into(), "("));
+        assert_eq!(message("(a: \"x)"), ("this string is never closed".into(), "\""));
+        assert_eq!(message("(a: 1 b: 2)"), ("a comma is missing before this".into(), "b"));
+        assert_eq!(message("/* (a: 1)"), ("this comment is never closed".into(), "/*"));
+        assert_eq!(message("(a: 1) x"), ("nothing may follow the last parenthesis".into(), "x"));
+        assert_eq!(message("(a: )"), ("a value is missing here".into(), ")"));
+        assert_eq!(message(""), ("a value is missing here".into(), ""));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_before_the_stack_is() {
+        for open in ["(", "[", "{", "a(", "(a: "] {
+            let fault = scan(&open.repeat(100_000)).unwrap_err();
+            assert!(fault.too_deep, "{open}");
+        }
+        assert!(scan(&format!("{}1{}", "[".repeat(30), "]".repeat(30))).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".*") {
+            let _ = scan(&text);
+        }
+
+        #[test]
+        fn no_mutation_makes_it_panic(
+            edits in prop::collection::vec((0..SAMPLE.len(), "[\\[\\](){},:\"'/*#rb\\\\ é1]{0,3}", 0_usize..4), 0..8)
+        ) {
+            let mut text = SAMPLE.to_owned();
+            for (at, insert, delete) in edits {
+                let at = (0..=at.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap();
+                let end = (at + delete).min(text.len());
+                let end = (end..=text.len()).find(|&i| text.is_char_boundary(i)).unwrap();
+                text.replace_range(at..end, &insert);
+            }
+            if let Err(fault) = scan(&text) {
+                prop_assert!(text.get(fault.range).is_some());
+            }
+        }
+    }
+}
