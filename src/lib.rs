@@ -3,6 +3,7 @@
 pub mod clients;
 pub mod engine;
 pub mod memory;
+pub mod metrics;
 pub mod request;
 pub mod runtime;
 pub mod units;
