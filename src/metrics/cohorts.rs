@@ -12,9 +12,9 @@ const MOST: usize = 128;
 pub(super) struct Cohorts {
     first: SimTime,
     last: SimTime,
-    /// Intervals are 2^width_bits ns wide.
+    /// Intervals are `1 << width_bits` ns wide.
     width_bits: u32,
-    cohorts: Vec<Cohort>,
+    intervals: Vec<Cohort>,
     /// Arrival of the oldest request that never finished.
     unfinished: Option<SimTime>,
 }
@@ -54,7 +54,7 @@ impl Cohort {
 impl Cohorts {
     /// A request arrives; calls come in time order.
     pub(super) fn arrived(&mut self, at: SimTime) {
-        if self.cohorts.is_empty() {
+        if self.intervals.is_empty() {
             self.first = at;
         }
         self.last = self.last.max(at);
@@ -62,16 +62,16 @@ impl Cohorts {
             self.widen();
         }
         let index = self.index(at);
-        if index >= self.cohorts.len() {
-            self.cohorts.resize(index + 1, Cohort::default());
+        if index >= self.intervals.len() {
+            self.intervals.resize(index + 1, Cohort::default());
         }
-        self.cohorts[index].requests += 1;
+        self.intervals[index].requests += 1;
     }
 
     /// A request that arrived at `arrived` was turned away.
     pub(super) fn turned_away(&mut self, arrived: SimTime) {
         let index = self.index(arrived);
-        if let Some(cohort) = self.cohorts.get_mut(index) {
+        if let Some(cohort) = self.intervals.get_mut(index) {
             cohort.requests = cohort.requests.saturating_sub(1);
         }
     }
@@ -79,7 +79,7 @@ impl Cohorts {
     /// What became of a request that arrived at `arrived`.
     pub(super) fn known(&mut self, arrived: SimTime, queueing: SimSpan, e2e: SimSpan) {
         let index = self.index(arrived);
-        if let Some(cohort) = self.cohorts.get_mut(index) {
+        if let Some(cohort) = self.intervals.get_mut(index) {
             cohort.known += 1;
             cohort.queueing_ns += u128::from(queueing.as_ns());
             cohort.e2e_ns += u128::from(e2e.as_ns());
@@ -98,8 +98,8 @@ impl Cohorts {
     #[cold]
     fn widen(&mut self) {
         self.width_bits += 1;
-        let halves = std::mem::take(&mut self.cohorts);
-        self.cohorts = halves
+        let halves = std::mem::take(&mut self.intervals);
+        self.intervals = halves
             .chunks(2)
             .map(|pair| {
                 let mut whole = pair[0];
@@ -119,14 +119,14 @@ impl Cohorts {
     /// None when that is too little of the window to be cut in four.
     pub(super) fn quarters(&self) -> Option<([Cohort; 4], f64)> {
         let (whole, length_s) = match self.unfinished {
-            None => (self.cohorts.len(), self.window_s()),
+            None => (self.intervals.len(), self.window_s()),
             Some(oldest) => {
                 let whole = self.index(oldest);
                 (whole, SimSpan::from_ns((whole as u64) << self.width_bits).as_secs_f64())
             }
         };
         let mut quarters = [Cohort::default(); 4];
-        for (index, cohort) in self.cohorts.iter().take(whole).enumerate() {
+        for (index, cohort) in self.intervals.iter().take(whole).enumerate() {
             quarters[index * 4 / whole].add(cohort);
         }
         (whole >= 8).then_some((quarters, length_s))
@@ -147,7 +147,7 @@ mod tests {
                 cohorts.known(at(i - 100), SimSpan::from_ns(1), SimSpan::from_ns(7));
             }
         }
-        assert!(cohorts.cohorts.len() <= MOST && cohorts.cohorts.len() > MOST / 2);
+        assert!(cohorts.intervals.len() <= MOST && cohorts.intervals.len() > MOST / 2);
         let (quarters, _) = cohorts.quarters().unwrap();
         assert_eq!(quarters.iter().map(|q| q.requests).sum::<u64>(), 10_000);
         assert_eq!(quarters.iter().map(|q| q.known).sum::<u64>(), 9_900);

@@ -56,7 +56,9 @@ impl Distribution {
     pub fn coarsen(&mut self) {
         if let Samples::Exact(samples) = &self.samples {
             let mut histogram = LogHistogram::default();
-            samples.iter().for_each(|&ns| histogram.record(ns, 1));
+            for &ns in samples {
+                histogram.record(ns, 1);
+            }
             self.samples = Samples::Sketch(histogram);
         }
     }

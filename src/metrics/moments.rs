@@ -69,7 +69,9 @@ mod tests {
 
     fn of(samples: &[u64]) -> Moments {
         let mut moments = Moments::default();
-        samples.iter().for_each(|&sample| moments.record(sample, 1));
+        for &sample in samples {
+            moments.record(sample, 1);
+        }
         moments
     }
 

@@ -129,23 +129,24 @@ mod tests {
     use super::*;
     use crate::metrics::record::tests::record;
 
-    fn ns(ns: u64) -> Option<SimSpan> {
-        Some(SimSpan::from_ns(ns))
+    fn slo(ttft_ns: u64, tpot_ns: u64, e2e_ns: u64) -> Slo {
+        let [ttft, tpot, e2e] = [ttft_ns, tpot_ns, e2e_ns].map(|ns| Some(SimSpan::from_ns(ns)));
+        Slo { ttft, tpot, e2e }
     }
 
     #[test]
     fn every_target_set_must_be_met() {
         // TTFT 200, TPOT 100, E2E 900 ns.
         let request = record(8);
-        assert_eq!(Slo { ttft: ns(200), tpot: ns(100), e2e: ns(900) }.met(&request), [true; 3]);
-        assert_eq!(Slo { ttft: ns(199), tpot: ns(99), e2e: ns(899) }.met(&request), [false; 3]);
+        assert_eq!(slo(200, 100, 900).met(&request), [true; 3]);
+        assert_eq!(slo(199, 99, 899).met(&request), [false; 3]);
         assert_eq!(Slo::default().met(&request), [true; 3]);
-        assert_eq!(Slo { tpot: ns(1), ..Slo::default() }.met(&record(1)), [true; 3]);
+        assert_eq!(slo(200, 1, 900).met(&record(1)), [true; 3]);
     }
 
     #[test]
     fn rejections_count_against_attainment_and_no_targets_give_none() {
-        let slo = Slo { ttft: ns(200), tpot: ns(50), e2e: None };
+        let slo = Slo { e2e: None, ..slo(200, 50, 0) };
         let mut judgement = Judgement::default();
         judgement.completed(&slo, &record(8));
         judgement.completed(&slo, &record(1));
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn in_flight_counts_only_when_late_already() {
-        let slo = Slo { ttft: ns(200), tpot: None, e2e: ns(900) };
+        let slo = Slo { tpot: None, ..slo(200, 0, 900) };
         let waiting = Unfinished { source: 0, arrived: SimTime::from_ns(0), first_token: None };
         let answering = Unfinished { first_token: Some(SimTime::from_ns(150)), ..waiting };
         assert!(!slo.missed(&waiting, SimTime::from_ns(200)));

@@ -14,8 +14,8 @@
 //!   window. The third rule keeps a critically loaded queue's random walk from being called a trend.
 //! - **stable**: not that, W₄ ≤ 0.05·T (an overload of x would have left W₄ ≈ ⅞·x·T, so any of 6 % or more
 //!   is ruled out), and the end-to-end time grows by at most 0.1 s/s likewise (batches no longer fill up).
-//! - **too_short**: neither can be said, or fewer than 100 arrivals: run longer.
-//! - **offline**: everything arrived at one instant; **closed_loop**: arrivals wait for completions, which
+//! - **`too_short`**: neither can be said, or fewer than 100 arrivals: run longer.
+//! - **offline**: everything arrived at one instant; **`closed_loop`**: arrivals wait for completions, which
 //!   no load can outrun. Closed-loop sources are left out when others are open.
 //!
 //! Limits: a load whose rate changes by itself (a trace with a rush hour) is judged as it came; a queue that

@@ -130,7 +130,9 @@ fn few_requests_say_little_unless_all_at_once_or_in_a_loop() {
     assert_eq!(verdict(&slow), Verdict::TooShort);
 
     let mut offline = queue(500, 1e12, 1, |_| 1.0);
-    offline.iter_mut().for_each(|request| request.arrived = SimTime::ZERO);
+    for request in &mut offline {
+        request.arrived = SimTime::ZERO;
+    }
     assert_eq!(verdict(&offline), Verdict::Offline);
     let mut recorder = Recorder::new(vec![source("loop", true)]);
     feed(&mut recorder, &queue(500, 2.0, 1, |_| 1.0), SimTime::MAX);
@@ -195,7 +197,9 @@ fn sources_add_up_to_the_whole() {
     assert_eq!(both.sources[1].requests.rejected_by_reason.get("kv_capacity"), Some(&1));
     assert_eq!(both.requests.rejected, 1);
 
-    records.iter_mut().for_each(|request| request.source = 0);
+    for request in &mut records {
+        request.source = 0;
+    }
     let pooled = summary_of(&records);
     assert_eq!(both.latency, pooled.latency);
     assert!(pooled.sources.is_empty());
