@@ -26,9 +26,9 @@ pub(super) struct Cohort {
     pub(super) requests: u64,
     /// Requests whose latencies are in the sums.
     pub(super) known: u64,
-    /// Σ time from arrival to the first step [ns].
+    /// Σ time from arrival to the first step (ns).
     pub(super) queueing_ns: u128,
-    /// Σ time from arrival to the end [ns].
+    /// Σ time from arrival to the end (ns).
     pub(super) e2e_ns: u128,
 }
 
@@ -40,12 +40,12 @@ impl Cohort {
         self.e2e_ns += other.e2e_ns;
     }
 
-    /// Mean queueing time [s]; zero when nothing is known.
+    /// Mean queueing time (s); zero when nothing is known.
     pub(super) fn queueing_s(&self) -> f64 {
         if self.known == 0 { 0.0 } else { self.queueing_ns as f64 / self.known as f64 / 1e9 }
     }
 
-    /// Mean end-to-end time [s]; zero when nothing is known.
+    /// Mean end-to-end time (s); zero when nothing is known.
     pub(super) fn e2e_s(&self) -> f64 {
         if self.known == 0 { 0.0 } else { self.e2e_ns as f64 / self.known as f64 / 1e9 }
     }
@@ -109,12 +109,12 @@ impl Cohorts {
             .collect();
     }
 
-    /// From the first arrival to the last [s].
+    /// From the first arrival to the last (s).
     pub(super) fn window_s(&self) -> f64 {
         self.last.since(self.first).as_secs_f64()
     }
 
-    /// The time before anything that never finished arrived, in four quarters, and its length [s].
+    /// The time before anything that never finished arrived, in four quarters, and its length (s).
     ///
     /// None when that is too little of the window to be cut in four.
     pub(super) fn quarters(&self) -> Option<([Cohort; 4], f64)> {

@@ -17,7 +17,7 @@ pub struct ClientUsage<'a> {
 /// What the deployment costs by the hour.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Price {
-    /// All platforms that hold a client [USD/h].
+    /// All platforms that hold a client (USD/h).
     UsdPerHour(f64),
     /// Not known, with the reason to print: "no price listed for B300".
     Unknown(String),

@@ -12,7 +12,7 @@ use crate::units::SimSpan;
 /// Most samples of which every one is kept.
 pub const EXACT_LIMIT: usize = 1_000_000;
 
-/// Samples of a latency [ns]: exact up to [`EXACT_LIMIT`], a sketch beyond.
+/// Samples of a latency (ns): exact up to [`EXACT_LIMIT`], a sketch beyond.
 #[derive(Clone, Debug, Default)]
 pub struct Distribution {
     moments: Moments,
@@ -94,7 +94,7 @@ impl Distribution {
         self.moments.count
     }
 
-    /// Σ samples [ns].
+    /// Σ samples (ns).
     pub fn sum_ns(&self) -> u128 {
         self.moments.sum
     }

@@ -23,6 +23,7 @@ mod percentile;
 mod record;
 mod recorder;
 mod slo;
+mod source;
 mod stability;
 mod statistics;
 mod summary;
@@ -33,8 +34,9 @@ pub use deployment::{ClientUsage, Price, RunEnd};
 pub use distribution::{Distribution, EXACT_LIMIT};
 pub use histogram::SKETCH_ERROR_FRAC;
 pub use record::{RequestRecord, Unfinished};
-pub use recorder::{Recorder, RowSink, SourceSpec};
+pub use recorder::{Recorder, RowSink};
 pub use slo::{Attainment, Slo};
+pub use source::SourceSpec;
 pub use stability::{Stability, Verdict};
 pub use statistics::Statistics;
 pub use summary::{

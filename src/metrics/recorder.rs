@@ -10,24 +10,14 @@ use bevy_ecs::resource::Resource;
 use super::deployment::RunEnd;
 use super::distribution::{Distribution, EXACT_LIMIT};
 use super::record::{RequestRecord, Unfinished};
-use super::slo::{Judgement, Slo};
+use super::slo::Attainment;
+use super::source::{Source, SourceSpec, throughput};
 use super::stability::Load;
-use super::summary::{Latencies, RequestCounts, SourceSummary, Summary, Throughput, TokenCounts};
+use super::summary::{Latencies, RequestCounts, Summary, TokenCounts};
 use super::token_gaps::TokenGaps;
-use super::utilisation::{by_group, cost, ratio, utilisation};
+use super::utilisation::{by_group, cost, utilisation};
 use crate::request::Rejection;
 use crate::units::{SimSpan, SimTime};
-
-/// A workload source, as the recorder needs to know it.
-#[derive(Clone, Debug)]
-pub struct SourceSpec {
-    /// Its name in the scenario.
-    pub name: String,
-    /// Its latency targets.
-    pub slo: Slo,
-    /// Whether its arrivals wait for completions.
-    pub closed_loop: bool,
-}
 
 /// Where the records of completed requests go, one row each, in the order of completion.
 pub trait RowSink: Send + Sync {
@@ -70,22 +60,6 @@ impl fmt::Debug for Recorder {
     }
 }
 
-/// What is known about the requests of one source.
-struct Source {
-    spec: SourceSpec,
-    in_flight: u64,
-    counts: RequestCounts,
-    rejected: [u64; Rejection::ALL.len()],
-    tokens: TokenCounts,
-    ttft: Distribution,
-    tpot: Distribution,
-    e2e: Distribution,
-    queueing: Distribution,
-    /// Σ time in the system of requests that did not finish [ns].
-    unfinished_ns: u128,
-    judgement: Judgement,
-}
-
 impl Recorder {
     /// A recorder for `sources`, which records name by their place here.
     pub fn new(sources: Vec<SourceSpec>) -> Self {
@@ -115,9 +89,7 @@ impl Recorder {
     /// time order.
     pub fn arrived(&mut self, source: u16, at: SimTime) {
         let source = &mut self.sources[usize::from(source)];
-        source.counts.arrived += 1;
-        source.in_flight += 1;
-        source.counts.peak_in_flight = source.counts.peak_in_flight.max(source.in_flight);
+        source.arrived();
         if !source.spec.closed_loop {
             self.load.arrived(at);
         }
@@ -152,10 +124,7 @@ impl Recorder {
     /// A request that arrived at `arrived` is turned away at `at`.
     pub fn rejected(&mut self, source: u16, why: Rejection, arrived: SimTime, at: SimTime) {
         let source = &mut self.sources[usize::from(source)];
-        source.in_flight -= 1;
-        source.counts.rejected += 1;
-        source.rejected[why as usize] += 1;
-        source.judgement.rejected();
+        source.rejected(why);
         if !source.spec.closed_loop {
             self.load.left += 1;
             self.load.cohorts.turned_away(arrived);
@@ -176,9 +145,7 @@ impl Recorder {
     /// [`summary`](Self::summary): without it they are counted, but enter neither the verdict nor the SLO.
     pub fn unfinished(&mut self, request: &Unfinished, now: SimTime) {
         let source = &mut self.sources[usize::from(request.source)];
-        let so_far = now.since(request.arrived);
-        source.unfinished_ns += u128::from(so_far.as_ns());
-        source.judgement.unfinished(&source.spec.slo, request, now);
+        source.unfinished(request, now);
         if !source.spec.closed_loop {
             self.load.cohorts.unfinished(request.arrived);
         }
@@ -262,7 +229,7 @@ impl Recorder {
     }
 
     /// Over the sources that set targets; these are named only when all of them set the same.
-    fn attainment(&self, duration_s: f64) -> Option<super::slo::Attainment> {
+    fn attainment(&self, duration_s: f64) -> Option<Attainment> {
         let mut judged = self.sources.iter().filter(|source| source.spec.slo.is_set());
         let first = judged.next()?;
         let mut all = first.judgement.clone();
@@ -272,86 +239,6 @@ impl Recorder {
             same &= source.spec.slo == first.spec.slo;
         }
         all.attainment(same.then_some(&first.spec.slo), duration_s)
-    }
-}
-
-impl Source {
-    fn new(spec: SourceSpec) -> Self {
-        Self {
-            spec,
-            in_flight: 0,
-            counts: RequestCounts::default(),
-            rejected: [0; Rejection::ALL.len()],
-            tokens: TokenCounts::default(),
-            ttft: Distribution::default(),
-            tpot: Distribution::default(),
-            e2e: Distribution::default(),
-            queueing: Distribution::default(),
-            unfinished_ns: 0,
-            judgement: Judgement::default(),
-        }
-    }
-
-    fn completed(&mut self, request: &RequestRecord) {
-        self.in_flight -= 1;
-        self.counts.completed += 1;
-        self.tokens.prompt_tokens += u64::from(request.prompt_tokens);
-        self.tokens.output_tokens += u64::from(request.output_tokens);
-        self.ttft.record(request.ttft());
-        if let Some(tpot) = request.tpot() {
-            self.tpot.record(tpot);
-        }
-        self.e2e.record(request.e2e());
-        self.queueing.record(request.queueing());
-        self.judgement.completed(&self.spec.slo, request);
-    }
-
-    fn coarsen(&mut self) {
-        for distribution in [&mut self.ttft, &mut self.tpot, &mut self.e2e, &mut self.queueing] {
-            distribution.coarsen();
-        }
-    }
-
-    fn counts(&self, duration_s: f64) -> RequestCounts {
-        let in_system_ns = self.e2e.sum_ns() + self.unfinished_ns;
-        RequestCounts {
-            in_flight: self.in_flight,
-            mean_in_flight: ratio(in_system_ns as f64, duration_s * 1e9),
-            rejected_by_reason: Rejection::ALL
-                .iter()
-                .map(|why| (why.name(), self.rejected[*why as usize]))
-                .filter(|(_, count)| *count > 0)
-                .collect(),
-            ..self.counts.clone()
-        }
-    }
-
-    fn latencies(&mut self) -> Latencies {
-        Latencies {
-            ttft: self.ttft.statistics(),
-            tpot: self.tpot.statistics(),
-            e2e: self.e2e.statistics(),
-            queueing: self.queueing.statistics(),
-        }
-    }
-
-    fn summary(&mut self, duration_s: f64) -> SourceSummary {
-        SourceSummary {
-            name: self.spec.name.clone(),
-            requests: self.counts(duration_s),
-            tokens: self.tokens,
-            throughput: throughput(self.counts.completed, self.tokens, duration_s),
-            latency: self.latencies(),
-            slo: self.judgement.attainment(Some(&self.spec.slo), duration_s),
-        }
-    }
-}
-
-fn throughput(completed: u64, tokens: TokenCounts, duration_s: f64) -> Throughput {
-    Throughput {
-        requests_per_s: ratio(completed as f64, duration_s),
-        output_tokens_per_s: ratio(tokens.output_tokens as f64, duration_s),
-        total_tokens_per_s: ratio((tokens.prompt_tokens + tokens.output_tokens) as f64, duration_s),
     }
 }
 

@@ -110,15 +110,15 @@ pub struct Attainment {
     pub attainment_frac: f64,
     /// Good requests per second of the run.
     pub request_goodput_per_s: f64,
-    /// Target of the time to first token [ms].
+    /// Target of the time to first token (ms).
     pub ttft_target_ms: Option<f64>,
     /// Share of the requests judged that completed and met it.
     pub ttft_met_frac: Option<f64>,
-    /// Target of the time per output token [ms].
+    /// Target of the time per output token (ms).
     pub tpot_target_ms: Option<f64>,
     /// Share of the requests judged that completed and met it.
     pub tpot_met_frac: Option<f64>,
-    /// Target of the end-to-end latency [ms].
+    /// Target of the end-to-end latency (ms).
     pub e2e_target_ms: Option<f64>,
     /// Share of the requests judged that completed and met it.
     pub e2e_met_frac: Option<f64>,

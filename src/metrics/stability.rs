@@ -50,7 +50,7 @@ pub enum Verdict {
 pub struct Stability {
     /// Whether the deployment kept up.
     pub verdict: Verdict,
-    /// From the first arrival to the last [s].
+    /// From the first arrival to the last (s).
     pub arrival_window_s: f64,
     /// Requests per second that arrived in the window; null when it is empty.
     pub offered_per_s: Option<f64>,
@@ -58,13 +58,13 @@ pub struct Stability {
     pub completed_in_window_per_s: Option<f64>,
     /// Requests in the system just after the last arrival, itself included.
     pub backlog_at_last_arrival: u64,
-    /// Mean queueing time of the requests of the second quarter of the window [s].
+    /// Mean queueing time of the requests of the second quarter of the window (s).
     pub queueing_second_quarter_s: f64,
-    /// Mean queueing time of the requests of the last quarter of the window [s].
+    /// Mean queueing time of the requests of the last quarter of the window (s).
     pub queueing_last_quarter_s: f64,
-    /// Queueing time gained per second of load [s/s]: in a steady overload, the excess of load over capacity.
+    /// Queueing time gained per second of load (s/s): in a steady overload, the excess of load over capacity.
     pub queueing_growth_frac: f64,
-    /// End-to-end time gained per second of load [s/s].
+    /// End-to-end time gained per second of load (s/s).
     pub e2e_growth_frac: f64,
 }
 

@@ -20,7 +20,7 @@ use super::statistics::Statistics;
 pub struct Summary {
     /// Name of the scenario.
     pub scenario: String,
-    /// From the first arrival to the end of the last request, or to the horizon [s].
+    /// From the first arrival to the end of the last request, or to the horizon (s).
     pub duration_s: f64,
     /// Whether the deployment kept up with its load.
     pub stability: Stability,
@@ -81,11 +81,11 @@ pub struct TokenCounts {
 /// Completed work per second of the run; zero when the run has no duration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Throughput {
-    /// Completed requests [1/s].
+    /// Completed requests (1/s).
     pub requests_per_s: f64,
-    /// Output tokens of completed requests [1/s].
+    /// Output tokens of completed requests (1/s).
     pub output_tokens_per_s: f64,
-    /// Prompt and output tokens of completed requests [1/s].
+    /// Prompt and output tokens of completed requests (1/s).
     pub total_tokens_per_s: f64,
 }
 
@@ -169,13 +169,13 @@ pub struct BusyShares {
 /// What the run cost: the whole deployment for the whole duration, idle or not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Cost {
-    /// Price of the deployment [USD/h].
+    /// Price of the deployment (USD/h).
     pub usd_per_hour: Option<f64>,
-    /// Price of the run [USD].
+    /// Price of the run (USD).
     pub usd_total: Option<f64>,
-    /// Per million output tokens of completed requests [USD].
+    /// Per million output tokens of completed requests (USD).
     pub usd_per_million_output_tokens: Option<f64>,
-    /// Per million prompt and output tokens of completed requests [USD].
+    /// Per million prompt and output tokens of completed requests (USD).
     pub usd_per_million_total_tokens: Option<f64>,
     /// Why a price is missing.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,7 @@ pub struct Provenance {
     pub ticks: u64,
     /// Wake-ups handled.
     pub events: u64,
-    /// Wall time the simulation took [s].
+    /// Wall time the simulation took (s).
     pub wall_s: f64,
     /// Where each latency comes from, a line for each runtime model: "llama: analytical roofline, H100".
     pub latency_sources: Vec<String>,

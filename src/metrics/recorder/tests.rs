@@ -1,7 +1,7 @@
 //! The recorder against queues whose theory is known.
 
 use super::*;
-use crate::metrics::{Price, Verdict};
+use crate::metrics::{Price, Slo, Verdict};
 
 /// Uniform in (0, 1], the same on every machine.
 struct Random(u64);
