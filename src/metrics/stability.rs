@@ -12,7 +12,7 @@
 //! - **overloaded**: growth ≥ 0.01, sustained (each of W₃ − W₂ and W₄ − W₃ at least a quarter of W₄ − W₂),
 //!   and beyond chance: growth·A/2 requests ≥ 3·√(A/2), three standard deviations of the arrivals of half a
 //!   window. The third rule keeps a critically loaded queue's random walk from being called a trend.
-//! - **stable**: not that, W₄ ≤ 0.05·T (an overload of x would have left W₄ ≈ ⅞·x·T, so any of 6 % or more
+//! - **stable**: not that, W₄ ≤ 0.02·T (an overload of x would have left W₄ ≈ ⅞·x·T, so any of 3 % or more
 //!   is ruled out), and the end-to-end time grows by at most 0.1 s/s likewise (batches no longer fill up).
 //! - **`too_short`**: neither can be said, or fewer than 100 arrivals: run longer.
 //! - **offline**: everything arrived at one instant; **`closed_loop`**: arrivals wait for completions, which
@@ -118,7 +118,7 @@ impl Load {
             Verdict::TooShort
         } else if queueing_growth >= 0.01 && sustained && beyond_chance {
             Verdict::Overloaded
-        } else if w4 <= 0.05 * judged_s && e2e_growth <= 0.1 {
+        } else if w4 <= 0.02 * judged_s && e2e_growth <= 0.1 {
             Verdict::Stable
         } else {
             Verdict::TooShort

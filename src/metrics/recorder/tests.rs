@@ -30,27 +30,40 @@ fn end(now: SimTime) -> RunEnd<'static> {
     RunEnd { scenario: "queue", now, clients: Vec::new(), price: Price::Unknown("none".to_owned()) }
 }
 
-/// A single server, first come first served: Poisson arrivals, `service` drawn per request, one token each.
+/// Poisson arrivals at one server, first come first served; one token each.
 fn queue(
+    requests: usize,
+    per_s: f64,
+    seed: u64,
+    service_s: impl FnMut(&mut Random) -> f64,
+) -> Vec<RequestRecord> {
+    servers(1, requests, per_s, seed, service_s)
+}
+
+/// The same at `servers` of them, with one line in front.
+fn servers(
+    servers: usize,
     requests: usize,
     per_s: f64,
     seed: u64,
     mut service_s: impl FnMut(&mut Random) -> f64,
 ) -> Vec<RequestRecord> {
     let mut random = Random(seed);
-    let (mut now_s, mut free_s) = (0.0_f64, 0.0_f64);
+    let mut now_s = 0.0_f64;
+    let mut free_s = vec![0.0_f64; servers];
     (0..requests)
         .map(|id| {
             now_s += random.exponential_s() / per_s;
-            let start_s = now_s.max(free_s);
-            free_s = start_s + service_s(&mut random);
-            let (started, done) = (secs(start_s), secs(free_s));
+            let next = free_s.iter_mut().min_by(|a, b| a.total_cmp(b)).unwrap();
+            let start_s = now_s.max(*next);
+            *next = start_s + service_s(&mut random);
+            let done = secs(*next);
             RequestRecord {
                 id: id as u64,
                 source: 0,
                 client: 0,
                 arrived: secs(now_s),
-                started,
+                started: secs(start_s),
                 first_token: done,
                 done,
                 prompt_tokens: 3,
@@ -61,9 +74,11 @@ fn queue(
         .collect()
 }
 
-/// Feeds arrivals and completions in time order; records must be ordered by both.
+/// Feeds arrivals and completions in time order; records come in order of arrival.
 fn feed(recorder: &mut Recorder, records: &[RequestRecord], until: SimTime) {
-    let mut done = records.iter().peekable();
+    let mut done: Vec<&RequestRecord> = records.iter().collect();
+    done.sort_by_key(|request| (request.done, request.id));
+    let mut done = done.into_iter().peekable();
     for request in records.iter().filter(|request| request.arrived <= until) {
         while let Some(early) = done.next_if(|early| early.done <= request.arrived) {
             recorder.completed(early).unwrap();
@@ -94,6 +109,19 @@ fn queues_below_capacity_are_stable_and_above_it_overloaded() {
             assert_eq!(md1.stability.verdict, verdict, "M/D/1 at {load}, seed {seed}: {:?}", md1.stability);
             let mm1 = summary_of(&queue(3_000, load, seed, Random::exponential_s));
             assert_eq!(mm1.stability.verdict, verdict, "M/M/1 at {load}, seed {seed}: {:?}", mm1.stability);
+        }
+    }
+}
+
+#[test]
+fn many_servers_are_judged_alike() {
+    // Sixty-four sequences at a time, twenty seconds each on average, as an LLM client would.
+    for seed in 0..20 {
+        for (load, verdict) in [(0.7, Verdict::Stable), (1.2, Verdict::Overloaded)] {
+            let per_s = load * 64.0 / 20.0;
+            let records = servers(64, 4_000, per_s, seed, |random| 20.0 * random.exponential_s());
+            let stability = summary_of(&records).stability;
+            assert_eq!(stability.verdict, verdict, "at {load}, seed {seed}: {stability:?}");
         }
     }
 }
