@@ -6,6 +6,8 @@ pub mod clients;
 pub mod coordinator;
 pub mod engine;
 pub mod memory;
+pub mod metrics;
+pub mod output;
 pub mod request;
 pub mod runtime;
 pub mod scenario;

@@ -1,0 +1,46 @@
+//! What a run is judged by: latencies, throughput, objectives, utilisation, cost, and whether it was stable.
+//!
+//! ```text
+//!  arrivals, completions, rejections ─┐
+//!  token gaps, once a step ───────────┼─▶ Recorder ─▶ Summary ─▶ output
+//!  usage of clients, at the end ──────┘      └─ a row a request ─▶ RowSink (requests.csv)
+//! ```
+//!
+//! Definitions are those of `vllm bench serve`, so that a simulated number can be laid beside a measured
+//! one: TTFT from arrival to first token, TPOT = (E2E − TTFT)/(n − 1) for n > 1 output tokens, ITL pooled
+//! over tokens, percentiles numpy-linear, standard deviations of the population.
+//!
+//! Everything is plain Rust in integer nanoseconds; floating point enters with the final divisions, so the
+//! order in which clients report cannot change a result. Left out: metrics over time, per-stage latencies,
+//! energy.
+
+mod cohorts;
+mod deployment;
+mod distribution;
+mod histogram;
+mod moments;
+mod percentile;
+mod record;
+mod recorder;
+mod slo;
+mod source;
+mod stability;
+mod statistics;
+mod summary;
+mod token_gaps;
+mod utilisation;
+
+pub use deployment::{ClientUsage, Price, RunEnd};
+pub use distribution::{Distribution, EXACT_LIMIT};
+pub use histogram::SKETCH_ERROR_FRAC;
+pub use record::{RequestRecord, Unfinished};
+pub use recorder::{Recorder, RowSink};
+pub use slo::{Attainment, Slo};
+pub use source::SourceSpec;
+pub use stability::{Stability, Verdict};
+pub use statistics::Statistics;
+pub use summary::{
+    Bottleneck, BoundBy, BusyShares, Cost, GroupSummary, Latencies, RequestCounts, SourceSummary, Summary,
+    Throughput, TokenCounts, Utilisation,
+};
+pub use token_gaps::TokenGaps;

@@ -1,0 +1,101 @@
+//! What is known about one request when it leaves.
+
+use crate::units::{SimSpan, SimTime};
+
+/// A request that completed: `arrived ≤ started ≤ first_token ≤ done`.
+///
+/// Latencies follow `vllm bench serve`, seen by a client next to the router: they include queueing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// Stable id, in order of arrival.
+    pub id: u64,
+    /// The workload source it came from, by its place in the scenario.
+    pub source: u16,
+    /// The client that produced its last token, by its place among the clients.
+    pub client: u32,
+    /// When it entered the system.
+    pub arrived: SimTime,
+    /// When it was first scheduled into a step.
+    pub started: SimTime,
+    /// When its first output token existed.
+    pub first_token: SimTime,
+    /// When its last output token existed.
+    pub done: SimTime,
+    /// Prompt tokens.
+    pub prompt_tokens: u32,
+    /// Output tokens, the first included.
+    pub output_tokens: u32,
+    /// Times it lost its KV blocks and had to start over.
+    pub preemptions: u16,
+}
+
+impl RequestRecord {
+    /// Time to first token: from arrival to the first output token.
+    pub fn ttft(&self) -> SimSpan {
+        self.first_token.since(self.arrived)
+    }
+
+    /// Time from the first output token to the last.
+    pub fn decode(&self) -> SimSpan {
+        self.done.since(self.first_token)
+    }
+
+    /// Time per output token after the first, (E2E − TTFT)/(n − 1), half up to the ns; none for one token.
+    pub fn tpot(&self) -> Option<SimSpan> {
+        let gaps = u64::from(self.output_tokens.saturating_sub(1));
+        (gaps > 0).then(|| SimSpan::from_ns((self.decode().as_ns() + gaps / 2) / gaps))
+    }
+
+    /// End-to-end latency: from arrival to the last output token.
+    pub fn e2e(&self) -> SimSpan {
+        self.done.since(self.arrived)
+    }
+
+    /// From arrival to the first step that worked on it.
+    pub fn queueing(&self) -> SimSpan {
+        self.started.since(self.arrived)
+    }
+}
+
+/// A request still in flight when the clock stopped, at the horizon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The workload source it came from.
+    pub source: u16,
+    /// When it entered the system.
+    pub arrived: SimTime,
+    /// When its first output token existed, if it does.
+    pub first_token: Option<SimTime>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Arrives at 100 ns, starts at 150, first token at 300, done at 1,000.
+    pub(crate) fn record(output_tokens: u32) -> RequestRecord {
+        RequestRecord {
+            id: 0,
+            source: 0,
+            client: 0,
+            arrived: SimTime::from_ns(100),
+            started: SimTime::from_ns(150),
+            first_token: SimTime::from_ns(300),
+            done: SimTime::from_ns(1_000),
+            prompt_tokens: 10,
+            output_tokens,
+            preemptions: 0,
+        }
+    }
+
+    #[test]
+    fn latencies_are_vllms() {
+        let request = record(8);
+        assert_eq!(request.ttft(), SimSpan::from_ns(200));
+        assert_eq!(request.e2e(), SimSpan::from_ns(900));
+        assert_eq!(request.queueing(), SimSpan::from_ns(50));
+        assert_eq!(request.tpot(), Some(SimSpan::from_ns(100)));
+        assert_eq!(record(4).tpot(), Some(SimSpan::from_ns(233)));
+        assert_eq!(record(1).tpot(), None);
+    }
+}

@@ -1,0 +1,246 @@
+//! The recorder: fed with every arrival, completion, rejection and token gap, it ends in a [`Summary`].
+//!
+//! Memory: 32 bytes a completed request up to a million, then constant (see [`Distribution`]).
+
+use std::fmt;
+use std::io;
+
+use bevy_ecs::resource::Resource;
+
+use super::deployment::RunEnd;
+use super::distribution::{Distribution, EXACT_LIMIT};
+use super::record::{RequestRecord, Unfinished};
+use super::slo::Attainment;
+use super::source::{Source, SourceSpec, throughput};
+use super::stability::Load;
+use super::summary::{Latencies, RequestCounts, Summary, TokenCounts};
+use super::token_gaps::TokenGaps;
+use super::utilisation::{by_group, cost, utilisation};
+use crate::request::Rejection;
+use crate::units::{SimSpan, SimTime};
+
+/// Where the records of completed requests go, one row each, in the order of completion.
+pub trait RowSink: Send + Sync {
+    /// Writes one row.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn row(&mut self, request: &RequestRecord) -> io::Result<()>;
+
+    /// Writes whatever is still buffered.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Collects what happens to requests and sums it up.
+#[derive(Resource)]
+pub struct Recorder {
+    sources: Vec<Source>,
+    gaps: TokenGaps,
+    load: Load,
+    arrived: u64,
+    completed: u64,
+    left: u64,
+    peak_in_flight: u64,
+    first_arrival: Option<SimTime>,
+    last_event: SimTime,
+    rows: Option<Box<dyn RowSink>>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("arrived", &self.arrived)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// A recorder for `sources`, which records name by their place here.
+    pub fn new(sources: Vec<SourceSpec>) -> Self {
+        let closed_loop = sources.iter().any(|source| source.closed_loop);
+        Self {
+            sources: sources.into_iter().map(Source::new).collect(),
+            gaps: TokenGaps::default(),
+            load: Load::new(closed_loop),
+            arrived: 0,
+            completed: 0,
+            left: 0,
+            peak_in_flight: 0,
+            first_arrival: None,
+            last_event: SimTime::ZERO,
+            rows: None,
+        }
+    }
+
+    /// Sends a row per completed request to `rows` as well.
+    #[must_use]
+    pub fn with_rows(mut self, rows: Box<dyn RowSink>) -> Self {
+        self.rows = Some(rows);
+        self
+    }
+
+    /// A request enters the system. Every request does, also one that is rejected at once; calls come in
+    /// time order.
+    pub fn arrived(&mut self, source: u16, at: SimTime) {
+        let source = &mut self.sources[usize::from(source)];
+        source.arrived();
+        if !source.spec.closed_loop {
+            self.load.arrived(at);
+        }
+        self.arrived += 1;
+        self.peak_in_flight = self.peak_in_flight.max(self.arrived - self.left);
+        self.first_arrival.get_or_insert(at);
+        self.last_event = self.last_event.max(at);
+    }
+
+    /// A request produced its last token.
+    ///
+    /// # Errors
+    /// When its row cannot be written.
+    pub fn completed(&mut self, request: &RequestRecord) -> io::Result<()> {
+        let source = &mut self.sources[usize::from(request.source)];
+        source.completed(request);
+        if !source.spec.closed_loop {
+            self.load.left += 1;
+            self.load.completed += 1;
+            self.load.cohorts.known(request.arrived, request.queueing(), request.e2e());
+        }
+        self.left += 1;
+        self.completed += 1;
+        self.last_event = self.last_event.max(request.done);
+        if self.completed == EXACT_LIMIT as u64 + 1 {
+            // The limit holds for the run, not for each source: memory does not grow with their number.
+            self.sources.iter_mut().for_each(Source::coarsen);
+        }
+        self.rows.as_mut().map_or(Ok(()), |rows| rows.row(request))
+    }
+
+    /// A request that arrived at `arrived` is turned away at `at`.
+    pub fn rejected(&mut self, source: u16, why: Rejection, arrived: SimTime, at: SimTime) {
+        let source = &mut self.sources[usize::from(source)];
+        source.rejected(why);
+        if !source.spec.closed_loop {
+            self.load.left += 1;
+            self.load.cohorts.turned_away(arrived);
+        }
+        self.left += 1;
+        self.last_event = self.last_event.max(at);
+    }
+
+    /// `weight` sequences waited `gap` for their next token: once a step, for the sequences that decode in
+    /// it, with the time since the step before (a sequence that was preempted waited longer: report it
+    /// apart).
+    #[inline]
+    pub fn token_gap(&mut self, gap: SimSpan, weight: u64) {
+        self.gaps.record(gap, weight);
+    }
+
+    /// A request is still in flight at `now`, where the clock stops. Optional, for each of them once, before
+    /// [`summary`](Self::summary): without it they are counted, but enter neither the verdict nor the SLO.
+    pub fn unfinished(&mut self, request: &Unfinished, now: SimTime) {
+        let source = &mut self.sources[usize::from(request.source)];
+        source.unfinished(request, now);
+        if !source.spec.closed_loop {
+            self.load.cohorts.unfinished(request.arrived);
+        }
+    }
+
+    /// Requests that entered and left, for a progress display.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.arrived, self.left)
+    }
+
+    /// The gaps recorded so far.
+    pub fn token_gaps(&self) -> &TokenGaps {
+        &self.gaps
+    }
+
+    /// Writes the rows still buffered; to be called before the results folder is committed.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn finish_rows(&mut self) -> io::Result<()> {
+        self.rows.as_mut().map_or(Ok(()), |rows| rows.finish())
+    }
+
+    /// Sums the run up.
+    pub fn summary(&mut self, run: &RunEnd<'_>) -> Summary {
+        let end = if self.arrived == self.left { self.last_event } else { run.now };
+        let duration_s = self.first_arrival.map_or(0.0, |first| end.since(first).as_secs_f64());
+        let (all_utilisation, bottleneck) = utilisation(run.clients.iter(), duration_s);
+
+        let requests = self.counts(duration_s);
+        let tokens = TokenCounts {
+            prompt_tokens: self.sources.iter().map(|source| source.tokens.prompt_tokens).sum(),
+            output_tokens: self.sources.iter().map(|source| source.tokens.output_tokens).sum(),
+        };
+        let latency = match &mut self.sources[..] {
+            [only] => only.latencies(),
+            many => Latencies {
+                ttft: Distribution::merged(many.iter().map(|source| &source.ttft)).statistics(),
+                tpot: Distribution::merged(many.iter().map(|source| &source.tpot)).statistics(),
+                e2e: Distribution::merged(many.iter().map(|source| &source.e2e)).statistics(),
+                queueing: Distribution::merged(many.iter().map(|source| &source.queueing)).statistics(),
+            },
+        };
+        let sources = if self.sources.len() > 1 {
+            self.sources.iter_mut().map(|source| source.summary(duration_s)).collect()
+        } else {
+            Vec::new()
+        };
+        Summary {
+            scenario: run.scenario.to_owned(),
+            duration_s,
+            stability: self.load.judge(),
+            throughput: throughput(requests.completed, tokens, duration_s),
+            requests,
+            tokens,
+            latency,
+            itl: self.gaps.statistics(),
+            slo: self.attainment(duration_s),
+            utilisation: all_utilisation,
+            bottleneck,
+            cost: cost(&run.price, tokens, duration_s),
+            sources,
+            client_groups: by_group(&run.clients, duration_s),
+        }
+    }
+
+    fn counts(&self, duration_s: f64) -> RequestCounts {
+        let mut all = RequestCounts { peak_in_flight: self.peak_in_flight, ..RequestCounts::default() };
+        for source in &self.sources {
+            let counts = source.counts(duration_s);
+            all.arrived += counts.arrived;
+            all.completed += counts.completed;
+            all.rejected += counts.rejected;
+            all.in_flight += counts.in_flight;
+            all.mean_in_flight += counts.mean_in_flight;
+            for (reason, count) in counts.rejected_by_reason {
+                *all.rejected_by_reason.entry(reason).or_default() += count;
+            }
+        }
+        all
+    }
+
+    /// Over the sources that set targets; these are named only when all of them set the same.
+    fn attainment(&self, duration_s: f64) -> Option<Attainment> {
+        let mut judged = self.sources.iter().filter(|source| source.spec.slo.is_set());
+        let first = judged.next()?;
+        let mut all = first.judgement.clone();
+        let mut same = true;
+        for source in judged {
+            all.merge(&source.judgement);
+            same &= source.spec.slo == first.spec.slo;
+        }
+        all.attainment(same.then_some(&first.spec.slo), duration_s)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! The recorder against queues whose theory is known.
+
+use super::*;
+use crate::metrics::{Price, Slo, Verdict};
+
+/// Uniform in (0, 1], the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn exponential_s(&mut self) -> f64 {
+        -libm::log(self.next())
+    }
+}
+
+fn secs(seconds: f64) -> SimTime {
+    SimTime::ZERO + SimSpan::from_secs_f64(seconds)
+}
+
+fn source(name: &str, closed_loop: bool) -> SourceSpec {
+    let slo = Slo { e2e: Some(SimSpan::from_secs_f64(5.0)), ..Slo::default() };
+    SourceSpec { name: name.to_owned(), slo, closed_loop }
+}
+
+fn end(now: SimTime) -> RunEnd<'static> {
+    RunEnd { scenario: "queue", now, clients: Vec::new(), price: Price::Unknown("none".to_owned()) }
+}
+
+/// Poisson arrivals at one server, first come first served; one token each.
+fn queue(
+    requests: usize,
+    per_s: f64,
+    seed: u64,
+    service_s: impl FnMut(&mut Random) -> f64,
+) -> Vec<RequestRecord> {
+    servers(1, requests, per_s, seed, service_s)
+}
+
+/// The same at `servers` of them, with one line in front.
+fn servers(
+    servers: usize,
+    requests: usize,
+    per_s: f64,
+    seed: u64,
+    mut service_s: impl FnMut(&mut Random) -> f64,
+) -> Vec<RequestRecord> {
+    let mut random = Random(seed);
+    let mut now_s = 0.0_f64;
+    let mut free_s = vec![0.0_f64; servers];
+    (0..requests)
+        .map(|id| {
+            now_s += random.exponential_s() / per_s;
+            let next = free_s.iter_mut().min_by(|a, b| a.total_cmp(b)).unwrap();
+            let start_s = now_s.max(*next);
+            *next = start_s + service_s(&mut random);
+            let done = secs(*next);
+            RequestRecord {
+                id: id as u64,
+                source: 0,
+                client: 0,
+                arrived: secs(now_s),
+                started: secs(start_s),
+                first_token: done,
+                done,
+                prompt_tokens: 3,
+                output_tokens: 1,
+                preemptions: 0,
+            }
+        })
+        .collect()
+}
+
+/// Feeds arrivals and completions in time order; records come in order of arrival.
+fn feed(recorder: &mut Recorder, records: &[RequestRecord], until: SimTime) {
+    let mut done: Vec<&RequestRecord> = records.iter().collect();
+    done.sort_by_key(|request| (request.done, request.id));
+    let mut done = done.into_iter().peekable();
+    for request in records.iter().filter(|request| request.arrived <= until) {
+        while let Some(early) = done.next_if(|early| early.done <= request.arrived) {
+            recorder.completed(early).unwrap();
+        }
+        recorder.arrived(request.source, request.arrived);
+    }
+    for late in done.filter(|late| late.arrived <= until) {
+        if late.done <= until {
+            recorder.completed(late).unwrap();
+        } else {
+            let waiting = Unfinished { source: late.source, arrived: late.arrived, first_token: None };
+            recorder.unfinished(&waiting, until);
+        }
+    }
+}
+
+fn summary_of(records: &[RequestRecord]) -> Summary {
+    let mut recorder = Recorder::new(vec![source("only", false)]);
+    feed(&mut recorder, records, SimTime::MAX);
+    recorder.summary(&end(SimTime::MAX))
+}
+
+#[test]
+fn queues_below_capacity_are_stable_and_above_it_overloaded() {
+    for seed in 0..30 {
+        for (load, verdict) in [(0.3, Verdict::Stable), (0.7, Verdict::Stable), (1.2, Verdict::Overloaded)] {
+            let md1 = summary_of(&queue(3_000, load, seed, |_| 1.0));
+            assert_eq!(md1.stability.verdict, verdict, "M/D/1 at {load}, seed {seed}: {:?}", md1.stability);
+            let mm1 = summary_of(&queue(3_000, load, seed, Random::exponential_s));
+            assert_eq!(mm1.stability.verdict, verdict, "M/M/1 at {load}, seed {seed}: {:?}", mm1.stability);
+        }
+    }
+}
+
+#[test]
+fn many_servers_are_judged_alike() {
+    // Sixty-four sequences at a time, twenty seconds each on average, as an LLM client would.
+    for seed in 0..20 {
+        for (load, verdict) in [(0.7, Verdict::Stable), (1.2, Verdict::Overloaded)] {
+            let per_s = load * 64.0 / 20.0;
+            let records = servers(64, 4_000, per_s, seed, |random| 20.0 * random.exponential_s());
+            let stability = summary_of(&records).stability;
+            assert_eq!(stability.verdict, verdict, "at {load}, seed {seed}: {stability:?}");
+        }
+    }
+}
+
+#[test]
+fn a_critical_queue_is_hardly_ever_called_overloaded() {
+    let overloaded = (0..100)
+        .map(|seed| summary_of(&queue(3_000, 0.97, seed, Random::exponential_s)))
+        .filter(|summary| summary.stability.verdict == Verdict::Overloaded)
+        .count();
+    assert!(overloaded <= 2, "{overloaded} of 100");
+}
+
+#[test]
+fn growth_measures_the_overload() {
+    let summary = summary_of(&queue(20_000, 1.2, 7, |_| 1.0));
+    assert!((summary.stability.queueing_growth_frac - 0.2).abs() < 0.03, "{:?}", summary.stability);
+    let completed = summary.stability.completed_in_window_per_s.unwrap();
+    assert!((completed - 1.0).abs() < 0.01, "{completed}");
+    let expected = 20_000.0 * (1.0 - 1.0 / 1.2);
+    assert!((summary.stability.backlog_at_last_arrival as f64 / expected - 1.0).abs() < 0.1);
+}
+
+#[test]
+fn few_requests_say_little_unless_all_at_once_or_in_a_loop() {
+    let verdict = |records: &[RequestRecord]| summary_of(records).stability.verdict;
+    assert_eq!(verdict(&queue(60, 0.7, 1, |_| 1.0)), Verdict::TooShort);
+    assert_eq!(verdict(&queue(1, 0.7, 1, |_| 1.0)), Verdict::TooShort);
+    // Ten seconds of load on requests that take a minute each: nobody waits, but nothing has settled.
+    let mut slow = queue(200, 20.0, 1, |_| 0.0);
+    for (i, request) in slow.iter_mut().enumerate() {
+        request.done = request.arrived + SimSpan::from_secs_f64(60.0 + i as f64 * 0.05);
+    }
+    assert_eq!(verdict(&slow), Verdict::TooShort);
+
+    let mut offline = queue(500, 1e12, 1, |_| 1.0);
+    for request in &mut offline {
+        request.arrived = SimTime::ZERO;
+    }
+    assert_eq!(verdict(&offline), Verdict::Offline);
+    let mut recorder = Recorder::new(vec![source("loop", true)]);
+    feed(&mut recorder, &queue(500, 2.0, 1, |_| 1.0), SimTime::MAX);
+    assert_eq!(recorder.summary(&end(SimTime::MAX)).stability.verdict, Verdict::ClosedLoop);
+}
+
+#[test]
+fn an_overload_cut_off_at_the_horizon_is_still_one() {
+    let records = queue(3_000, 1.2, 3, |_| 1.0);
+    let horizon = secs(2_400.0);
+    let mut recorder = Recorder::new(vec![source("only", false)]);
+    feed(&mut recorder, &records, horizon);
+    let summary = recorder.summary(&end(horizon));
+    assert_eq!(summary.stability.verdict, Verdict::Overloaded, "{:?}", summary.stability);
+    let counts = &summary.requests;
+    assert_eq!(counts.arrived, counts.completed + counts.rejected + counts.in_flight);
+    assert!(counts.in_flight > 300);
+    // Those that wait too long already are judged, though they did not finish.
+    assert!(summary.slo.unwrap().attainment_frac < counts.completed as f64 / counts.arrived as f64);
+}
+
+#[test]
+fn mean_wait_is_pollaczek_khinchins() {
+    // M/D/1 at ρ = 0.7: W = ρ/(2(1 − ρ)) = 1.1667 services.
+    let summary = summary_of(&queue(400_000, 0.7, 11, |_| 1.0));
+    let wait_s = summary.latency.queueing.unwrap().mean_ms / 1e3;
+    assert!((wait_s / (0.7 / 0.6) - 1.0).abs() < 0.03, "{wait_s}");
+}
+
+#[test]
+fn the_mean_in_flight_is_the_time_average_of_the_number_in_the_system() {
+    let records = queue(2_000, 0.9, 5, Random::exponential_s);
+    let summary = summary_of(&records);
+    let mut events: Vec<(SimTime, i64)> =
+        records.iter().flat_map(|request| [(request.arrived, 1), (request.done, -1)]).collect();
+    events.sort();
+    let (mut in_system, mut area_s, mut before) = (0_i64, 0.0, events[0].0);
+    let mut peak = 0;
+    for (at, change) in events {
+        area_s += in_system as f64 * at.since(before).as_secs_f64();
+        before = at;
+        in_system += change;
+        peak = peak.max(in_system);
+    }
+    assert!((summary.requests.mean_in_flight - area_s / summary.duration_s).abs() < 1e-6);
+    assert_eq!(summary.requests.peak_in_flight, peak as u64);
+}
+
+#[test]
+fn sources_add_up_to_the_whole() {
+    let mut records = queue(1_000, 0.7, 2, |_| 1.0);
+    records.iter_mut().skip(1).step_by(3).for_each(|request| request.source = 1);
+    let mut recorder = Recorder::new(vec![source("a", false), source("b", false)]);
+    feed(&mut recorder, &records, SimTime::MAX);
+    let at = secs(5_000.0);
+    recorder.arrived(1, at);
+    recorder.rejected(1, Rejection::KvCapacity, at, at);
+    let both = recorder.summary(&end(SimTime::MAX));
+    assert_eq!(both.sources.len(), 2);
+    assert_eq!(both.sources.iter().map(|s| s.requests.completed).sum::<u64>(), 1_000);
+    assert_eq!(both.sources.iter().map(|s| s.tokens.prompt_tokens).sum::<u64>(), both.tokens.prompt_tokens);
+    assert_eq!(both.sources[1].requests.rejected_by_reason.get("kv_capacity"), Some(&1));
+    assert_eq!(both.requests.rejected, 1);
+
+    for request in &mut records {
+        request.source = 0;
+    }
+    let pooled = summary_of(&records);
+    assert_eq!(both.latency, pooled.latency);
+    assert!(pooled.sources.is_empty());
+    // The targets are the same in both sources, so the total can name them; the rejection counts against it.
+    let (both, pooled) = (both.slo.unwrap(), pooled.slo.unwrap());
+    assert_eq!(both.e2e_target_ms, Some(5_000.0));
+    assert!((both.attainment_frac - pooled.attainment_frac * 1000.0 / 1001.0).abs() < 1e-12);
+}
+
+#[test]
+fn rows_stream_out_in_the_order_of_completion() {
+    use std::sync::{Arc, Mutex};
+    struct Ids(Arc<Mutex<Vec<u64>>>);
+    impl RowSink for Ids {
+        fn row(&mut self, request: &RequestRecord) -> io::Result<()> {
+            self.0.lock().unwrap().push(request.id);
+            Ok(())
+        }
+    }
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let mut recorder = Recorder::new(vec![source("only", false)]).with_rows(Box::new(Ids(Arc::clone(&ids))));
+    feed(&mut recorder, &queue(50, 0.7, 2, |_| 1.0), SimTime::MAX);
+    recorder.finish_rows().unwrap();
+    assert_eq!(*ids.lock().unwrap(), (0..50).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_empty_run_has_a_summary() {
+    let summary = Recorder::new(vec![source("only", false)]).summary(&end(SimTime::ZERO));
+    assert_eq!((summary.duration_s, summary.requests.arrived), (0.0, 0));
+    assert_eq!((summary.slo, summary.itl, summary.latency.ttft), (None, None, None));
+    assert!(serde_json::to_string(&summary.stability).unwrap().contains("too_short"));
+}

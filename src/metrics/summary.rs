@@ -1,0 +1,211 @@
+//! The summary of a run: everything that goes to stdout and into `summary.json`.
+//!
+//! It depends on the scenario and its seed only: what may differ between executors, strides or machines
+//! (ticks, events, wall time) belongs to the provenance instead. Units are suffixes; rates are per second
+//! of simulated time; null means "not known" or "not asked for", never zero.
+//!
+//! The run lasts from the first arrival to the last request's end, or to the horizon when requests are
+//! still in flight there. Latencies and token counts are those of completed requests.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::slo::Attainment;
+use super::stability::Stability;
+use super::statistics::Statistics;
+
+/// What came out of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// From the first arrival to the end of the last request, or to the horizon (s).
+    pub duration_s: f64,
+    /// Whether the deployment kept up with its load.
+    pub stability: Stability,
+    /// Requests and what became of them.
+    pub requests: RequestCounts,
+    /// Tokens of completed requests.
+    pub tokens: TokenCounts,
+    /// Rates over the run.
+    pub throughput: Throughput,
+    /// Latencies of completed requests.
+    pub latency: Latencies,
+    /// Time between successive tokens, pooled over all tokens of all sources.
+    pub itl: Option<Statistics>,
+    /// Service-level objectives over all sources that set one; null when none does.
+    pub slo: Option<Attainment>,
+    /// What the clients did.
+    pub utilisation: Utilisation,
+    /// What bound the run.
+    pub bottleneck: Bottleneck,
+    /// What it cost.
+    pub cost: Cost,
+    /// The same by workload source; empty when there is only one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceSummary>,
+    /// The same by group of clients; empty when there is only one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub client_groups: Vec<GroupSummary>,
+}
+
+/// Requests: `arrived = completed + rejected + in_flight`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RequestCounts {
+    /// Entered the system.
+    pub arrived: u64,
+    /// Produced their last token.
+    pub completed: u64,
+    /// Were turned away.
+    pub rejected: u64,
+    /// Were turned away, by reason; reasons that did not occur are left out.
+    pub rejected_by_reason: BTreeMap<&'static str, u64>,
+    /// Were neither when the clock stopped.
+    pub in_flight: u64,
+    /// Most in the system at once.
+    pub peak_in_flight: u64,
+    /// Mean number in the system: Σ time in the system over the duration (Little's law).
+    pub mean_in_flight: f64,
+}
+
+/// Tokens of completed requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TokenCounts {
+    /// Prompt tokens.
+    pub prompt_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+}
+
+/// Completed work per second of the run; zero when the run has no duration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Throughput {
+    /// Completed requests (1/s).
+    pub requests_per_s: f64,
+    /// Output tokens of completed requests (1/s).
+    pub output_tokens_per_s: f64,
+    /// Prompt and output tokens of completed requests (1/s).
+    pub total_tokens_per_s: f64,
+}
+
+/// Latencies of completed requests; null without any.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Latencies {
+    /// Time to first token: arrival to first token.
+    pub ttft: Option<Statistics>,
+    /// Time per output token after the first, of requests with more than one.
+    pub tpot: Option<Statistics>,
+    /// End to end: arrival to last token.
+    pub e2e: Option<Statistics>,
+    /// Queueing: arrival to the first step that worked on the request.
+    pub queueing: Option<Statistics>,
+}
+
+/// What clients did; time is weighted by their accelerators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Utilisation {
+    /// Clients.
+    pub clients: u64,
+    /// Accelerators of those clients.
+    pub accelerators: u64,
+    /// Share of accelerator time spent in steps.
+    pub accelerator_busy_frac: f64,
+    /// KV blocks in use over KV blocks there are, averaged over the duration; steps count, idle time is zero.
+    pub kv_mean_frac: f64,
+    /// The highest share of its KV blocks that any client had in use.
+    pub kv_peak_frac: f64,
+    /// Mean sequences in a step.
+    pub mean_batch: f64,
+    /// Steps executed.
+    pub steps: u64,
+    /// Prompt tokens computed, recomputation after preemption included.
+    pub prefill_tokens: u64,
+    /// Tokens decoded.
+    pub decode_tokens: u64,
+    /// Times a request lost its KV blocks and had to start over.
+    pub preemptions: u64,
+}
+
+/// What bound the run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bottleneck {
+    /// `arrivals` when accelerators spent less than half of their time in steps: load, not speed, sets the
+    /// throughput. Otherwise what bound the steps that took the largest share of the time.
+    pub bound_by: BoundBy,
+    /// Shares of the time in steps by what bound them, adding up to 1 (or all zero without steps).
+    pub busy_time_frac: BusyShares,
+}
+
+/// What bound the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundBy {
+    /// The load: clients idle most of the time.
+    Arrivals,
+    /// Arithmetic.
+    Compute,
+    /// Device memory bandwidth.
+    Memory,
+    /// Collectives.
+    Communication,
+    /// The engine on the host.
+    Host,
+}
+
+/// Shares of the time in steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct BusyShares {
+    /// In steps bound by arithmetic.
+    pub compute: f64,
+    /// In steps bound by device memory bandwidth.
+    pub memory: f64,
+    /// In steps bound by collectives.
+    pub communication: f64,
+    /// In steps bound by the host.
+    pub host: f64,
+}
+
+/// What the run cost: the whole deployment for the whole duration, idle or not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// Price of the deployment (USD/h).
+    pub usd_per_hour: Option<f64>,
+    /// Price of the run (USD).
+    pub usd_total: Option<f64>,
+    /// Per million output tokens of completed requests (USD).
+    pub usd_per_million_output_tokens: Option<f64>,
+    /// Per million prompt and output tokens of completed requests (USD).
+    pub usd_per_million_total_tokens: Option<f64>,
+    /// Why a price is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_because: Option<String>,
+}
+
+/// One workload source.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SourceSummary {
+    /// Its name in the scenario.
+    pub name: String,
+    /// Requests and what became of them.
+    pub requests: RequestCounts,
+    /// Tokens of completed requests.
+    pub tokens: TokenCounts,
+    /// Rates over the run.
+    pub throughput: Throughput,
+    /// Latencies of completed requests. ITL is missing: steps mix the tokens of all sources.
+    pub latency: Latencies,
+    /// Its service-level objectives; null when it sets none.
+    pub slo: Option<Attainment>,
+}
+
+/// One group of identical clients.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GroupSummary {
+    /// Its name in the scenario.
+    pub name: String,
+    /// What its clients did.
+    pub utilisation: Utilisation,
+    /// What bound them.
+    pub bottleneck: Bottleneck,
+}

@@ -1,0 +1,147 @@
+//! From the running totals of clients to utilisations and what bound the run.
+
+use super::deployment::{ClientUsage, Price};
+use super::summary::{Bottleneck, BoundBy, BusyShares, Cost, GroupSummary, TokenCounts, Utilisation};
+use crate::runtime::Bound;
+
+/// Share of accelerator time in steps below which the load is what bounds a run.
+const MOSTLY_IDLE: f64 = 0.5;
+
+/// What `clients` did over `duration_s`, and what bound them.
+pub(super) fn utilisation<'a>(
+    clients: impl Iterator<Item = &'a ClientUsage<'a>>,
+    duration_s: f64,
+) -> (Utilisation, Bottleneck) {
+    let mut total = Utilisation::default();
+    let (mut batch_seqs, mut kv_blocks, mut kv_block_ns) = (0_u128, 0_u128, 0_u128);
+    let mut busy_ns = [0_u128; Bound::ALL.len()];
+    for ClientUsage { accelerators, usage, .. } in clients {
+        total.clients += 1;
+        total.accelerators += u64::from(*accelerators);
+        total.steps += usage.steps;
+        total.prefill_tokens += usage.prefill_tokens;
+        total.decode_tokens += usage.decode_tokens;
+        total.preemptions += usage.preemptions;
+        batch_seqs += u128::from(usage.batch_seqs);
+        kv_blocks += u128::from(usage.kv_blocks);
+        kv_block_ns += usage.kv_block_ns;
+        total.kv_peak_frac =
+            total.kv_peak_frac.max(ratio(usage.kv_blocks_peak as f64, usage.kv_blocks as f64));
+        for (sum, busy) in busy_ns.iter_mut().zip(usage.busy) {
+            *sum += u128::from(busy.as_ns()) * u128::from(*accelerators);
+        }
+    }
+    let busy_total: u128 = busy_ns.iter().sum();
+    total.accelerator_busy_frac = ratio(busy_total as f64, total.accelerators as f64 * duration_s * 1e9);
+    total.kv_mean_frac = ratio(kv_block_ns as f64, kv_blocks as f64 * duration_s * 1e9);
+    total.mean_batch = ratio(batch_seqs as f64, total.steps as f64);
+
+    let share = |bound: Bound| ratio(busy_ns[bound as usize] as f64, busy_total as f64);
+    let bound_by = if total.accelerator_busy_frac < MOSTLY_IDLE {
+        BoundBy::Arrivals
+    } else {
+        // The first of the largest: ties cannot depend on anything but the order of `Bound`.
+        let largest = Bound::ALL.iter().rev().max_by_key(|bound| busy_ns[**bound as usize]);
+        match largest.expect("there are bounds") {
+            Bound::Compute => BoundBy::Compute,
+            Bound::Memory => BoundBy::Memory,
+            Bound::Communication => BoundBy::Communication,
+            Bound::Host => BoundBy::Host,
+        }
+    };
+    let busy_time_frac = BusyShares {
+        compute: share(Bound::Compute),
+        memory: share(Bound::Memory),
+        communication: share(Bound::Communication),
+        host: share(Bound::Host),
+    };
+    (total, Bottleneck { bound_by, busy_time_frac })
+}
+
+/// The groups of clients, in order of appearance; empty when there is only one.
+pub(super) fn by_group(clients: &[ClientUsage<'_>], duration_s: f64) -> Vec<GroupSummary> {
+    let mut names: Vec<&str> = Vec::new();
+    for client in clients {
+        if !names.contains(&client.group) {
+            names.push(client.group);
+        }
+    }
+    if names.len() < 2 {
+        return Vec::new();
+    }
+    let summary = |name: &&str| {
+        let (utilisation, bottleneck) =
+            utilisation(clients.iter().filter(|client| client.group == *name), duration_s);
+        GroupSummary { name: (*name).to_owned(), utilisation, bottleneck }
+    };
+    names.iter().map(summary).collect()
+}
+
+/// What `tokens` cost over `duration_s`.
+pub(super) fn cost(price: &Price, tokens: TokenCounts, duration_s: f64) -> Cost {
+    let usd_per_hour = match price {
+        Price::UsdPerHour(usd) => *usd,
+        Price::Unknown(why) => return Cost { unknown_because: Some(why.clone()), ..Cost::default() },
+    };
+    let usd_total = usd_per_hour * duration_s / 3600.0;
+    let per_million = |tokens: u64| (tokens > 0).then(|| usd_total * 1e6 / tokens as f64);
+    Cost {
+        usd_per_hour: Some(usd_per_hour),
+        usd_total: Some(usd_total),
+        usd_per_million_output_tokens: per_million(tokens.output_tokens),
+        usd_per_million_total_tokens: per_million(tokens.prompt_tokens + tokens.output_tokens),
+        unknown_because: None,
+    }
+}
+
+/// `part / whole`, zero for an empty whole.
+pub(super) fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::Usage;
+    use crate::units::SimSpan;
+
+    fn usage(compute_s: f64, memory_s: f64) -> Usage {
+        let mut usage = Usage { steps: 10, batch_seqs: 40, kv_blocks: 100, ..Usage::default() };
+        usage.busy[Bound::Compute as usize] = SimSpan::from_secs_f64(compute_s);
+        usage.busy[Bound::Memory as usize] = SimSpan::from_secs_f64(memory_s);
+        usage.kv_block_ns = 50 * 1_000_000_000;
+        usage.kv_blocks_peak = 80;
+        usage
+    }
+
+    #[test]
+    fn time_is_weighted_by_accelerators() {
+        let (small, large) = (usage(1.0, 0.0), usage(0.0, 0.5));
+        let clients = [
+            ClientUsage { group: "a", accelerators: 1, usage: &small },
+            ClientUsage { group: "b", accelerators: 4, usage: &large },
+        ];
+        let (total, bottleneck) = utilisation(clients.iter(), 1.0);
+        assert_eq!(total.accelerator_busy_frac, 3.0 / 5.0);
+        assert_eq!((total.kv_mean_frac, total.kv_peak_frac, total.mean_batch), (0.5, 0.8, 4.0));
+        assert_eq!(bottleneck.bound_by, BoundBy::Memory);
+        assert_eq!(bottleneck.busy_time_frac.memory, 2.0 / 3.0);
+        let groups = by_group(&clients, 1.0);
+        assert_eq!(groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(groups[0].bottleneck.bound_by, BoundBy::Compute);
+        let (_, idle) = utilisation(clients.iter(), 2.0);
+        assert_eq!(idle.bound_by, BoundBy::Arrivals);
+        assert!(by_group(&clients[..1], 1.0).is_empty());
+    }
+
+    #[test]
+    fn cost_is_hours_times_price() {
+        let tokens = TokenCounts { prompt_tokens: 3_000_000, output_tokens: 1_000_000 };
+        let cost = cost(&Price::UsdPerHour(12.0), tokens, 1800.0);
+        assert_eq!(cost.usd_total, Some(6.0));
+        assert_eq!(cost.usd_per_million_output_tokens, Some(6.0));
+        assert_eq!(cost.usd_per_million_total_tokens, Some(1.5));
+        let unknown = super::cost(&Price::Unknown("no price".into()), tokens, 1800.0);
+        assert_eq!((unknown.usd_total, unknown.unknown_because.as_deref()), (None, Some("no price")));
+    }
+}

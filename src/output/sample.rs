@@ -1,0 +1,130 @@
+//! A small run, made up by hand, for the tests of exporters.
+
+use std::collections::BTreeMap;
+
+use super::provenance::{Provenance, digest};
+use crate::metrics::{
+    Attainment, Bottleneck, BoundBy, BusyShares, Cost, Latencies, RequestCounts, SourceSummary, Stability,
+    Statistics, Summary, Throughput, TokenCounts, Utilisation, Verdict,
+};
+
+fn statistics(count: u64, mean_ms: f64, std_ms: f64, [min, p50, p90, p99, max]: [f64; 5]) -> Statistics {
+    Statistics {
+        count,
+        mean_ms,
+        std_ms,
+        min_ms: min,
+        p50_ms: p50,
+        p90_ms: p90,
+        p99_ms: p99,
+        max_ms: max,
+        exact: true,
+    }
+}
+
+/// Two thousand requests on eight clients.
+pub(super) fn run() -> (Summary, Provenance) {
+    let summary = Summary {
+        scenario: "quickstart".to_owned(),
+        duration_s: 254.125,
+        stability: Stability {
+            verdict: Verdict::Stable,
+            arrival_window_s: 249.5,
+            offered_per_s: Some(8.012),
+            completed_in_window_per_s: Some(7.85),
+            backlog_at_last_arrival: 41,
+            queueing_second_quarter_s: 0.0181,
+            queueing_last_quarter_s: 0.0194,
+            queueing_growth_frac: 0.000_01,
+            e2e_growth_frac: 0.000_4,
+        },
+        requests: RequestCounts {
+            arrived: 2_000,
+            completed: 1_998,
+            rejected: 2,
+            rejected_by_reason: BTreeMap::from([("kv_capacity", 2)]),
+            in_flight: 0,
+            peak_in_flight: 66,
+            mean_in_flight: 42.75,
+        },
+        tokens: TokenCounts { prompt_tokens: 2_310_000, output_tokens: 400_000 },
+        throughput: Throughput {
+            requests_per_s: 7.862,
+            output_tokens_per_s: 1_574.0,
+            total_tokens_per_s: 10_664.0,
+        },
+        latency: Latencies {
+            ttft: Some(statistics(1_998, 142.5, 160.25, [31.0, 101.0, 280.0, 901.0, 1_410.0])),
+            tpot: Some(statistics(1_990, 25.125, 4.5, [17.5, 24.5, 31.0, 38.5, 52.0])),
+            e2e: Some(statistics(1_998, 5_300.0, 4_900.0, [45.0, 4_100.0, 11_500.0, 24_000.0, 61_234.0])),
+            queueing: Some(statistics(1_998, 18.75, 15.5, [0.0, 15.25, 38.0, 75.0, 160.0])),
+        },
+        itl: Some(Statistics {
+            exact: false,
+            ..statistics(398_002, 25.5, 4.0, [17.25, 24.75, 30.0, 41.0, 88.0])
+        }),
+        slo: Some(Attainment {
+            attainment_frac: 0.941,
+            request_goodput_per_s: 7.4,
+            ttft_target_ms: Some(500.0),
+            ttft_met_frac: Some(0.952),
+            tpot_target_ms: None,
+            tpot_met_frac: None,
+            e2e_target_ms: Some(20_000.0),
+            e2e_met_frac: Some(0.983),
+        }),
+        utilisation: Utilisation {
+            clients: 4,
+            accelerators: 8,
+            accelerator_busy_frac: 0.872,
+            kv_mean_frac: 0.114,
+            kv_peak_frac: 0.437,
+            mean_batch: 9.875,
+            steps: 39_800,
+            prefill_tokens: 2_310_000,
+            decode_tokens: 398_002,
+            preemptions: 0,
+        },
+        bottleneck: Bottleneck {
+            bound_by: BoundBy::Memory,
+            busy_time_frac: BusyShares { compute: 0.25, memory: 0.64, communication: 0.0, host: 0.11 },
+        },
+        cost: Cost {
+            usd_per_hour: Some(55.04),
+            usd_total: Some(3.885),
+            usd_per_million_output_tokens: Some(9.713),
+            usd_per_million_total_tokens: Some(1.434),
+            unknown_because: None,
+        },
+        sources: Vec::new(),
+        client_groups: Vec::new(),
+    };
+    let provenance = Provenance {
+        mist_version: "0.1.0".to_owned(),
+        scenario_digest: digest("(mist: 1)"),
+        seed: 42,
+        executor: "gated".to_owned(),
+        strides: true,
+        ticks: 90_000,
+        events: 120_000,
+        wall_s: 0.125,
+        latency_sources: vec!["llama: analytical roofline, H100-SXM5-80GB, uncalibrated".to_owned()],
+    };
+    (summary, provenance)
+}
+
+/// The same with two sources, the second of which asks for nothing.
+pub(super) fn run_of_two_sources() -> (Summary, Provenance) {
+    let (mut summary, provenance) = run();
+    let source = |name: &str, slo| SourceSummary {
+        name: name.to_owned(),
+        requests: summary.requests.clone(),
+        tokens: summary.tokens,
+        throughput: summary.throughput,
+        latency: summary.latency.clone(),
+        slo,
+    };
+    summary.sources =
+        vec![source("chat", summary.slo.clone()), source("code-completion-in-the-editor", None)];
+    (summary, provenance)
+}

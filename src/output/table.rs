@@ -1,0 +1,367 @@
+//! The report for people: at most 80 columns, grouped, readable without colour.
+//!
+//! First whether to believe it (did the deployment keep up, did every request come out), then latency,
+//! throughput and objectives, then what bound it and what it cost, last how exact the numbers are.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use super::figures::{decimals, figure, fixed, percent, thousands, usd};
+use super::{Exporter, Report};
+use crate::metrics::{
+    Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SKETCH_ERROR_FRAC, SourceSummary, Stability,
+    Statistics, Summary, Verdict,
+};
+
+/// Aligned text.
+#[derive(Clone, Copy, Debug)]
+pub struct Table;
+
+const WIDTH: usize = 80;
+/// Columns of the names on the left.
+const LABEL: usize = 14;
+
+impl Exporter for Table {
+    fn name(&self) -> &'static str {
+        "table"
+    }
+
+    fn write(&self, report: Report<'_>, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(render(report).as_bytes())
+    }
+}
+
+fn render(Report { summary, provenance }: Report<'_>) -> String {
+    let mut page = Page::default();
+    page.line(&summary.scenario);
+    page.gap();
+    page.row("Verdict", &verdict(&summary.stability));
+    requests(&mut page, summary);
+    page.gap();
+    latencies(&mut page, summary);
+    page.gap();
+    throughput(&mut page, summary);
+    if let Some(slo) = &summary.slo {
+        objectives(&mut page, slo);
+    }
+    page.gap();
+    hardware(&mut page, summary);
+    cost(&mut page, &summary.cost);
+    if !summary.sources.is_empty() {
+        page.gap();
+        sources(&mut page, &summary.sources);
+    }
+    if !summary.client_groups.is_empty() {
+        page.gap();
+        groups(&mut page, &summary.client_groups);
+    }
+    page.gap();
+    page.row("Exactness", &exactness(summary));
+    for source in &provenance.latency_sources {
+        page.row("Step times", source);
+    }
+    page.row("Scenario", &format!("seed {}, {}", provenance.seed, provenance.scenario_digest));
+    page.text
+}
+
+/// The text so far.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn gap(&mut self) {
+        self.text.push('\n');
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    /// A name on the left and what there is to say on the right, wrapped at spaces.
+    fn row(&mut self, label: &str, words: &str) {
+        let mut line = format!("{label:<LABEL$}");
+        let mut fresh = true;
+        for word in words.split(' ') {
+            if !fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
+                self.line(&line);
+                line = " ".repeat(LABEL);
+                fresh = true;
+            }
+            if !fresh {
+                line.push(' ');
+            }
+            line.push_str(word);
+            fresh = false;
+        }
+        self.line(&line);
+    }
+}
+
+fn verdict(stability: &Stability) -> String {
+    match stability.verdict {
+        Verdict::Stable => "STABLE: queues do not grow".to_owned(),
+        Verdict::Overloaded => format!(
+            "OVERLOADED: each second of load adds {} s of queueing, so latencies only tell how long the run \
+             was",
+            figure(stability.queueing_growth_frac)
+        ),
+        Verdict::ClosedLoop => "CLOSED LOOP: arrivals wait for completions".to_owned(),
+        Verdict::Offline => "OFFLINE: everything arrived at once".to_owned(),
+        Verdict::TooShort => {
+            "TOO SHORT to tell whether queues grow, so latencies may not be those of a steady state; run more \
+             requests"
+                .to_owned()
+        }
+    }
+}
+
+fn requests(page: &mut Page, summary: &Summary) {
+    let RequestCounts { arrived, completed, rejected, in_flight, .. } = summary.requests;
+    page.row(
+        "Requests",
+        &format!(
+            "{} arrived = {} completed + {} rejected + {} in flight",
+            thousands(arrived),
+            thousands(completed),
+            thousands(rejected),
+            thousands(in_flight)
+        ),
+    );
+    if rejected > 0 {
+        let reasons: Vec<String> = summary
+            .requests
+            .rejected_by_reason
+            .iter()
+            .map(|(reason, count)| format!("{} {reason}", thousands(*count)))
+            .collect();
+        page.row("  rejected", &reasons.join(", "));
+    }
+    let stability = &summary.stability;
+    if let (Some(offered), Some(completed)) = (stability.offered_per_s, stability.completed_in_window_per_s) {
+        page.row(
+            "  load",
+            &format!(
+                "{}/s offered for {} s, {}/s completed meanwhile",
+                figure(offered),
+                figure(stability.arrival_window_s),
+                figure(completed)
+            ),
+        );
+    }
+    page.row(
+        "  in flight",
+        &format!(
+            "{} on average, {} at most, {} at the last arrival",
+            figure(summary.requests.mean_in_flight),
+            thousands(summary.requests.peak_in_flight),
+            thousands(stability.backlog_at_last_arrival)
+        ),
+    );
+}
+
+fn latencies(page: &mut Page, summary: &Summary) {
+    page.line(&format!(
+        "{:<LABEL$}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}",
+        "Latency", "mean", "std", "p50", "p90", "p99", "max"
+    ));
+    for (label, statistics) in [
+        ("TTFT", &summary.latency.ttft),
+        ("TPOT", &summary.latency.tpot),
+        ("ITL", &summary.itl),
+        ("E2E", &summary.latency.e2e),
+        ("queueing", &summary.latency.queueing),
+    ] {
+        let Some(s) = statistics else {
+            page.line(&format!("  {label:<12}{:>11}", "none"));
+            continue;
+        };
+        let (unit, per_ms) = scale(s);
+        let decimals = decimals(s.p50_ms * per_ms);
+        let mut line = format!("  {label:<9} {unit:<2}");
+        for ms in [s.mean_ms, s.std_ms, s.p50_ms, s.p90_ms, s.p99_ms, s.max_ms] {
+            write!(line, "{:>11}", fixed(ms * per_ms, decimals)).expect("a string takes any text");
+        }
+        page.line(&line);
+    }
+}
+
+/// One unit a row, by its 99th percentile.
+fn scale(statistics: &Statistics) -> (&'static str, f64) {
+    if statistics.p99_ms >= 10_000.0 { ("s", 1e-3) } else { ("ms", 1.0) }
+}
+
+fn throughput(page: &mut Page, summary: &Summary) {
+    let throughput = &summary.throughput;
+    page.row(
+        "Throughput",
+        &format!(
+            "{} requests/s, {} output tokens/s, {} tokens/s in all",
+            figure(throughput.requests_per_s),
+            figure(throughput.output_tokens_per_s),
+            figure(throughput.total_tokens_per_s)
+        ),
+    );
+    page.row(
+        "  over",
+        &format!(
+            "{} s, {} prompt and {} output tokens",
+            figure(summary.duration_s),
+            thousands(summary.tokens.prompt_tokens),
+            thousands(summary.tokens.output_tokens)
+        ),
+    );
+}
+
+fn objectives(page: &mut Page, slo: &Attainment) {
+    page.row(
+        "SLO",
+        &format!(
+            "{} of requests meet it, goodput {} requests/s",
+            percent(slo.attainment_frac),
+            figure(slo.request_goodput_per_s)
+        ),
+    );
+    for (label, target_ms, met) in [
+        ("  TTFT", slo.ttft_target_ms, slo.ttft_met_frac),
+        ("  TPOT", slo.tpot_target_ms, slo.tpot_met_frac),
+        ("  E2E", slo.e2e_target_ms, slo.e2e_met_frac),
+    ] {
+        if let (Some(target_ms), Some(met)) = (target_ms, met) {
+            page.row(label, &format!("{} within {} ms", percent(met), figure(target_ms)));
+        }
+    }
+}
+
+fn hardware(page: &mut Page, summary: &Summary) {
+    let used = &summary.utilisation;
+    page.row(
+        "Hardware",
+        &format!(
+            "{} accelerators in {} clients, busy {} of the time",
+            thousands(used.accelerators),
+            thousands(used.clients),
+            percent(used.accelerator_busy_frac)
+        ),
+    );
+    let shares = &summary.bottleneck.busy_time_frac;
+    let mut by = [
+        ("compute", shares.compute),
+        ("memory", shares.memory),
+        ("communication", shares.communication),
+        ("host", shares.host),
+    ];
+    by.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let by: Vec<String> = by
+        .iter()
+        .filter(|(_, share)| *share > 0.0)
+        .map(|(bound, share)| format!("{bound} {}", percent(*share)))
+        .collect();
+    page.row("  bound by", bound(summary.bottleneck.bound_by));
+    if !by.is_empty() {
+        page.row("  busy with", &by.join(", "));
+    }
+    page.row(
+        "  batch",
+        &format!("{} sequences a step, {} steps", figure(used.mean_batch), thousands(used.steps)),
+    );
+    page.row(
+        "  KV cache",
+        &format!(
+            "{} used on average, {} at most, {} preemptions",
+            percent(used.kv_mean_frac),
+            percent(used.kv_peak_frac),
+            thousands(used.preemptions)
+        ),
+    );
+}
+
+fn bound(by: BoundBy) -> &'static str {
+    match by {
+        BoundBy::Arrivals => "arrivals: clients idle most of the time",
+        BoundBy::Compute => "compute",
+        BoundBy::Memory => "memory",
+        BoundBy::Communication => "communication",
+        BoundBy::Host => "host",
+    }
+}
+
+fn cost(page: &mut Page, cost: &Cost) {
+    let (Some(hour), Some(total)) = (cost.usd_per_hour, cost.usd_total) else {
+        page.row("Cost", &format!("unknown: {}", cost.unknown_because.as_deref().unwrap_or("no price")));
+        return;
+    };
+    page.row("Cost", &format!("{} an hour, {} for the run", usd(hour), usd(total)));
+    if let (Some(output), Some(all)) = (cost.usd_per_million_output_tokens, cost.usd_per_million_total_tokens)
+    {
+        page.row("  per million", &format!("{} output tokens, {} tokens in all", usd(output), usd(all)));
+    }
+}
+
+fn sources(page: &mut Page, sources: &[SourceSummary]) {
+    page.line(&format!(
+        "{:<20}{:>10}{:>9}{:>10}{:>10}{:>10}{:>11}",
+        "Source", "completed", "SLO met", "TTFT p50", "TTFT p99", "TPOT p99", "E2E p99"
+    ));
+    for source in sources {
+        let p = |statistics: &Option<Statistics>, value: fn(&Statistics) -> f64, unit: f64| {
+            statistics.as_ref().map_or_else(|| "-".to_owned(), |s| figure(value(s) * unit))
+        };
+        let met = source.slo.as_ref().map_or_else(|| "-".to_owned(), |slo| percent(slo.attainment_frac));
+        page.line(&format!(
+            "  {:<18}{:>10}{:>9}{:>10}{:>10}{:>10}{:>11}",
+            short(&source.name, 17),
+            thousands(source.requests.completed),
+            met,
+            p(&source.latency.ttft, |s| s.p50_ms, 1.0),
+            p(&source.latency.ttft, |s| s.p99_ms, 1.0),
+            p(&source.latency.tpot, |s| s.p99_ms, 1.0),
+            p(&source.latency.e2e, |s| s.p99_ms, 1.0),
+        ));
+    }
+    page.line("  (times in ms)");
+}
+
+fn groups(page: &mut Page, groups: &[GroupSummary]) {
+    page.line(&format!(
+        "{:<20}{:>9}{:>9}{:>9}{:>9}{:>9}{:>15}",
+        "Clients", "count", "busy", "batch", "KV mean", "KV peak", "bound by"
+    ));
+    for group in groups {
+        let used = &group.utilisation;
+        let bound = bound(group.bottleneck.bound_by);
+        page.line(&format!(
+            "  {:<18}{:>9}{:>9}{:>9}{:>9}{:>9}{:>15}",
+            short(&group.name, 17),
+            thousands(used.clients),
+            percent(used.accelerator_busy_frac),
+            figure(used.mean_batch),
+            percent(used.kv_mean_frac),
+            percent(used.kv_peak_frac),
+            bound.split(':').next().unwrap_or(bound),
+        ));
+    }
+}
+
+/// `name` in at most `most` characters.
+fn short(name: &str, most: usize) -> String {
+    if name.chars().count() <= most {
+        name.to_owned()
+    } else {
+        name.chars().take(most - 1).chain(['…']).collect()
+    }
+}
+
+fn exactness(summary: &Summary) -> String {
+    let within = format!("within {:.2}%", SKETCH_ERROR_FRAC * 100.0);
+    if summary.latency.e2e.as_ref().is_none_or(|e2e| e2e.exact) {
+        format!("means exact; percentiles of requests exact, of ITL {within}")
+    } else {
+        format!("means exact; percentiles {within} (over a million requests)")
+    }
+}
+
+#[cfg(test)]
+mod tests;
