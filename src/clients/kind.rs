@@ -25,12 +25,11 @@ pub struct Site<'a> {
 
 /// A kind of client with its settings: what stands in `runs: Llm(…)`.
 pub trait ClientKind: Send + Sync + 'static {
-    /// Fills in the defaults of open choices among the settings, and writes the kind, which the
-    /// scenario calls `name`, with all of them.
+    /// Fills in the defaults of the open choices among its `settings`, which are the kind as written.
     ///
     /// # Errors
     /// Choices that cannot be resolved; paths count from the settings.
-    fn complete(&mut self, name: &str, world: &World) -> Result<Choice, Vec<Problem>>;
+    fn complete(&self, settings: &mut Choice, world: &World) -> Result<(), Vec<Problem>>;
 
     /// Works out what the client can do at `site`, once for all clients of an entry.
     ///

@@ -1,6 +1,7 @@
 //! What the clients did and what they cost, as a summary needs it.
 
 use crate::clients::Usage;
+use crate::stats::Statistics;
 use crate::units::SimTime;
 
 /// One client at the end of the run.
@@ -32,6 +33,8 @@ pub struct RunEnd<'a> {
     pub now: SimTime,
     /// Every client, in order.
     pub clients: Vec<ClientUsage<'a>>,
+    /// Inter-token latency over all tokens, if there were any.
+    pub itl: Option<Statistics>,
     /// What the deployment costs.
     pub price: Price,
 }

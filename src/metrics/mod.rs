@@ -16,31 +16,36 @@
 
 mod cohorts;
 mod deployment;
-mod distribution;
-mod histogram;
-mod moments;
-mod percentile;
 mod record;
 mod recorder;
 mod slo;
 mod source;
 mod stability;
-mod statistics;
 mod summary;
-mod token_gaps;
+mod systems;
 mod utilisation;
 
 pub use deployment::{ClientUsage, Price, RunEnd};
-pub use distribution::{Distribution, EXACT_LIMIT};
-pub use histogram::SKETCH_ERROR_FRAC;
 pub use record::{RequestRecord, Unfinished};
 pub use recorder::{Recorder, RowSink};
 pub use slo::{Attainment, Slo};
 pub use source::SourceSpec;
 pub use stability::{Stability, Verdict};
-pub use statistics::Statistics;
 pub use summary::{
     Bottleneck, BoundBy, BusyShares, Cost, GroupSummary, Latencies, RequestCounts, SourceSummary, Summary,
     Throughput, TokenCounts, Utilisation,
 };
-pub use token_gaps::TokenGaps;
+
+use crate::engine::{Phase, Plugin, SimBuilder};
+use crate::request::{Departed, Entered};
+
+/// Adds the recording of requests; the [`Recorder`] itself is inserted with its sources.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MetricsPlugin;
+
+impl Plugin for MetricsPlugin {
+    fn build(&self, sim: &mut SimBuilder) {
+        sim.port::<Entered>().port::<Departed>();
+        sim.systems(Phase::Observe, systems::record);
+    }
+}

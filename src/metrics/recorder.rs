@@ -1,4 +1,4 @@
-//! The recorder: fed with every arrival, completion, rejection and token gap, it ends in a [`Summary`].
+//! The recorder: fed with every arrival, completion and rejection, it ends in a [`Summary`].
 //!
 //! Memory: 32 bytes a completed request up to a million, then constant (see [`Distribution`]).
 
@@ -8,15 +8,14 @@ use std::io;
 use bevy_ecs::resource::Resource;
 
 use super::deployment::RunEnd;
-use super::distribution::{Distribution, EXACT_LIMIT};
 use super::record::{RequestRecord, Unfinished};
 use super::slo::Attainment;
 use super::source::{Source, SourceSpec, throughput};
 use super::stability::Load;
 use super::summary::{Latencies, RequestCounts, Summary, TokenCounts};
-use super::token_gaps::TokenGaps;
 use super::utilisation::{by_group, cost, utilisation};
 use crate::request::Rejection;
+use crate::stats::{Distribution, EXACT_LIMIT};
 use crate::units::{SimSpan, SimTime};
 
 /// Where the records of completed requests go, one row each, in the order of completion.
@@ -40,7 +39,6 @@ pub trait RowSink: Send + Sync {
 #[derive(Resource)]
 pub struct Recorder {
     sources: Vec<Source>,
-    gaps: TokenGaps,
     load: Load,
     arrived: u64,
     completed: u64,
@@ -66,7 +64,6 @@ impl Recorder {
         let closed_loop = sources.iter().any(|source| source.closed_loop);
         Self {
             sources: sources.into_iter().map(Source::new).collect(),
-            gaps: TokenGaps::default(),
             load: Load::new(closed_loop),
             arrived: 0,
             completed: 0,
@@ -133,14 +130,6 @@ impl Recorder {
         self.last_event = self.last_event.max(at);
     }
 
-    /// `weight` sequences waited `gap` for their next token: once a step, for the sequences that decode in
-    /// it, with the time since the step before (a sequence that was preempted waited longer: report it
-    /// apart).
-    #[inline]
-    pub fn token_gap(&mut self, gap: SimSpan, weight: u64) {
-        self.gaps.record(gap, weight);
-    }
-
     /// A request is still in flight at `now`, where the clock stops. Optional, for each of them once, before
     /// [`summary`](Self::summary): without it they are counted, but enter neither the verdict nor the SLO.
     pub fn unfinished(&mut self, request: &Unfinished, now: SimTime) {
@@ -154,11 +143,6 @@ impl Recorder {
     /// Requests that entered and left, for a progress display.
     pub fn progress(&self) -> (u64, u64) {
         (self.arrived, self.left)
-    }
-
-    /// The gaps recorded so far.
-    pub fn token_gaps(&self) -> &TokenGaps {
-        &self.gaps
     }
 
     /// Writes the rows still buffered; to be called before the results folder is committed.
@@ -202,7 +186,7 @@ impl Recorder {
             requests,
             tokens,
             latency,
-            itl: self.gaps.statistics(),
+            itl: run.itl.clone(),
             slo: self.attainment(duration_s),
             utilisation: all_utilisation,
             bottleneck,

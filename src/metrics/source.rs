@@ -1,11 +1,11 @@
 //! One workload source: its counts, tokens, latencies and objectives.
 
-use super::distribution::Distribution;
 use super::record::{RequestRecord, Unfinished};
 use super::slo::{Judgement, Slo};
 use super::summary::{Latencies, RequestCounts, SourceSummary, Throughput, TokenCounts};
 use super::utilisation::ratio;
 use crate::request::Rejection;
+use crate::stats::Distribution;
 use crate::units::SimTime;
 
 /// A workload source, as the recorder needs to know it.

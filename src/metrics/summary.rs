@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::slo::Attainment;
 use super::stability::Stability;
-use super::statistics::Statistics;
+use crate::stats::Statistics;
 
 /// What came out of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -9,9 +9,9 @@ use std::io::{self, Write};
 use super::figures::{decimals, figure, fixed, percent, thousands, usd};
 use super::{Exporter, Report};
 use crate::metrics::{
-    Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SKETCH_ERROR_FRAC, SourceSummary, Stability,
-    Statistics, Summary, Verdict,
+    Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, Verdict,
 };
+use crate::stats::{SKETCH_ERROR_FRAC, Statistics};
 
 /// Aligned text.
 #[derive(Clone, Copy, Debug)]

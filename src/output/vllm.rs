@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::{Exporter, Report};
-use crate::metrics::Statistics;
+use crate::stats::Statistics;
 
 /// JSON as `vllm bench serve` saves it.
 #[derive(Clone, Copy, Debug)]

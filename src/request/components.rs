@@ -57,10 +57,6 @@ pub struct Arrived(pub Entity);
 pub struct Entered {
     /// Position of its source in the workload.
     pub source: u16,
-    /// Tokens of the prompt.
-    pub prompt_tokens: u32,
-    /// Tokens it will generate.
-    pub output_tokens: u32,
 }
 
 /// A client hands a stage back, done or rejected: client → coordinator.

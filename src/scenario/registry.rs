@@ -131,6 +131,16 @@ impl<B: Send + Sync + 'static> Registry<B> {
         }
     }
 
+    /// Fills in the defaults of `choice`, which is the parameter `field` of `outer`.
+    ///
+    /// # Errors
+    /// The choice cannot be resolved; the path counts from `outer`.
+    pub fn fill(&self, outer: &mut Choice, field: &str, choice: &Choice) -> Result<(), Problem> {
+        let resolved = self.resolve(choice).map_err(|error| error.into_problem(field))?;
+        outer.set(field, &resolved.choice.to_string());
+        Ok(())
+    }
+
     /// The names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().copied()

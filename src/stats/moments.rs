@@ -3,7 +3,7 @@
 //! Sums are kept in `u128`, so the order of the samples cannot matter and nothing is lost to rounding
 //! until the final division. They saturate beyond 3.4e38: for squares of spans of a day, past 4e10 samples.
 
-/// Running sums of samples [ns], each with a weight.
+/// Running sums of samples (ns), each with a weight.
 #[derive(Clone, Debug)]
 pub(super) struct Moments {
     pub(super) count: u64,
@@ -69,7 +69,9 @@ mod tests {
 
     fn of(samples: &[u64]) -> Moments {
         let mut moments = Moments::default();
-        samples.iter().for_each(|&sample| moments.record(sample, 1));
+        for &sample in samples {
+            moments.record(sample, 1);
+        }
         moments
     }
 

@@ -7,7 +7,7 @@ use super::moments::Moments;
 /// The percentiles reported, falling.
 pub(super) const FRACTIONS: [f64; 3] = [0.99, 0.9, 0.5];
 
-/// Mean, spread and percentiles of a latency [ms].
+/// Mean, spread and percentiles of a latency (ms).
 ///
 /// The standard deviation is the population's and percentiles are numpy-linear, as in `vllm bench serve`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,7 +33,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// From running sums and percentiles [ns] at [`FRACTIONS`].
+    /// From running sums and percentiles (ns) at [`FRACTIONS`].
     pub(super) fn new(moments: &Moments, percentiles: [f64; 3], exact: bool) -> Self {
         // A bucket's middle may lie outside of what was seen.
         let [p99, p90, p50] = percentiles.map(|ns| ns.clamp(moments.min as f64, moments.max as f64));

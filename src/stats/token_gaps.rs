@@ -31,7 +31,7 @@ impl TokenGaps {
         self.moments.count
     }
 
-    /// Σ gap × weight [ns]. When no request is left in flight it equals Σ (done − first token) over requests.
+    /// Σ gap × weight (ns). When no request is left in flight it equals Σ (done − first token) over requests.
     pub fn sum_ns(&self) -> u128 {
         self.moments.sum
     }

@@ -49,8 +49,7 @@ pub(super) fn arrive(
                     arrived: now,
                 };
                 arrived.send(Arrived(commands.spawn(request).id()));
-                let Request { prompt_tokens, output_tokens, .. } = request;
-                entered.send(Entered { source, prompt_tokens, output_tokens });
+                entered.send(Entered { source });
             }
             next = sources.next_arrival(source)?.map(|at| at.max(now));
         }

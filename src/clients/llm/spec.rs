@@ -14,8 +14,8 @@ use crate::catalog::{Accelerator, Class, Model, ModelKind, Precision, UnknownNam
 use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage};
 use crate::engine::SimBuilder;
 use crate::memory::{BlockPool, KvCapacity, KvSizing};
-use crate::runtime::{RuntimeKind, RuntimeRegistry, StepModel, Target};
-use crate::scenario::{Choice, Problem, Registry};
+use crate::runtime::{RuntimeRegistry, StepModel, Target};
+use crate::scenario::{Choice, Problem};
 use crate::units::GIB;
 
 /// A server of one large language model, prefill and decode together: a vLLM or SGLang instance.
@@ -86,14 +86,11 @@ fn default_runtime() -> Choice {
 }
 
 impl ClientKind for LlmSpec {
-    fn complete(&mut self, name: &str, world: &World) -> Result<Choice, Vec<Problem>> {
-        let batching = complete::<MakeBatching>(world, "batching", &mut self.batching);
-        let runtime = complete::<Box<dyn RuntimeKind>>(world, "runtime", &mut self.runtime);
+    fn complete(&self, settings: &mut Choice, world: &World) -> Result<(), Vec<Problem>> {
+        let batching = world.resource::<BatchingRegistry>().fill(settings, "batching", &self.batching);
+        let runtime = world.resource::<RuntimeRegistry>().fill(settings, "runtime", &self.runtime);
         let problems: Vec<_> = batching.err().into_iter().chain(runtime.err()).collect();
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        Choice::with(name, self).map_err(|error| vec![error.into_problem("")])
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>> {
@@ -142,14 +139,6 @@ impl ClientKind for LlmSpec {
             latency: format!("{} for {} on {}", self.runtime.name, model.name, accelerator.name),
         }))
     }
-}
-
-/// Fills in the defaults of an open choice.
-fn complete<B: Send + Sync + 'static>(world: &World, path: &str, choice: &mut Choice) -> Result<(), Problem> {
-    let resolved =
-        world.resource::<Registry<B>>().resolve(choice).map_err(|error| error.into_problem(path))?;
-    *choice = resolved.choice;
-    Ok(())
 }
 
 /// A name the catalog does not know.

@@ -27,7 +27,13 @@ fn source(name: &str, closed_loop: bool) -> SourceSpec {
 }
 
 fn end(now: SimTime) -> RunEnd<'static> {
-    RunEnd { scenario: "queue", now, clients: Vec::new(), price: Price::Unknown("none".to_owned()) }
+    RunEnd {
+        scenario: "queue",
+        now,
+        clients: Vec::new(),
+        itl: None,
+        price: Price::Unknown("none".to_owned()),
+    }
 }
 
 /// Poisson arrivals at one server, first come first served; one token each.

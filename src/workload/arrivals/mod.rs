@@ -4,7 +4,7 @@
 //! [`ClosedLoop`] answers departures. Instants are nanoseconds from the start of the workload and
 //! never go backwards.
 //!
-//! To add one: a file here with a struct that deserialises and a `build`, and its registration.
+//! To add one: a file here with a struct that deserialises and a `build`, and a line in [`built_in`].
 
 mod all_at_once;
 mod closed_loop;
@@ -18,8 +18,15 @@ pub use poisson::Poisson;
 pub use trace::Trace;
 pub use uniform::Uniform;
 
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::SourceError;
-use crate::engine::Stream;
+use crate::engine::{SimBuilder, Stream};
+use crate::scenario::Registry;
 use crate::units::{PerSecond, SimTime};
 
 /// When the requests of one workload arrive.
@@ -54,4 +61,45 @@ fn mean_gap_ns(rate: PerSecond) -> Result<f64, String> {
             RATES.end()
         ))
     }
+}
+
+/// The arrival processes a scenario may name.
+pub type ArrivalRegistry = Registry<Box<dyn ArrivalProcess>>;
+
+/// Adds arrival processes by name.
+pub trait ArrivalExt {
+    /// Lets scenarios name an arrival process that `build` makes of its parameters `P`. A parameter
+    /// called `path` is made absolute first, from the scenario's own folder.
+    fn arrival_process<P>(
+        &mut self,
+        name: &'static str,
+        build: impl Fn(P) -> Result<Box<dyn ArrivalProcess>, String> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: DeserializeOwned + Serialize + JsonSchema + 'static;
+}
+
+impl ArrivalExt for SimBuilder {
+    fn arrival_process<P>(
+        &mut self,
+        name: &'static str,
+        build: impl Fn(P) -> Result<Box<dyn ArrivalProcess>, String> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: DeserializeOwned + Serialize + JsonSchema + 'static,
+    {
+        let mut registry =
+            self.world().get_resource_or_insert_with(|| ArrivalRegistry::new("arrival process"));
+        registry.register(name, build);
+        self
+    }
+}
+
+/// The built-in arrival processes.
+pub fn built_in(sim: &mut SimBuilder) {
+    sim.arrival_process("Poisson", Poisson::build)
+        .arrival_process("Uniform", Uniform::build)
+        .arrival_process("AllAtOnce", AllAtOnce::build)
+        .arrival_process("ClosedLoop", ClosedLoop::build)
+        .arrival_process("Trace", |trace: Trace| trace.build(Path::new("")));
 }
