@@ -165,6 +165,8 @@ fn blame(problem: Problem, path: &str, start: usize) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use crate::scenario::{Choice, Place, Problem, sample};
     use crate::units::Span;
 
@@ -257,6 +259,23 @@ mod tests {
         assert_eq!(fail("clients=[]"), ("at least one client is needed, found none".into(), "[]".into()));
         assert!(fail("mist=2").0.contains("written for scenario language 2"));
         assert_eq!(fail("seed=(((").1, "(((");
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_makes_it_panic(
+            path in "(seed|name|catalog|clients\\[0\\]\\.(runs|cluster|name)(\\.model)?|[a-z.=\\[\\]0]{0,8})",
+            value in "[\\[\\](){},:\"'/*#rb\\\\ é1=-]{0,12}|\\PC{0,8}",
+        ) {
+            let argument = format!("{path}={value}");
+            let mut document = sample::document();
+            if let Err(problems) = document.settle(std::slice::from_ref(&argument), &mut |_| vec![]) {
+                match document.place(&problems[0]) {
+                    Place::Set(shown, range) => prop_assert!(shown.get(range).is_some()),
+                    place => prop_assert!(false, "{argument}: {problems:?} at {place:?}"),
+                }
+            }
+        }
     }
 
     #[test]
