@@ -83,10 +83,11 @@ fn quote(text: &str, range: Range<usize>) -> Snippet<'_, Annotation<'_>> {
     Snippet::source(text).annotation(AnnotationKind::Primary.span(first_line(text, range)))
 }
 
-/// A value of many lines is marked on its first line only.
+/// A value of many lines is marked on its first line only, and whole characters are.
 fn first_line(text: &str, range: Range<usize>) -> Range<usize> {
-    let end = text.get(range.clone()).and_then(|marked| marked.find('\n'));
-    range.start..end.map_or(range.end, |end| range.start + end)
+    let start = text.floor_char_boundary(range.start);
+    let end = text.ceil_char_boundary(range.end).max(start);
+    start..text[start..end].find('\n').map_or(end, |line| start + line)
 }
 
 #[cfg(test)]
@@ -298,6 +299,16 @@ mod tests {
         let said = check_with(&text, &[]);
         assert_eq!(said.matches("error: ").count(), 2, "{said}");
         assert!(said.contains("\n\nerror: a name is needed"), "{said}");
+    }
+
+    #[test]
+    fn a_careless_span_is_shown_all_the_same() {
+        let mut document = sample::document();
+        document.text = document.text.replace("llama", "lläma");
+        let span = |span: Range<usize>| Problem::new("clients[0].name", "odd").span(span);
+        for span in [span(4..5), span(3..4), span(90..99), Problem::new("", "odd").span(9_999..10_000)] {
+            assert!(render(&document, &[span], false).starts_with("error: odd\n"));
+        }
     }
 
     #[test]

@@ -99,7 +99,9 @@ impl Document {
         let mut problems = fill(&mut self.scenario);
         for set in sets {
             if let Err(problem) = self.set(set) {
-                return Err(vec![problem]);
+                // A choice that could not be filled in lacks the fields that were to be set.
+                problems.insert(0, problem);
+                return Err(problems);
             }
             problems = fill(&mut self.scenario);
         }

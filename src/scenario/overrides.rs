@@ -133,13 +133,17 @@ fn find(text: &str, path: &str) -> Result<Range<usize>, (Range<usize>, Problem)>
 fn replaced(text: &str, place: &Range<usize>, path: &str, value: &str) -> Result<super::Scenario, Problem> {
     let attempt = |value: &str| {
         // On its own first, so that it cannot spill into the fields beside it.
-        if let Err(fault) = scan(value) {
-            let message = if value.is_empty() { "a value is missing".to_owned() } else { fault.message };
-            return Err(Problem::new(path, message));
+        match scan(value) {
+            Err(_) if value.is_empty() => return Err(Problem::new(path, "a value is missing")),
+            Err(fault) => return Err(Problem::new(path, fault.message)),
+            Ok(node) if node.range != (0..value.len()) => {
+                return Err(Problem::new(path, "expected one value and nothing beside it"));
+            }
+            Ok(_) => {}
         }
         let mut edited = text.to_owned();
         edited.replace_range(place.clone(), value);
-        parse(&edited).map_err(|problem| blame(problem, path, place.start))
+        parse(&edited).map_err(|problem| blame(problem, path))
     };
     let quoted = quoted(value);
     let is_string = text[place.clone()].starts_with('"');
@@ -154,17 +158,18 @@ fn replaced(text: &str, place: &Range<usize>, path: &str, value: &str) -> Result
 }
 
 /// The rest of the scenario was read before, so whatever is wrong now came with the value at `path`.
-fn blame(problem: Problem, path: &str, start: usize) -> Problem {
+fn blame(problem: Problem, path: &str) -> Problem {
     if within(&problem, path).is_some() {
-        return problem;
+        problem
+    } else {
+        Problem { path: path.to_owned(), span: None, ..problem }
     }
-    let inside = problem.span.filter(|span| problem.path.is_empty() && span.start >= start);
-    let span = inside.map(|span| span.start - start..span.end - start);
-    Problem { path: path.to_owned(), span, ..problem }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use crate::scenario::{Choice, Place, Problem, sample};
     use crate::units::Span;
 
@@ -257,6 +262,24 @@ mod tests {
         assert_eq!(fail("clients=[]"), ("at least one client is needed, found none".into(), "[]".into()));
         assert!(fail("mist=2").0.contains("written for scenario language 2"));
         assert_eq!(fail("seed=(((").1, "(((");
+        assert_eq!(fail("seed=#:]é").0, "expected one value and nothing beside it");
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_makes_it_panic(
+            path in "(seed|name|catalog|clients\\[0\\]\\.(runs|cluster|name)(\\.model)?|[a-z.=\\[\\]0]{0,8})",
+            value in "[\\[\\](){},:\"'/*#rb\\\\ é1=-]{0,12}|\\PC{0,8}",
+        ) {
+            let argument = format!("{path}={value}");
+            let mut document = sample::document();
+            if let Err(problems) = document.settle(std::slice::from_ref(&argument), &mut |_| vec![]) {
+                match document.place(&problems[0]) {
+                    Place::Set(shown, range) => prop_assert!(shown.get(range).is_some()),
+                    place => prop_assert!(false, "{argument}: {problems:?} at {place:?}"),
+                }
+            }
+        }
     }
 
     #[test]
