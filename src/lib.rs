@@ -11,6 +11,7 @@ pub mod output;
 pub mod request;
 pub mod runtime;
 pub mod scenario;
+pub mod simulation;
 pub mod stats;
 pub mod units;
 pub mod workload;

@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::catalog::{Accelerator, Catalog};
+use crate::catalog::{Accelerator, Catalog, UnknownName};
 use crate::engine::SimBuilder;
 use crate::scenario::{Choice, Problem, Registry};
+use crate::units::SimTime;
 
 /// What a client finds where it is deployed.
 #[derive(Clone, Copy)]
@@ -53,6 +54,9 @@ pub trait Deployed {
     /// [`Usage`](super::Usage). Without `strides` it takes one tick a step, with the same results.
     fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity;
 
+    /// Brings the usage of `client` up to `now`, where the simulation stops before all is done.
+    fn settle(&self, world: &mut World, client: Entity, now: SimTime);
+
     /// Where the figures that price its steps come from.
     fn source_of_latency(&self) -> String;
 }
@@ -93,4 +97,12 @@ impl ClientExt for SimBuilder {
         registry.register(name, |kind: K| Ok(Box::new(kind) as Box<dyn ClientKind>));
         self
     }
+}
+
+/// A name the catalog does not know, as a problem of the field at `path`.
+pub fn unknown_name(path: &str, unknown: &UnknownName) -> Problem {
+    let UnknownName { what, name, suggestions } = unknown;
+    let problem = Problem::new(path, format!("unknown {what} `{name}`"));
+    let near: Vec<_> = suggestions.iter().map(|name| format!("`{name}`")).collect();
+    if near.is_empty() { problem } else { problem.help(format!("did you mean {}?", near.join(" or "))) }
 }

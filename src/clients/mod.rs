@@ -10,12 +10,12 @@ pub mod llm;
 mod usage;
 
 pub use components::{Client, Delivered, Node};
-pub use kind::{ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Site};
+pub use kind::{ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Site, unknown_name};
 pub use usage::Usage;
 
 use crate::engine::SimBuilder;
 
-/// The built-in kinds of client.
+/// The built-in kinds of client, with the choices inside them.
 pub fn built_in(sim: &mut SimBuilder) {
-    sim.client_kind::<llm::LlmSpec>("Llm");
+    sim.client_kind::<llm::LlmSpec>("Llm").add(llm::built_in_batching);
 }

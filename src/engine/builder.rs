@@ -98,6 +98,12 @@ impl SimBuilder {
         self
     }
 
+    /// Seeds the random streams.
+    pub fn seed(&mut self, seed: u64) -> &mut Self {
+        self.world.insert_resource(Streams::new(seed));
+        self
+    }
+
     /// Orders system sets.
     pub fn sets<M>(&mut self, sets: impl IntoScheduleConfigs<InternedSystemSet, M>) -> &mut Self {
         self.schedule.configure_sets(sets);

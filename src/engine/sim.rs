@@ -83,13 +83,26 @@ impl Sim {
     /// # Errors
     /// As [`step`](Self::step).
     pub fn run_until(&mut self, until: SimTime) -> Result<(), EngineError> {
-        while self.next_time().is_some_and(|next| next <= until) {
-            self.step()?;
-        }
-        if self.next_time().is_some() {
-            self.world.resource_mut::<Calendar>().rest_at(until);
-        }
+        while self.run_some(until, u32::MAX)? {}
         Ok(())
+    }
+
+    /// As [`run_until`](Self::run_until), but `ticks` ticks at most; tells whether there is more.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    pub fn run_some(&mut self, until: SimTime, ticks: u32) -> Result<bool, EngineError> {
+        for _ in 0..ticks {
+            match self.next_time() {
+                Some(next) if next <= until => self.step()?,
+                Some(_) => {
+                    self.world.resource_mut::<Calendar>().rest_at(until);
+                    return Ok(false);
+                }
+                None => return Ok(false),
+            };
+        }
+        Ok(true)
     }
 
     /// Ticks until nothing is pending.

@@ -16,7 +16,7 @@ use super::summary::{Latencies, RequestCounts, Summary, TokenCounts};
 use super::utilisation::{by_group, cost, utilisation};
 use crate::request::Rejection;
 use crate::stats::{Distribution, EXACT_LIMIT};
-use crate::units::{SimSpan, SimTime};
+use crate::units::SimTime;
 
 /// Where the records of completed requests go, one row each, in the order of completion.
 pub trait RowSink: Send + Sync {
@@ -76,10 +76,8 @@ impl Recorder {
     }
 
     /// Sends a row per completed request to `rows` as well.
-    #[must_use]
-    pub fn with_rows(mut self, rows: Box<dyn RowSink>) -> Self {
+    pub fn write_rows_to(&mut self, rows: Box<dyn RowSink>) {
         self.rows = Some(rows);
-        self
     }
 
     /// A request enters the system. Every request does, also one that is rejected at once; calls come in

@@ -91,7 +91,8 @@ impl<B: Send + Sync + 'static> Registry<B> {
 
     /// Adds `name`, whose parameters are a `P`; a later entry replaces an earlier one.
     ///
-    /// `build` may refuse parameters that are well-formed but make no sense together.
+    /// `build` may refuse parameters that are well-formed but make no sense; a message that begins
+    /// with a parameter's name and `: ` is shown at that parameter.
     pub fn register<P>(
         &mut self,
         name: &'static str,
@@ -103,12 +104,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
         let build = move |choice: &Choice| {
             let params: P = parse(choice)?;
             let choice = filled(&choice.name, &params)?;
-            let built = build(params).map_err(|message| ChoiceError {
-                field: String::new(),
-                message,
-                help: None,
-                span: None,
-            })?;
+            let built = build(params).map_err(|message| refused(&choice, message))?;
             Ok(Resolved { built, choice })
         };
         self.entries.insert(name, Entry { build: Box::new(build), schema: schema_for!(P) });
@@ -150,6 +146,14 @@ impl<B: Send + Sync + 'static> Registry<B> {
     pub fn schema(&self, name: &str) -> Option<&Schema> {
         self.entries.get(name).map(|entry| &entry.schema)
     }
+}
+
+/// What a builder refused; it names the parameter at fault by beginning with `parameter: `.
+fn refused(choice: &Choice, message: String) -> ChoiceError {
+    let named = message.split_once(": ").filter(|(field, _)| choice.get(field).is_some());
+    let (field, message) =
+        named.map_or((String::new(), message.clone()), |(f, m)| (f.to_owned(), m.to_owned()));
+    ChoiceError { field, message, help: None, span: None }
 }
 
 /// Parentheses with nothing in them.

@@ -7,7 +7,7 @@ use bevy_ecs::entity::Entity;
 
 use super::batching::BatchingPolicy;
 use super::scheduler::Scheduler;
-use super::sequence::Finished;
+use super::sequence::Landed;
 use crate::clients::Usage;
 use crate::memory::BlockPool;
 use crate::request::Rejection;
@@ -180,15 +180,17 @@ impl LlmClient {
         StrideEnd { time: end, epoch: self.epoch }
     }
 
+    /// Makes the steps of the stride under way that have ended by `now` take effect, when the
+    /// simulation stops in the middle of it.
+    pub fn settle(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
+        self.stride.truncate(self.stride.partition_point(|step| step.end <= now));
+        // No sequence starts or completes before the last step of a stride, which has not ended.
+        self.land(self.epoch, usage, gaps, &mut Landed::default());
+    }
+
     /// Makes the stride that ends with `epoch` take effect; `false` when that one was cut.
-    /// Completed sequences are added to `finished`.
-    pub fn land(
-        &mut self,
-        epoch: u32,
-        usage: &mut Usage,
-        gaps: &mut TokenGaps,
-        finished: &mut Vec<Finished>,
-    ) -> bool {
+    /// What that means for stages is added to `landed`.
+    pub fn land(&mut self, epoch: u32, usage: &mut Usage, gaps: &mut TokenGaps, landed: &mut Landed) -> bool {
         if epoch != self.epoch || !self.busy {
             return false;
         }
@@ -200,7 +202,7 @@ impl LlmClient {
         let steps = self.stride.len() as u64;
         let mut from = self.begun;
         for (at, step) in self.stride.iter().enumerate() {
-            let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, finished);
+            let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, landed);
             let span = step.end.since(from);
             usage.busy[step.bound as usize] += span;
             usage.kv_block_ns += u128::from(in_use) * u128::from(span.as_ns());

@@ -29,10 +29,11 @@ mod token_clock;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
+pub(crate) use batching::built_in as built_in_batching;
 pub use batching::{BatchingExt, BatchingPolicy, BatchingRegistry, Chunked, Continuous};
 pub use client::{LlmClient, LlmSetup, StrideEnd};
 pub use scheduler::{Reserve, Scheduler};
-pub use sequence::{Finished, SeqId};
+pub use sequence::{Finished, FirstToken, Landed, SeqId};
 pub use spec::LlmSpec;
 
 use super::Delivered;

@@ -11,7 +11,7 @@ use bevy_ecs::entity::Entity;
 use smallvec::SmallVec;
 
 use super::decoding::DecodeSet;
-use super::sequence::{Finished, SeqId, Sequence, State};
+use super::sequence::{Finished, FirstToken, Landed, SeqId, Sequence, State};
 use super::step::Step;
 use super::token_clock::TokenClock;
 use crate::memory::BlockPool;
@@ -274,14 +274,14 @@ impl Scheduler {
     /// Makes one executed step of a stride take effect at `now`, when it ends.
     ///
     /// `begun` is when the stride began; `first` marks its first step, whose blocks were taken when
-    /// it was composed. Completed sequences are added to `finished`. Returns the KV blocks in use during the step.
+    /// it was composed. What that means for stages is added to `landed`. Returns the KV blocks in use during the step.
     pub fn land(
         &mut self,
         begun: SimTime,
         now: SimTime,
         first: bool,
         gaps: &mut TokenGaps,
-        finished: &mut Vec<Finished>,
+        landed: &mut Landed,
     ) -> u64 {
         if !first {
             let took = self.kv.take(self.decoding.growth(0));
@@ -293,11 +293,11 @@ impl Scheduler {
             self.decoding.step();
             while let Some(id) = self.pop_completed() {
                 self.stop_decoding(id);
-                self.finish(id, finished);
+                self.finish(id, landed);
             }
         }
         if !self.step.chunks.is_empty() {
-            self.land_chunks(begun, now, gaps, finished);
+            self.land_chunks(begun, now, gaps, landed);
         }
         in_use
     }
@@ -307,13 +307,7 @@ impl Scheduler {
         self.step.clear();
     }
 
-    fn land_chunks(
-        &mut self,
-        begun: SimTime,
-        now: SimTime,
-        gaps: &mut TokenGaps,
-        finished: &mut Vec<Finished>,
-    ) {
+    fn land_chunks(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) {
         for at in 0..self.step.chunks.len() {
             let (id, chunk) = (self.step.owners[at], self.step.chunks[at]);
             let seq = &mut self.seqs[id.0 as usize];
@@ -325,6 +319,8 @@ impl Scheduler {
             seq.generated += 1;
             if seq.first_token == SimTime::MAX {
                 seq.first_token = now;
+                let Sequence { stage, started, .. } = *seq;
+                landed.first_tokens.push(FirstToken { stage, started, at: now });
             } else {
                 gaps.record(now.since(seq.last_token), 1);
             }
@@ -332,15 +328,16 @@ impl Scheduler {
             let complete = seq.generated >= seq.output;
             self.prefilling.retain(|other| *other != id);
             if complete {
-                self.finish(id, finished);
+                self.finish(id, landed);
             } else {
                 self.start_decoding(id);
             }
         }
     }
 
-    fn finish(&mut self, id: SeqId, finished: &mut Vec<Finished>) {
-        finished.push(Finished::from(self.seq(id)));
+    fn finish(&mut self, id: SeqId, landed: &mut Landed) {
+        let Sequence { stage, preemptions, .. } = *self.seq(id);
+        landed.finished.push(Finished { stage, preemptions });
         self.release(id, State::Gone);
         self.vacant.push(id);
     }

@@ -84,22 +84,31 @@ impl Sequence {
     }
 }
 
-/// What a client reports of a sequence that is done.
+/// What landing steps means for the stages of a client.
+#[derive(Clone, Debug, Default)]
+pub struct Landed {
+    /// Stages whose first token is out.
+    pub first_tokens: Vec<FirstToken>,
+    /// Stages that are done.
+    pub finished: Vec<Finished>,
+}
+
+/// A stage whose first token is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstToken {
+    /// The stage.
+    pub stage: Entity,
+    /// When the step began that first computed some of it.
+    pub started: SimTime,
+    /// When the token was out.
+    pub at: SimTime,
+}
+
+/// A stage that is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The stage to hand back.
     pub stage: Entity,
-    /// When the step began that first computed some of it.
-    pub started: SimTime,
-    /// When its first token was out.
-    pub first_token: SimTime,
     /// How often it was preempted.
     pub preemptions: u16,
-}
-
-impl From<&Sequence> for Finished {
-    fn from(seq: &Sequence) -> Self {
-        let Sequence { stage, started, first_token, preemptions, .. } = *seq;
-        Self { stage, started, first_token, preemptions }
-    }
 }

@@ -4,19 +4,20 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bevy_ecs::entity::Entity;
-use bevy_ecs::world::World;
+use bevy_ecs::world::{Mut, World};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::batching::{BatchingRegistry, MakeBatching};
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
-use crate::catalog::{Accelerator, Class, Model, ModelKind, Precision, UnknownName};
-use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage};
+use crate::catalog::{Accelerator, Class, Model, ModelKind, Precision};
+use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, unknown_name};
 use crate::engine::SimBuilder;
 use crate::memory::{BlockPool, KvCapacity, KvSizing};
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::{Choice, Problem};
-use crate::units::GIB;
+use crate::stats::TokenGaps;
+use crate::units::{GIB, SimTime};
 
 /// A server of one large language model, prefill and decode together: a vLLM or SGLang instance.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -141,19 +142,6 @@ impl ClientKind for LlmSpec {
     }
 }
 
-/// A name the catalog does not know.
-fn unknown_name(path: &str, unknown: &UnknownName) -> Problem {
-    let UnknownName { what, name, suggestions } = unknown;
-    let problem = Problem::new(path, format!("unknown {what} `{name}`"));
-    match suggestions.as_slice() {
-        [] => problem.help(format!("`mist list {what}` shows all", what = path)),
-        _ => problem.help(format!(
-            "did you mean {}?",
-            suggestions.iter().map(|s| format!("`{s}`")).collect::<Vec<_>>().join(" or ")
-        )),
-    }
-}
-
 impl LlmSpec {
     /// The accelerator of the cluster, all of one kind, and how many share a layer.
     fn cluster<'a>(&self, nodes: &[&'a Accelerator]) -> Result<(&'a Accelerator, u32), Problem> {
@@ -274,6 +262,15 @@ impl Deployed for LlmDeployed {
         });
         let usage = Usage { kv_blocks: kv.total(), ..Usage::default() };
         sim.world().spawn((Client { index, inbox }, usage, client)).id()
+    }
+
+    fn settle(&self, world: &mut World, client: Entity, now: SimTime) {
+        world.resource_scope(|world, mut gaps: Mut<TokenGaps>| {
+            let mut clients = world.query::<(&mut LlmClient, &mut Usage)>();
+            if let Ok((mut llm, mut usage)) = clients.get_mut(world, client) {
+                llm.settle(now, &mut usage, &mut gaps);
+            }
+        });
     }
 
     fn source_of_latency(&self) -> String {

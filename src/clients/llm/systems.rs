@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::{BevyError, Local, Query, ResMut};
 
 use super::client::LlmClient;
-use super::sequence::Finished;
+use super::sequence::Landed;
 use super::{Formed, Idle, Llm, StrideEnded};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
@@ -18,21 +18,23 @@ pub(super) fn land_strides(
     mut gaps: ResMut<TokenGaps>,
     mut done: Tx<StageDone>,
     mut idle: Tx<Idle>,
-    mut finished: Local<Vec<Finished>>,
+    mut landed: Local<Landed>,
 ) -> Result<(), BevyError> {
     ended.items().sort_by_key(|end| end.index);
     for StrideEnded { client, epoch, .. } in ended.drain() {
         let (mut llm, mut usage) = clients.get_mut(client)?;
-        if !llm.land(epoch, &mut usage, &mut gaps, &mut finished) {
+        if !llm.land(epoch, &mut usage, &mut gaps, &mut landed) {
             continue;
         }
         idle.send(Idle(client));
-        for sequence in finished.drain(..) {
-            let mut stage = stages.get_mut(sequence.stage)?;
-            stage.started = sequence.started;
-            stage.first_token = sequence.first_token;
-            stage.preemptions = sequence.preemptions;
-            done.send(StageDone(sequence.stage));
+        for first in landed.first_tokens.drain(..) {
+            let mut stage = stages.get_mut(first.stage)?;
+            stage.started = first.started;
+            stage.first_token = first.at;
+        }
+        for finished in landed.finished.drain(..) {
+            stages.get_mut(finished.stage)?.preemptions = finished.preemptions;
+            done.send(StageDone(finished.stage));
         }
     }
     Ok(())

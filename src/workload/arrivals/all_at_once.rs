@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ArrivalProcess;
+use super::{ArrivalProcess, End};
 use crate::engine::Stream;
 use crate::units::SimTime;
 use crate::workload::SourceError;
@@ -24,5 +24,9 @@ impl AllAtOnce {
 impl ArrivalProcess for AllAtOnce {
     fn next(&mut self, _: &mut Stream) -> Result<Option<SimTime>, SourceError> {
         Ok(Some(SimTime::ZERO))
+    }
+
+    fn end(&self) -> End {
+        End::Nothing
     }
 }

@@ -53,6 +53,10 @@ impl ArrivalProcess for Users {
     fn on_departure(&mut self, now: SimTime, _: &mut Stream) -> Option<SimTime> {
         Some(now + self.think_time)
     }
+
+    fn is_closed(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

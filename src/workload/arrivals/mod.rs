@@ -44,6 +44,16 @@ pub trait ArrivalProcess: Send + Sync {
         let _ = (now, rng);
         None
     }
+
+    /// Whether arrivals wait for departures.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    /// What ends the arrivals if the scenario does not say how many there are.
+    fn end(&self) -> End {
+        End::Horizon
+    }
 }
 
 /// Rates that the nanosecond clock can express, in requests/s.
@@ -61,6 +71,17 @@ fn mean_gap_ns(rate: PerSecond) -> Result<f64, String> {
             RATES.end()
         ))
     }
+}
+
+/// What ends an arrival process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It ends by itself.
+    Itself,
+    /// Only the horizon of the scenario.
+    Horizon,
+    /// Nothing: it brings all its requests at one instant.
+    Nothing,
 }
 
 /// The arrival processes a scenario may name.

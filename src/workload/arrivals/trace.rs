@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ArrivalProcess;
+use super::{ArrivalProcess, End};
 use crate::engine::Stream;
 use crate::units::SimTime;
 use crate::workload::SourceError;
@@ -57,6 +57,10 @@ impl ArrivalProcess for Recorded {
             return Ok(Some(row.arrival));
         }
         Ok(Some(SimTime::from_ns((row.arrival.as_ns() as f64 / self.speedup + 0.5) as u64)))
+    }
+
+    fn end(&self) -> End {
+        End::Itself
     }
 }
 

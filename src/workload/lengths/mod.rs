@@ -47,6 +47,11 @@ pub trait LengthSource: Send + Sync {
     /// # Errors
     /// The trace behind it cannot be read on, or has a malformed row.
     fn next(&mut self, rng: &mut Stream) -> Result<Option<Lengths>, SourceError>;
+
+    /// Whether it ends by itself.
+    fn ends(&self) -> bool {
+        false
+    }
 }
 
 /// The length sources a scenario may name.

@@ -43,6 +43,10 @@ impl LengthSource for Recorded {
         let row = self.reader.next().transpose()?;
         Ok(row.map(|row| Lengths { prompt_tokens: row.prompt_tokens, output_tokens: row.output_tokens }))
     }
+
+    fn ends(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

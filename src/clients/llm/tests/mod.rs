@@ -69,13 +69,13 @@ fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
     };
     let mut jobs = case.jobs.iter().enumerate().peekable();
     let mut end: Option<StrideEnd> = None;
-    let mut finished = Vec::new();
+    let mut landed = Landed::default();
     loop {
         let arrival = jobs.peek().map(|(_, job)| SimTime::from_ns(job.0));
         let Some(now) = arrival.into_iter().chain(end.map(|end| end.time)).min() else { break };
         // As in a tick: what ends now lands first, then arrivals join, then the next step is formed.
         if let Some(due) = end.filter(|end| end.time == now) {
-            assert!(llm.land(due.epoch, &mut out.usage, &mut out.gaps, &mut finished));
+            assert!(llm.land(due.epoch, &mut out.usage, &mut out.gaps, &mut landed));
             end = None;
             out.strides += 1;
         }
@@ -85,11 +85,15 @@ fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
                 end = Some(cut);
             }
         }
-        for done in finished.drain(..) {
+        for first in landed.first_tokens.drain(..) {
+            let at = first.stage.index_u32() as usize;
+            out.times[at].0 = first.at.as_ns();
+            assert!(first.started.as_ns() >= case.jobs[at].0 && first.at > first.started);
+        }
+        for done in landed.finished.drain(..) {
             let at = done.stage.index_u32() as usize;
-            out.times[at] = (done.first_token.as_ns(), now.as_ns());
+            out.times[at].1 = now.as_ns();
             out.preemptions[at] = done.preemptions;
-            assert!(done.started.as_ns() >= case.jobs[at].0 && done.first_token > done.started);
         }
         if llm.form() {
             end = Some(llm.price(now));

@@ -1,0 +1,65 @@
+//! The open choices of a scenario, resolved against the registries in a world.
+
+use std::path::Path;
+
+use bevy_ecs::world::World;
+
+use crate::clients::ClientRegistry;
+use crate::clients::llm::BatchingRegistry;
+use crate::coordinator::routing::RoutingRegistry;
+use crate::runtime::RuntimeRegistry;
+use crate::scenario::{Choice, Kinds, Problem, Registry, Scenario};
+use crate::workload::arrivals::ArrivalRegistry;
+use crate::workload::lengths::LengthRegistry;
+
+/// Every registry a scenario may draw on.
+pub(super) fn kinds(world: &World) -> Kinds {
+    let mut kinds = Kinds::default();
+    kinds.add(world.resource::<ClientRegistry>()).add(world.resource::<BatchingRegistry>());
+    kinds.add(world.resource::<RuntimeRegistry>()).add(world.resource::<RoutingRegistry>());
+    kinds.add(world.resource::<ArrivalRegistry>()).add(world.resource::<LengthRegistry>());
+    kinds
+}
+
+/// Fills in the defaults of every open choice and makes its paths absolute, from `folder`.
+pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (at, client) in scenario.clients.iter_mut().enumerate() {
+        if let Err(wrong) = settle_client(&mut client.runs, world) {
+            let path = format!("clients[{at}].runs");
+            problems.extend(wrong.into_iter().map(|problem| problem.under(&path)));
+        }
+    }
+    let routing = world.resource::<RoutingRegistry>();
+    problems.extend(settle_one(routing, &mut scenario.coordinator.routing, "coordinator.routing"));
+    for (at, workload) in scenario.workload.iter_mut().enumerate() {
+        workload.arrivals.rebase("path", folder);
+        workload.lengths.rebase("path", folder);
+        let arrivals = world.resource::<ArrivalRegistry>();
+        problems.extend(settle_one(arrivals, &mut workload.arrivals, &format!("workload[{at}].arrivals")));
+        let lengths = world.resource::<LengthRegistry>();
+        problems.extend(settle_one(lengths, &mut workload.lengths, &format!("workload[{at}].lengths")));
+    }
+    problems
+}
+
+fn settle_client(runs: &mut Choice, world: &World) -> Result<(), Vec<Problem>> {
+    let resolved = world.resource::<ClientRegistry>().resolve(runs);
+    let resolved = resolved.map_err(|error| vec![error.into_problem("")])?;
+    *runs = resolved.choice;
+    resolved.built.complete(runs, world)
+}
+
+fn settle_one<B: Send + Sync + 'static>(
+    registry: &Registry<B>,
+    choice: &mut Choice,
+    path: &str,
+) -> Option<Problem> {
+    match registry.resolve(choice) {
+        Ok(resolved) => {
+            *choice = resolved.choice;
+            None
+        }
+        Err(error) => Some(error.into_problem(path)),
+    }
+}

@@ -1,0 +1,142 @@
+//! The door: from a scenario to a run to its results.
+//!
+//! ```no_run
+//! use mist::simulation::Simulation;
+//!
+//! let outcome = Simulation::new().load("scenarios/quickstart.ron")?.run()?;
+//! let ttft = outcome.summary.latency.ttft.expect("requests completed");
+//! println!("TTFT p99: {:.1} ms", ttft.p99_ms);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Simulation`] collects what shapes a run: plugins, `--set` overrides, the executor. Loading a
+//! scenario [settles](choices) its open choices, [deploys](deployment) its clients on clusters,
+//! [assembles](assembly) a world, and gives a [`Run`].
+
+mod assembly;
+mod choices;
+mod deployment;
+mod error;
+mod run;
+
+use std::path::Path;
+
+pub use deployment::{Deployment, Group};
+pub use error::{InvalidScenario, RunError};
+pub use run::{Outcome, Progress, Run};
+
+use crate::engine::{Executor, Plugin, SimBuilder};
+use crate::scenario::{Document, Kinds};
+use crate::{clients, coordinator, runtime, workload};
+
+/// What shapes a run besides its scenario.
+pub struct Simulation {
+    plugins: Vec<Box<dyn Plugin>>,
+    sets: Vec<String>,
+    executor: Executor,
+    strides: bool,
+    shuffle: Option<u64>,
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Simulation {
+    /// The built-in features and nothing else.
+    pub fn new() -> Self {
+        Self {
+            plugins: Vec::new(),
+            sets: Vec::new(),
+            executor: Executor::default(),
+            strides: true,
+            shuffle: None,
+        }
+    }
+
+    /// Adds a plugin: names for scenarios to use, systems, resources. It may be built several times.
+    #[must_use]
+    pub fn add(mut self, plugin: impl Plugin + 'static) -> Self {
+        self.plugins.push(Box::new(plugin));
+        self
+    }
+
+    /// Overrides a value of the scenario: `workload[0].requests=100`.
+    #[must_use]
+    pub fn set(mut self, assignment: impl Into<String>) -> Self {
+        self.sets.push(assignment.into());
+        self
+    }
+
+    /// Chooses what runs the systems; the results are the same.
+    #[must_use]
+    pub fn executor(mut self, executor: Executor) -> Self {
+        self.executor = executor;
+        self
+    }
+
+    /// Whether steps that repeat are run as strides; the results are the same.
+    #[must_use]
+    pub fn strides(mut self, strides: bool) -> Self {
+        self.strides = strides;
+        self
+    }
+
+    /// Shuffles systems within their declared order; the results are the same.
+    #[must_use]
+    pub fn shuffle(mut self, seed: u64) -> Self {
+        self.shuffle = Some(seed);
+        self
+    }
+
+    /// Reads the scenario file at `path` and makes it ready to run.
+    ///
+    /// # Errors
+    /// Everything wrong with the scenario.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Run, RunError> {
+        self.prepare(Document::load(path.as_ref()).map_err(InvalidScenario::Unreadable)?)
+    }
+
+    /// Makes the scenario in `text` ready to run; `name` is the path it has or would have.
+    ///
+    /// # Errors
+    /// Everything wrong with the scenario.
+    pub fn read(&self, text: impl Into<String>, name: impl Into<String>) -> Result<Run, RunError> {
+        self.prepare(Document::parse(text, name).map_err(InvalidScenario::Unreadable)?)
+    }
+
+    /// The open choices that scenarios may make here, for [`explain`](crate::scenario::explain).
+    pub fn kinds(&self) -> Kinds {
+        choices::kinds(self.builder().world())
+    }
+
+    fn prepare(&self, mut document: Document) -> Result<Run, RunError> {
+        let mut vocabulary = self.builder();
+        let base = document.base_dir.clone();
+        let settled = document
+            .settle(&self.sets, &mut |scenario| choices::settle(scenario, &base, vocabulary.world()))
+            .and_then(|()| Deployment::plan(&document.scenario, vocabulary.world()));
+        match settled {
+            Ok(deployment) => assembly::assemble(self, document, deployment),
+            Err(problems) => Err(InvalidScenario::Wrong { document: Box::new(document), problems }.into()),
+        }
+    }
+
+    /// A builder with every feature and plugin.
+    fn builder(&self) -> SimBuilder {
+        let mut sim = SimBuilder::new(0);
+        sim.add(clients::built_in).add(runtime::built_in);
+        sim.add(coordinator::routing::built_in);
+        sim.add(workload::arrivals::built_in).add(workload::lengths::built_in);
+        sim.executor(self.executor);
+        if let Some(seed) = self.shuffle {
+            sim.shuffle(seed);
+        }
+        for plugin in &self.plugins {
+            plugin.build(&mut sim);
+        }
+        sim
+    }
+}

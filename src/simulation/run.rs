@@ -1,0 +1,195 @@
+//! A scenario ready to run, and what comes of it.
+
+use std::ops::ControlFlow;
+
+use bevy_ecs::entity::Entity;
+
+use super::RunError;
+use super::deployment::{Deployment, Group};
+use crate::clients::Usage;
+use crate::engine::{Executor, Sim};
+use crate::metrics::{ClientUsage, Recorder, RowSink, RunEnd, Summary, Unfinished};
+use crate::request::{Request, Stage};
+use crate::scenario::{Document, Scenario};
+use crate::stats::TokenGaps;
+use crate::units::SimTime;
+
+/// Ticks between two looks at the progress.
+const TICKS_A_LOOK: u32 = 16_384;
+
+/// A scenario in a world, at time zero.
+pub struct Run {
+    pub(super) sim: Sim,
+    pub(super) document: Document,
+    pub(super) deployment: Deployment,
+    pub(super) clients: Vec<Entity>,
+    pub(super) resolved: String,
+    pub(super) horizon: Option<SimTime>,
+    pub(super) executor: Executor,
+    pub(super) strides: bool,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The simulated instant.
+    pub now: SimTime,
+    /// Requests that came in.
+    pub arrived: u64,
+    /// Requests that completed or were rejected.
+    pub departed: u64,
+    /// Requests there will be, if the scenario says so.
+    pub expected: Option<u64>,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Latency, throughput, utilisation, cost: the same for every executor, with and without strides.
+    pub summary: Summary,
+    /// The scenario with every default, in RON; running it again gives the same outcome.
+    pub resolved: String,
+    /// The seed of the random streams.
+    pub seed: u64,
+    /// What ran the systems.
+    pub executor: Executor,
+    /// Whether steps that repeat were run as strides.
+    pub strides: bool,
+    /// Instants at which something happened.
+    pub ticks: u64,
+    /// Wake-ups delivered.
+    pub events: u64,
+    /// Where the step times come from, an entry a group of clients.
+    pub latency_sources: Vec<String>,
+}
+
+impl Run {
+    /// The scenario, with every default.
+    pub fn scenario(&self) -> &Scenario {
+        &self.document.scenario
+    }
+
+    /// The same in RON: what lies beside results as `scenario.resolved.ron`.
+    pub fn resolved(&self) -> &str {
+        &self.resolved
+    }
+
+    /// The clients on their clusters.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// The world, to look at or to change before the run.
+    pub fn sim(&mut self) -> &mut Sim {
+        &mut self.sim
+    }
+
+    /// The name of each client, as rows of results give it.
+    pub fn client_names(&self) -> Vec<String> {
+        let name = |group: &Group| {
+            let name = group.name.clone();
+            (0..group.clients).map(move |at| format!("{name}[{at}]")).collect::<Vec<_>>()
+        };
+        self.deployment.groups.iter().flat_map(name).collect()
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// A trace or a system fails.
+    pub fn run(self) -> Result<Outcome, RunError> {
+        self.run_with(None, |_| ControlFlow::Continue(()))
+    }
+
+    /// Runs to the end, with a row for each completed request into `rows`; `watch` is shown the
+    /// progress every so often, and may stop the run.
+    ///
+    /// # Errors
+    /// A trace or a system fails, a row cannot be written, or `watch` stops the run.
+    pub fn run_with(
+        mut self,
+        rows: Option<Box<dyn RowSink>>,
+        mut watch: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Outcome, RunError> {
+        if let Some(rows) = rows {
+            self.sim.world_mut().resource_mut::<Recorder>().write_rows_to(rows);
+        }
+        let workload = &self.document.scenario.workload;
+        let expected = workload.iter().map(|workload| workload.requests).sum();
+        let until = self.horizon.unwrap_or(SimTime::MAX);
+        loop {
+            let more = self.sim.run_some(until, TICKS_A_LOOK)?;
+            let (arrived, departed) = self.sim.world().resource::<Recorder>().progress();
+            let progress = Progress { now: self.sim.now(), arrived, departed, expected };
+            if watch(progress).is_break() {
+                return Err(RunError::Stopped);
+            }
+            if !more {
+                break;
+            }
+        }
+        self.settle();
+        self.outcome()
+    }
+
+    /// Brings everything up to the present when the clock stops with work in flight.
+    fn settle(&mut self) {
+        let now = self.sim.now();
+        let clusters = &self.deployment.carving.clusters;
+        for (cluster, client) in clusters.iter().zip(&self.clients) {
+            let deployed = &self.deployment.groups[cluster.client].deployed;
+            deployed.settle(self.sim.world_mut(), *client, now);
+        }
+        let world = self.sim.world_mut();
+        let first_tokens: Vec<(Entity, SimTime)> =
+            world.query::<&Stage>().iter(world).map(|stage| (stage.request, stage.first_token)).collect();
+        let mut in_flight: Vec<(Entity, Request)> = world
+            .query::<(Entity, &Request)>()
+            .iter(world)
+            .map(|(entity, request)| (entity, *request))
+            .collect();
+        in_flight.sort_by_key(|(_, request)| request.id);
+        let first_tokens: std::collections::BTreeMap<_, _> = first_tokens.into_iter().collect();
+        let mut recorder = world.resource_mut::<Recorder>();
+        for (entity, request) in in_flight {
+            let first_token = first_tokens.get(&entity).copied().filter(|at| *at != SimTime::MAX);
+            let Request { source, arrived, .. } = request;
+            recorder.unfinished(&Unfinished { source, arrived, first_token }, now);
+        }
+    }
+
+    fn outcome(mut self) -> Result<Outcome, RunError> {
+        let world = self.sim.world_mut();
+        let usages: Vec<Usage> = self
+            .clients
+            .iter()
+            .map(|client| world.get::<Usage>(*client).cloned().unwrap_or_default())
+            .collect();
+        let clusters = &self.deployment.carving.clusters;
+        let clients = clusters.iter().zip(&usages).map(|(cluster, usage)| {
+            let Group { name, accelerators, .. } = &self.deployment.groups[cluster.client];
+            ClientUsage { group: name, accelerators: *accelerators, usage }
+        });
+        let end = RunEnd {
+            scenario: self.document.scenario.name.as_deref().unwrap_or("scenario"),
+            now: self.sim.now(),
+            clients: clients.collect(),
+            itl: self.sim.world().resource::<TokenGaps>().statistics(),
+            price: self.deployment.price.clone(),
+        };
+        let mut recorder = self.sim.world_mut().resource_mut::<Recorder>();
+        recorder.finish_rows().map_err(RunError::Rows)?;
+        let summary = recorder.summary(&end);
+        let source = |group: &Group| format!("{}: {}", group.name, group.deployed.source_of_latency());
+        Ok(Outcome {
+            summary,
+            seed: self.document.scenario.seed,
+            executor: self.executor,
+            strides: self.strides,
+            ticks: self.sim.ticks(),
+            events: self.sim.events(),
+            latency_sources: self.deployment.groups.iter().map(source).collect(),
+            resolved: self.resolved,
+        })
+    }
+}
