@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::provenance::{Provenance, digest};
 use crate::metrics::{
     Attainment, Bottleneck, BoundBy, BusyShares, Cost, Latencies, RequestCounts, SourceSummary, Stability,
-    Statistics, Summary, Throughput, TokenCounts, Utilisation, Verdict,
+    Summary, Throughput, TokenCounts, Utilisation, Verdict,
 };
+use crate::stats::Statistics;
 
 fn statistics(count: u64, mean_ms: f64, std_ms: f64, [min, p50, p90, p99, max]: [f64; 5]) -> Statistics {
     Statistics {

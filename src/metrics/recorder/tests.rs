@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::{Price, Slo, Verdict};
+use crate::units::SimSpan;
 
 /// Uniform in (0, 1], the same on every machine.
 struct Random(u64);
@@ -254,7 +255,8 @@ fn rows_stream_out_in_the_order_of_completion() {
         }
     }
     let ids = Arc::new(Mutex::new(Vec::new()));
-    let mut recorder = Recorder::new(vec![source("only", false)]).with_rows(Box::new(Ids(Arc::clone(&ids))));
+    let mut recorder = Recorder::new(vec![source("only", false)]);
+    recorder.write_rows_to(Box::new(Ids(Arc::clone(&ids))));
     feed(&mut recorder, &queue(50, 0.7, 2, |_| 1.0), SimTime::MAX);
     recorder.finish_rows().unwrap();
     assert_eq!(*ids.lock().unwrap(), (0..50).collect::<Vec<_>>());
