@@ -22,8 +22,8 @@
 //! | [`memory`] | KV blocks, and how many fit |
 //! | [`runtime`] | what a step costs |
 //! | [`workload`] | arrivals, lengths, traces |
-//! | [`coordinator`] | routing of requests to clients |
 //! | [`clients`] | kinds of client; [`clients::llm`] batches prefill and decode |
+//! | [`coordinator`] | routing of requests to clients |
 //! | [`metrics`] | latency, throughput, objectives, stability |
 //! | [`simulation`] | from a scenario to a run to its outcome |
 //! | [`output`] | tables, JSON, the results folder |
