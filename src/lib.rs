@@ -1,4 +1,35 @@
-//! MIST simulates multi-stage LLM serving.
+//! MIST simulates multi-stage LLM serving: describe a workload, a fleet and its policies in one RON
+//! file, and learn what latency, throughput and cost that deployment would give, and what limits it.
+//!
+//! ```text
+//!  scenario.ron ─▶ scenario ─▶ simulation ─▶ world of entities, moved by the engine ─▶ metrics ─▶ output
+//!                  catalog ──────┘            workload ─▶ coordinator ─▶ clients
+//!                                                                         ├ memory   KV blocks
+//!                                                                         └ runtime  what a step costs
+//! ```
+//!
+//! Start at [`simulation::Simulation`]. Everything in the simulated world is an entity of
+//! [`bevy_ecs`], and behaviour is systems over it; physics is plain Rust without a world.
+//!
+//! | room | what lives there |
+//! |---|---|
+//! | [`units`] | simulated time, and the quantities a scenario is written in |
+//! | [`engine`] | calendar, ports, phases, the gated executor, plugins, random streams |
+//! | [`stats`] | distributions and histograms of durations |
+//! | [`scenario`] | the language: types, loading, checking, defaults, `--set`, explanations |
+//! | [`catalog`] | hardware, models and prices, each with its source |
+//! | [`request`] | requests and stages |
+//! | [`memory`] | KV blocks, and how many fit |
+//! | [`runtime`] | what a step costs |
+//! | [`workload`] | arrivals, lengths, traces |
+//! | [`clients`] | kinds of client; [`clients::llm`] batches prefill and decode |
+//! | [`coordinator`] | routing of requests to clients |
+//! | [`metrics`] | latency, throughput, objectives, stability |
+//! | [`simulation`] | from a scenario to a run to its outcome |
+//! | [`output`] | tables, JSON, the results folder |
+//! | [`cli`] | the command line |
+//!
+//! Rooms depend on those above them in the table, and on nothing below.
 
 pub mod catalog;
 pub mod cli;

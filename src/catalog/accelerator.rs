@@ -29,7 +29,7 @@ pub struct Accelerator {
     /// Link to the host, per direction [GB/s = 10⁹ B/s].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_link_gb_per_s: Option<f64>,
-    /// Thermal design power [W]; absent where it is not published.
+    /// Thermal design power (W); absent where it is not published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tdp_w: Option<f64>,
     /// How well these figures are known.
@@ -79,7 +79,7 @@ pub struct DenseRates {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
-    /// Capacity [GiB].
+    /// Capacity (GiB).
     pub gib: f64,
     /// Whose figure the capacity is.
     pub figure: MemoryFigure,
@@ -156,7 +156,7 @@ impl Accelerator {
         })
     }
 
-    /// Memory capacity [bytes].
+    /// Memory capacity (bytes).
     pub fn memory_bytes(&self) -> f64 {
         self.memory.gib * GIB
     }
@@ -183,7 +183,7 @@ impl Accelerator {
         self.host_link_gb_per_s.map(|giga| giga * 1e9).ok_or_else(|| self.missing("host link bandwidth"))
     }
 
-    /// Thermal design power [W].
+    /// Thermal design power (W).
     ///
     /// # Errors
     /// It is not published.

@@ -25,7 +25,7 @@ pub struct Model {
     pub hidden: u32,
     /// Entries of the vocabulary.
     pub vocab: u32,
-    /// Longest sequence it was made for [tokens].
+    /// Longest sequence it was made for (tokens).
     pub max_context: u32,
     /// Whether the output head is the embedding matrix (or there is none); default false.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -168,14 +168,14 @@ pub struct Experts {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// All parameters [10⁹].
+    /// All parameters (10⁹).
     pub parameters_b: f64,
     /// Where that count comes from.
     pub origin: Origin,
-    /// Parameters a token passes through [10⁹], for mixtures.
+    /// Parameters a token passes through (10⁹), for mixtures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_parameters_b: Option<f64>,
-    /// KV cache of a token at `bf16` over all layers [bytes]; absent for models that keep none.
+    /// KV cache of a token at `bf16` over all layers (bytes); absent for models that keep none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_bytes_per_token_bf16: Option<u64>,
 }

@@ -32,7 +32,7 @@ impl Model {
         self.count(|experts| experts.active)
     }
 
-    /// KV cache of one token over all layers, windowed ones included [bytes]; zero for encoders.
+    /// KV cache of one token over all layers, windowed ones included (bytes); zero for encoders.
     pub fn kv_bytes_per_token(&self, precision: Precision) -> f64 {
         (u64::from(self.layers) * self.kv_width()) as f64 * precision.bytes()
     }

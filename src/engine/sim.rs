@@ -15,6 +15,9 @@ const MAX_ROUNDS: u32 = 64;
 /// Ticks at one instant before the clock counts as stuck; a few are common, when a wake-up is due at once.
 const MAX_TICKS_PER_INSTANT: u32 = 10_000;
 
+/// Ticks between two sweeps of bevy's notes on what was removed.
+const TICKS_A_SWEEP: u64 = 1024;
+
 /// A world, its calendar and the schedule that moves it.
 pub struct Sim {
     world: World,
@@ -57,6 +60,10 @@ impl Sim {
             self.ports.deliver(&mut self.world, &entry);
         }
         self.settle(now)?;
+        if self.ticks.is_multiple_of(TICKS_A_SWEEP) {
+            // Bevy notes every despawned component until it is told that nobody wants to know.
+            self.world.clear_trackers();
+        }
         Ok(true)
     }
 

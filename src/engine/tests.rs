@@ -196,3 +196,23 @@ fn a_failing_system_stops_the_run_with_its_name_and_time() {
         );
     }
 }
+
+#[test]
+fn despawned_entities_leave_nothing_behind() {
+    #[derive(Component)]
+    struct Mayfly;
+    fn live_and_die(mut pings: Rx<Ping>, mut calendar: ResMut<Calendar>, mut commands: Commands) {
+        for Ping(left) in pings.drain() {
+            let mayfly = commands.spawn(Mayfly).id();
+            commands.entity(mayfly).despawn();
+            if left > 0 {
+                calendar.after(SimSpan::from_ns(1), Ping(left - 1));
+            }
+        }
+    }
+    let mut sim = SimBuilder::new(0);
+    sim.at(at(0), Ping(10_000)).systems(Phase::Land, live_and_die);
+    let mut sim = sim.build().unwrap();
+    sim.run().unwrap();
+    assert!(sim.world().removed::<Mayfly>().count() < 3_000, "memory grows with every despawn");
+}

@@ -13,7 +13,7 @@ use crate::coordinator::{CoordinatorPlugin, Pool, Pools};
 use crate::engine::{SimBuilder, Streams};
 use crate::metrics::{MetricsPlugin, Recorder, Slo, SourceSpec};
 use crate::scenario::{Document, Problem, Scenario, SloSpec};
-use crate::units::SimTime;
+use crate::units::{SimTime, Span};
 use crate::workload::arrivals::{ArrivalRegistry, End};
 use crate::workload::lengths::LengthRegistry;
 use crate::workload::{Source, Sources, WorkloadPlugin, start};
@@ -151,9 +151,5 @@ fn make_sources(
 }
 
 fn targets(slo: &SloSpec) -> Slo {
-    Slo {
-        ttft: slo.ttft.map(|span| span.to_sim()),
-        tpot: slo.tpot.map(|span| span.to_sim()),
-        e2e: slo.e2e.map(|span| span.to_sim()),
-    }
+    Slo { ttft: slo.ttft.map(Span::to_sim), tpot: slo.tpot.map(Span::to_sim), e2e: slo.e2e.map(Span::to_sim) }
 }

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! [`Simulation`] collects what shapes a run: plugins, `--set` overrides, the executor. Loading a
-//! scenario [settles](choices) its open choices, [deploys](deployment) its clients on clusters,
-//! [assembles](assembly) a world, and gives a [`Run`].
+//! scenario settles its open choices (`choices.rs`), puts its clients on clusters ([`Deployment`]),
+//! assembles a world (`assembly.rs`), and gives a [`Run`].
 
 mod assembly;
 mod choices;
@@ -58,7 +58,7 @@ impl Simulation {
 
     /// Adds a plugin: names for scenarios to use, systems, resources. It may be built several times.
     #[must_use]
-    pub fn add(mut self, plugin: impl Plugin + 'static) -> Self {
+    pub fn with(mut self, plugin: impl Plugin + 'static) -> Self {
         self.plugins.push(Box::new(plugin));
         self
     }

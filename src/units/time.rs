@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct SimTime(u64);
 
-/// A length of simulated time [ns].
+/// A length of simulated time (ns).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SimSpan(u64);
@@ -51,7 +51,7 @@ impl SimSpan {
         Self(ns)
     }
 
-    /// Rounds what a model answers [s] to nanoseconds: half up, at least 1 ns for non-empty work.
+    /// Rounds what a model answers (s) to nanoseconds: half up, at least 1 ns for non-empty work.
     ///
     /// Not-a-number and negative durations become zero; anything beyond `u64::MAX` ns saturates.
     pub fn from_secs_f64(seconds: f64) -> Self {

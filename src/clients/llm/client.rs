@@ -26,7 +26,7 @@ pub struct LlmSetup {
     pub kv: BlockPool,
     /// Most sequences that run at once.
     pub max_num_seqs: u32,
-    /// Longest prompt plus output served [tokens].
+    /// Longest prompt plus output served (tokens).
     pub max_model_len: u32,
     /// Composes the steps.
     pub policy: Box<dyn BatchingPolicy>,

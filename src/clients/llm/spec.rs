@@ -44,7 +44,7 @@ pub struct LlmSpec {
     /// Tokens in a KV block, 1 to 1024. Default: 16. vLLM `--block-size`, SGLang `--page-size`.
     #[serde(default = "default_block_size")]
     pub block_size: u32,
-    /// Longest prompt and output together [tokens], at least 2; a longer request is rejected.
+    /// Longest prompt and output together (tokens), at least 2; a longer request is rejected.
     /// Default: the model's context length. vLLM `--max-model-len`, SGLang `--context-length`.
     #[serde(default)]
     pub max_model_len: Option<u32>,

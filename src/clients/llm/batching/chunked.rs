@@ -16,11 +16,11 @@ use crate::clients::llm::scheduler::{Reserve, Scheduler};
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Chunked {
-    /// Most tokens a step computes, decodes and prompts together [tokens]. At least `max_num_seqs`.
+    /// Most tokens a step computes, decodes and prompts together (tokens). At least `max_num_seqs`.
     /// Default 8192, as vLLM serves on H100-class devices. vLLM `--max-num-batched-tokens`,
     /// SGLang `--chunked-prefill-size`.
     pub max_num_batched_tokens: u32,
-    /// Most tokens of one prompt that a step computes [tokens]; 0 for no limit of its own.
+    /// Most tokens of one prompt that a step computes (tokens); 0 for no limit of its own.
     /// Default 0. vLLM `--long-prefill-token-threshold`.
     pub long_prefill_token_threshold: u32,
 }
@@ -32,7 +32,7 @@ impl Default for Chunked {
 }
 
 impl Chunked {
-    fn chunk(&self, left: u32, budget: u32) -> u32 {
+    fn chunk(self, left: u32, budget: u32) -> u32 {
         let cap =
             if self.long_prefill_token_threshold == 0 { u32::MAX } else { self.long_prefill_token_threshold };
         left.min(cap).min(budget)

@@ -17,7 +17,7 @@ use crate::clients::llm::scheduler::{Reserve, Scheduler};
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Continuous {
-    /// Most prompt tokens in a step [tokens]; a longer prompt is rejected.
+    /// Most prompt tokens in a step (tokens); a longer prompt is rejected.
     /// Default 8192. vLLM v0 `--max-num-batched-tokens`.
     pub max_num_batched_tokens: u32,
     /// Fraction of all blocks that admission leaves free, 0 to 1. Default 0.01. vLLM v0 `watermark`.
