@@ -133,7 +133,7 @@ impl LlmClient {
     /// Takes in a request that [`refuses`](Self::refuses) has nothing against. When that cuts the
     /// stride under way short, tells its new end.
     pub fn enqueue(&mut self, stage: Entity, prompt: u32, output: u32, now: SimTime) -> Option<StrideEnd> {
-        let interrupts = self.policy.arrival_interrupts(self.scheduler.waiting());
+        let interrupts = self.policy.arrival_interrupts(prompt, &self.scheduler);
         self.scheduler.enqueue(stage, prompt, output);
         if self.busy && interrupts { self.cut(now) } else { None }
     }

@@ -26,8 +26,11 @@ pub enum Reserve {
     Chunk,
     /// The whole prompt (vLLM v0, Sarathi).
     Prompt,
-    /// Prompt and output. Only an oracle knows it exactly; engines that reserve a maximum
-    /// (`FasterTransformer`, Orca) or emulations of simulators that peek (splitwise-sim) do this.
+    /// As many tokens, an engine's maximum for a whole request (`FasterTransformer`, Orca). Nothing
+    /// is allocated later; a request that does not keep to the maximum holds what it needs.
+    Tokens(u32),
+    /// Prompt and output, to the token, which only an oracle knows: emulations of simulators that
+    /// peek (splitwise-sim) do this.
     OracleWhole,
 }
 
@@ -43,6 +46,7 @@ pub struct Scheduler {
     /// Admissions in order, to find the latest; entries whose admission is over are stale.
     admitted: Vec<(u64, SeqId)>,
     admissions: u64,
+    arrivals: u64,
     running: u32,
     max_num_seqs: u32,
     kv: BlockPool,
@@ -63,6 +67,7 @@ impl Scheduler {
             decoding: DecodeSet::new(kv.block_size()),
             admitted: Vec::new(),
             admissions: 0,
+            arrivals: 0,
             running: 0,
             max_num_seqs,
             kv,
@@ -102,9 +107,28 @@ impl Scheduler {
         Some(seq.goal - seq.computed)
     }
 
-    /// Sequences that [`pause_last`](Self::pause_last) took out.
-    pub fn paused(&self) -> usize {
-        self.paused.len()
+    /// The sequences that decode, in the order of their admission. Slow: looks at all that run.
+    pub fn decodes(&self) -> impl Iterator<Item = SeqId> {
+        let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
+        let ids = self.admitted.iter().filter(live).map(|(_, id)| *id);
+        ids.filter(|id| self.seq(*id).state == State::Decoding)
+    }
+
+    /// The sequences that [`pause`](Self::pause) took out, in that order.
+    pub fn paused(&self) -> impl Iterator<Item = SeqId> {
+        self.paused.iter().copied()
+    }
+
+    /// Number of `id` in the order in which requests reached this client; unlike `id`, never reused.
+    pub fn arrival(&self, id: SeqId) -> u64 {
+        self.seq(id).arrival
+    }
+
+    /// Tokens of `id` whose KV is stored.
+    pub fn stored(&self, id: SeqId) -> u32 {
+        let seq = self.seq(id);
+        let decoded = if seq.state == State::Decoding { self.decoding.steps_of(seq) } else { 0 };
+        seq.computed + decoded
     }
 
     /// The KV blocks.
@@ -149,6 +173,7 @@ impl Scheduler {
         let hold = match reserve {
             Reserve::Chunk => 0,
             Reserve::Prompt => goal,
+            Reserve::Tokens(tokens) => tokens.max(self.seq(id).longest()),
             Reserve::OracleWhole => self.seq(id).longest(),
         };
         if !self.compute(id, tokens, hold) {
@@ -159,7 +184,7 @@ impl Scheduler {
         let admission = self.admissions;
         let seq = self.seq_mut(id);
         seq.admission = admission;
-        seq.reserved = reserve == Reserve::OracleWhole;
+        seq.reserved = matches!(reserve, Reserve::Tokens(_) | Reserve::OracleWhole);
         seq.state = State::Prefilling;
         self.prefilling.push(id);
         self.running += 1;
@@ -168,7 +193,7 @@ impl Scheduler {
     }
 
     /// Preempts the sequence admitted last: its blocks are free at once, it goes to the head of the
-    /// queue, and all of it will be computed again. `false` when nothing runs.
+    /// queue, and all of it will be computed again. Paused ones are spared; `false` when no other runs.
     pub fn preempt_last(&mut self) -> bool {
         let Some(id) = self.last_admitted() else { return false };
         self.step.drop_chunk(id);
@@ -184,23 +209,44 @@ impl Scheduler {
         true
     }
 
-    /// Takes the decoding sequence admitted last out of the decode set; it keeps its blocks.
-    pub fn pause_last(&mut self) -> bool {
-        let Some(id) = self.last_admitted().filter(|id| self.seq(*id).state == State::Decoding) else {
-            return false;
-        };
+    /// Takes the decoding sequence `id` out of the decode set; it keeps its blocks.
+    pub fn pause(&mut self, id: SeqId) {
+        debug_assert_eq!(self.seq(id).state, State::Decoding);
         self.withdraw(id);
         self.seq_mut(id).state = State::Paused;
         self.paused.push_back(id);
-        true
     }
 
-    /// Lets the sequence paused first decode again.
-    pub fn resume_first(&mut self) -> bool {
-        let Some(id) = self.paused.pop_front() else { return false };
-        self.start_decoding(id);
-        self.remember_admission(id);
-        true
+    /// Lets the paused sequence `id` decode again; to be called before [`decode_all`](Self::decode_all).
+    pub fn resume(&mut self, id: SeqId) {
+        debug_assert!(!self.step.decodes, "the step's blocks are taken already");
+        let at = self.paused.iter().position(|other| *other == id);
+        debug_assert!(at.is_some(), "not paused");
+        if at.and_then(|at| self.paused.remove(at)).is_some() {
+            self.start_decoding(id);
+            self.remember_admission(id);
+        }
+    }
+
+    /// Takes blocks for all that the decoding or paused sequence `id` will ever store; `false`, and
+    /// nothing done, when they are short. Only an oracle knows how much that is. To be called before
+    /// [`decode_all`](Self::decode_all).
+    pub fn reserve_oracle_whole(&mut self, id: SeqId) -> bool {
+        debug_assert!(!self.step.decodes, "the step's blocks are taken already");
+        let decodes = self.seq(id).state == State::Decoding;
+        self.stop_decoding(id);
+        let seq = *self.seq(id);
+        let need = self.kv.blocks_for(seq.longest()).saturating_sub(seq.blocks);
+        let took = self.kv.take(u64::from(need));
+        if took {
+            let seq = self.seq_mut(id);
+            seq.blocks += need;
+            seq.reserved = true;
+        }
+        if decodes {
+            self.start_decoding(id);
+        }
+        took
     }
 
     /// Promises that, if the step holds decodes alone, the next one would be composed the same as
@@ -213,7 +259,8 @@ impl Scheduler {
 
     /// Takes in a request.
     pub fn enqueue(&mut self, stage: Entity, prompt: u32, output: u32) {
-        let seq = Sequence::new(stage, prompt, output);
+        let seq = Sequence::new(stage, prompt, output, self.arrivals);
+        self.arrivals += 1;
         let id = if let Some(id) = self.vacant.pop() {
             *self.seq_mut(id) = seq;
             id
@@ -412,7 +459,10 @@ impl Scheduler {
         }
         let admission = self.seq(id).admission;
         let at = self.admitted.partition_point(|(other, _)| *other < admission);
-        self.admitted.insert(at, (admission, id));
+        // A sequence that was paused may still be listed.
+        if self.admitted.get(at) != Some(&(admission, id)) {
+            self.admitted.insert(at, (admission, id));
+        }
     }
 
     fn last_admitted(&mut self) -> Option<SeqId> {

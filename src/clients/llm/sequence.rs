@@ -29,6 +29,8 @@ pub(super) enum State {
 pub(super) struct Sequence {
     pub stage: Entity,
     pub state: State,
+    /// Number in the order in which requests reached the client.
+    pub arrival: u64,
     pub prompt: u32,
     /// Tokens to generate in all. The world's knowledge: no policy may see it.
     pub output: u32,
@@ -53,10 +55,11 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub fn new(stage: Entity, prompt: u32, output: u32) -> Self {
+    pub fn new(stage: Entity, prompt: u32, output: u32, arrival: u64) -> Self {
         Self {
             stage,
             state: State::Waiting,
+            arrival,
             prompt,
             output,
             generated: 0,

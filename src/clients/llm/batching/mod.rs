@@ -2,14 +2,17 @@
 //!
 //! A policy is asked whenever its client is idle and has work. It looks at the [`Scheduler`] and
 //! composes the step with its verbs: [`decode_all`](Scheduler::decode_all),
-//! [`continue_prefill`](Scheduler::continue_prefill), [`admit`](Scheduler::admit). It sees prompt
-//! lengths, never how long an output will be.
+//! [`continue_prefill`](Scheduler::continue_prefill), [`admit`](Scheduler::admit), and where it
+//! must be [`preempt_last`](Scheduler::preempt_last) or [`pause`](Scheduler::pause). It sees prompt
+//! lengths, never how long an output will be; a verb that knows has `oracle` in its name.
 //!
 //! To add one: a struct with its parameters in a file of its own, `impl BatchingPolicy`, and a line
 //! in [`built_in`].
 
 mod chunked;
 mod continuous;
+#[cfg(test)]
+mod foreign;
 
 pub use chunked::Chunked;
 pub use continuous::Continuous;
@@ -35,10 +38,13 @@ pub trait BatchingPolicy: Send + Sync + 'static {
         None
     }
 
-    /// Whether a sequence that arrives in mid-stride may change the next step. `waiting` is the
-    /// length of the queue before it. First-come-first-served policies look only at the head.
-    fn arrival_interrupts(&self, waiting: usize) -> bool {
-        waiting == 0
+    /// Whether a request of `prompt` tokens that now reaches the client, and is not in the queue yet,
+    /// may change the next step. If not, and steps [repeat](Scheduler::repeat_decodes), the policy is
+    /// not asked again before one of the running sequences completes. Asked at every arrival, also
+    /// when nothing repeats. First-come-first-served policies look only at the head of the queue.
+    fn arrival_interrupts(&mut self, prompt: u32, scheduler: &Scheduler) -> bool {
+        let _ = prompt;
+        scheduler.waiting() == 0
     }
 }
 

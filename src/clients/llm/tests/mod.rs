@@ -15,18 +15,18 @@ use crate::units::SimTime;
 use naive::Engine;
 
 /// A request of a test: when it comes, prompt tokens, output tokens.
-type Job = (u64, u32, u32);
+pub(super) type Job = (u64, u32, u32);
 
 /// First token and end of each request [ns].
-type Times = Vec<(u64, u64)>;
+pub(super) type Times = Vec<(u64, u64)>;
 
 #[derive(Clone, Debug)]
-struct Case {
-    blocks: u64,
-    block_size: u32,
-    max_num_seqs: u32,
-    budget: u32,
-    jobs: Vec<Job>,
+pub(super) struct Case {
+    pub blocks: u64,
+    pub block_size: u32,
+    pub max_num_seqs: u32,
+    pub budget: u32,
+    pub jobs: Vec<Job>,
 }
 
 /// A price that depends on everything a step is made of, so that a wrong count shows in a time.
@@ -36,12 +36,12 @@ fn price(shape: &StepShape<'_>) -> StepCost {
     StepCost { seconds: 1e-6 * (50.0 + decode + prefill), bound: Bound::Compute }
 }
 
-struct Outcome {
-    times: Times,
-    gaps: TokenGaps,
-    usage: Usage,
-    preemptions: Vec<u16>,
-    strides: u64,
+pub(super) struct Outcome {
+    pub times: Times,
+    pub gaps: TokenGaps,
+    pub usage: Usage,
+    pub preemptions: Vec<u16>,
+    pub strides: u64,
 }
 
 fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmClient {
@@ -58,7 +58,7 @@ fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmCli
 
 /// Runs the jobs through one client; arrivals beat step ends at the same instant, as in the engine
 /// they are accepted before the next step is formed.
-fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
+pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
     let mut llm = client(case, Box::new(policy), strides);
     let mut out = Outcome {
         times: vec![(0, 0); case.jobs.len()],
@@ -105,7 +105,7 @@ fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
     out
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+pub(super) fn cases() -> impl Strategy<Value = Case> {
     let job = (0_u64..200, 1_u32..60, 1_u32..40);
     (
         12_u64..60,
