@@ -4,6 +4,7 @@
 pub mod cpu;
 pub mod profiled;
 pub mod reference;
+pub mod ticks;
 
 use std::path::Path;
 
@@ -13,10 +14,7 @@ use profiled::Profiled;
 
 /// The scenario of that name, with `requests` requests.
 pub fn load(name: &str, requests: u64) -> Run {
-    Simulation::new()
-        .set(format!("workload[0].requests={requests}"))
-        .load(path(name))
-        .unwrap()
+    Simulation::new().set(format!("workload[0].requests={requests}")).load(path(name)).unwrap()
 }
 
 /// The same, its steps priced by a table look-up that a plugin brings in.

@@ -1,7 +1,7 @@
 //! A runtime model as one measured on a machine would be: tables over irregular grids, interpolated.
 //!
 //! ```text
-//! step = dense(tokens) + decode(sequences, context) + Σ chunks prefill(tokens, context)
+//! step = dense(tokens) + sample(sequences) + decode(sequences, context) + Σ chunks prefill(tokens, context)
 //! ```
 //! Its tables are sampled from the analytical model, on grids as a profiler would choose them. It
 //! enters by name through a plugin, as a user's would.
@@ -33,25 +33,24 @@ impl RuntimeKind for Profiled {
             exact.price(&StepShape { prefill: &[], decode_seqs, decode_context }).seconds
         };
         let prefill = |tokens: f64, context: f64| {
-            let chunk = Chunk { tokens: tokens as u32, context: context as u32, last: true };
+            let chunk = Chunk { tokens: tokens as u32, context: context as u32, last: false };
             exact.price(&StepShape { prefill: &[chunk], ..StepShape::default() }).seconds
         };
-        let dense = |tokens: f64, _| prefill(tokens, 0.0);
-        let attention = |tokens: f64, context: f64| (prefill(tokens, context) - prefill(tokens, 0.0)).max(0.0);
-        let (few, many) = (grid(1024.0), grid(16_384.0));
+        let (sequences, tokens, context) = (grid(1_024.0), grid(16_384.0), grid(131_072.0));
+        let all_context = grid(4_194_304.0);
+        let none = || vec![0.0, 1.0];
         Ok(Arc::new(Tables {
-            dense: Table::sample(many.clone(), vec![0.0, 1.0], dense),
-            decode: Table::sample(few, grid(2_000_000.0), |n, context| {
-                (decode(n, context) - decode(n, 0.0)).max(0.0)
-            }),
-            prefill: Table::sample(many, grid(131_072.0), attention),
+            dense: Table::sample(tokens.clone(), none(), |tokens, _| prefill(tokens, 0.0)),
+            sample: Table::sample(sequences.clone(), none(), |n, _| decode(n, 0.0) - prefill(n, 0.0)),
+            decode: Table::sample(sequences, all_context, |n, context| decode(n, context) - decode(n, 0.0)),
+            prefill: Table::sample(tokens, context, |n, context| prefill(n, context) - prefill(n, 0.0)),
         }))
     }
 }
 
-/// 0 to 8 one by one, then four points an octave, 10, 12, 14, 16, 20, 24, up to `most`.
+/// 0 to 32 one by one, then sixteen points an octave, 34, 36, 38, up to `most`.
 fn grid(most: f64) -> Vec<f64> {
-    let point = |i: u32| if i < 4 { i } else { (4 + i % 4) << (i / 4 - 1) };
+    let point = |i: u32| if i < 16 { i } else { (16 + i % 16) << (i / 16 - 1) };
     let mut points: Vec<f64> = (0..).map(|i| f64::from(point(i))).take_while(|point| *point < most).collect();
     points.push(most);
     points
@@ -59,6 +58,7 @@ fn grid(most: f64) -> Vec<f64> {
 
 struct Tables {
     dense: Table,
+    sample: Table,
     decode: Table,
     prefill: Table,
 }
@@ -66,11 +66,12 @@ struct Tables {
 impl StepModel for Tables {
     fn price(&self, shape: &StepShape<'_>) -> StepCost {
         let dense = self.dense.at(shape.tokens() as f64, 0.0);
+        let sample = self.sample.at(shape.sampled() as f64, 0.0);
         let decode = self.decode.at(f64::from(shape.decode_seqs), shape.decode_context as f64);
         let chunk = |chunk: &Chunk| self.prefill.at(f64::from(chunk.tokens), f64::from(chunk.context));
         let prefill: f64 = shape.prefill.iter().map(chunk).sum();
-        let bound = if dense + prefill > decode { Bound::Compute } else { Bound::Memory };
-        StepCost { seconds: dense + decode + prefill, bound }
+        let bound = if prefill > decode { Bound::Compute } else { Bound::Memory };
+        StepCost { seconds: dense + sample + decode + prefill, bound }
     }
 }
 
