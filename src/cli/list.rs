@@ -6,7 +6,7 @@ use super::columns::{Align, WIDTH, table};
 use super::failure::Failure;
 use super::options::{Catalogued, ListOptions};
 use super::page::Page;
-use super::terminal::Terminal;
+use super::terminal;
 use crate::catalog::{Accelerator, Catalog, Model, Precision, Price, Terms, UnknownName};
 use crate::output::figures::{plain, thousands};
 use crate::scenario::Problem;
@@ -14,7 +14,7 @@ use crate::scenario::Problem;
 use Align::{Numbers, Words};
 
 /// Prints the entries whose name holds the filter; a single one in full.
-pub(super) fn list(options: &ListOptions, terminal: &Terminal) -> Result<(), Failure> {
+pub(super) fn list(options: &ListOptions) -> Result<(), Failure> {
     let own;
     let catalog = match &options.catalog {
         None => Catalog::embedded(),
@@ -29,7 +29,7 @@ pub(super) fn list(options: &ListOptions, terminal: &Terminal) -> Result<(), Fai
         Catalogued::Models => show(catalog.models(), filter, || catalog.model(filter).err()),
         Catalogued::Prices => show(catalog.prices(), filter, || catalog.price(filter).err()),
     };
-    terminal.print(text?.as_bytes())
+    terminal::print(text?.as_bytes())
 }
 
 /// An entry of the catalog as a row of a table.
@@ -47,8 +47,8 @@ trait Listed {
     fn source(&self) -> &str;
 
     /// What its user should know.
-    fn note(&self) -> &str {
-        ""
+    fn note(&self) -> Option<&str> {
+        None
     }
 }
 
@@ -95,8 +95,8 @@ fn in_full<T: Listed>(entry: &T) -> String {
         page.row(0, head, &cell);
     }
     page.row(0, "SOURCE", entry.source());
-    if !entry.note().is_empty() {
-        page.row(0, "NOTE", entry.note());
+    if let Some(note) = entry.note() {
+        page.row(0, "NOTE", note);
     }
     page.into_text()
 }
@@ -145,8 +145,8 @@ impl Listed for Accelerator {
         &self.source
     }
 
-    fn note(&self) -> &str {
-        &self.note
+    fn note(&self) -> Option<&str> {
+        Some(&self.note).filter(|note| !note.is_empty()).map(String::as_str)
     }
 }
 
@@ -181,8 +181,8 @@ impl Listed for Model {
         &self.source
     }
 
-    fn note(&self) -> &str {
-        &self.note
+    fn note(&self) -> Option<&str> {
+        Some(&self.note).filter(|note| !note.is_empty()).map(String::as_str)
     }
 }
 
