@@ -172,6 +172,7 @@ fn a_folder_that_cannot_hold_results() {
     let file = run("quickstart.ron/results");
     assert_says(&file, &["quickstart.ron is not a folder; create it first"]);
     assert_says(&run("quickstart.ron"), &["quickstart.ron exists and is not a result of MIST"]);
+    assert_says(&run(".."), &["`--results ..` does not name a folder"]);
     std::fs::create_dir_all(sandbox.path("mine/own")).unwrap();
     assert_says(&run("mine"), &["mine exists and is not a result of MIST"]);
 
