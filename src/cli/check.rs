@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::options::ScenarioOptions;
 use super::page::{FIRM, Page};
-use super::terminal::Terminal;
+use super::terminal;
 use crate::metrics;
 use crate::output::figures::{plain, thousands, usd};
 use crate::scenario::{ClientSpec, ClusterSpec, PlatformSpec, Scenario, SloSpec, WorkloadSpec, carve};
@@ -11,13 +11,9 @@ use crate::simulation::{Deployment, Group, Run, Simulation};
 use crate::units::Span;
 
 /// Prints what the scenario was understood to be.
-pub(super) fn check(
-    options: ScenarioOptions,
-    simulation: Simulation,
-    terminal: &Terminal,
-) -> Result<(), Failure> {
+pub(super) fn check(options: ScenarioOptions, simulation: Simulation) -> Result<(), Failure> {
     let run = options.apply(simulation).load(&options.file)?;
-    terminal.print(describe(&run).as_bytes())
+    terminal::print(describe(&run).as_bytes())
 }
 
 fn describe(run: &Run) -> String {

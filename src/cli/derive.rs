@@ -6,19 +6,19 @@ use std::path::Path;
 
 use super::failure::Failure;
 use super::options::{Catalogued, Derive};
-use super::terminal::Terminal;
+use super::terminal;
 use crate::catalog::{hardware_from_csv, models_from_csv, prices_from_csv};
 use crate::workload::{About, SourceError, derive_lengths, trace};
 
 /// Prints the asset.
-pub(super) fn derive(what: &Derive, terminal: &Terminal) -> Result<(), Failure> {
+pub(super) fn derive(what: &Derive) -> Result<(), Failure> {
     let text = match what {
         Derive::Lengths { trace, format, name, source, licence } => {
             lengths(trace, format.as_deref(), About { name, source, licence })?
         }
         Derive::Catalog { what, file } => catalog(*what, file)?,
     };
-    terminal.print(text.as_bytes())
+    terminal::print(text.as_bytes())
 }
 
 fn lengths(path: &Path, format: Option<&str>, about: About<'_>) -> Result<String, Failure> {

@@ -6,15 +6,14 @@ use super::columns::{Align, WIDTH, table};
 use super::failure::Failure;
 use super::options::{Catalogued, ListOptions};
 use super::page::Page;
-use super::terminal::Terminal;
+use super::terminal;
 use crate::catalog::{Accelerator, Catalog, Model, Precision, Price, Terms, UnknownName};
 use crate::output::figures::{plain, thousands};
-use crate::scenario::Problem;
 
 use Align::{Numbers, Words};
 
 /// Prints the entries whose name holds the filter; a single one in full.
-pub(super) fn list(options: &ListOptions, terminal: &Terminal) -> Result<(), Failure> {
+pub(super) fn list(options: &ListOptions) -> Result<(), Failure> {
     let own;
     let catalog = match &options.catalog {
         None => Catalog::embedded(),
@@ -23,13 +22,13 @@ pub(super) fn list(options: &ListOptions, terminal: &Terminal) -> Result<(), Fai
             &own
         }
     };
-    let filter = options.filter.as_str();
+    let filter = options.filter.as_deref().unwrap_or_default();
     let text = match options.what {
-        Catalogued::Hardware => show(catalog.accelerators(), filter, || catalog.accelerator(filter).err()),
-        Catalogued::Models => show(catalog.models(), filter, || catalog.model(filter).err()),
-        Catalogued::Prices => show(catalog.prices(), filter, || catalog.price(filter).err()),
+        Catalogued::Hardware => show(catalog.accelerators(), filter, |name| catalog.accelerator(name)),
+        Catalogued::Models => show(catalog.models(), filter, |name| catalog.model(name)),
+        Catalogued::Prices => show(catalog.prices(), filter, |name| catalog.price(name)),
     };
-    terminal.print(text?.as_bytes())
+    terminal::print(text?.as_bytes())
 }
 
 /// An entry of the catalog as a row of a table.
@@ -47,20 +46,22 @@ trait Listed {
     fn source(&self) -> &str;
 
     /// What its user should know.
-    fn note(&self) -> &str {
-        ""
+    fn note(&self) -> Option<&str> {
+        None
     }
 }
 
-fn show<T: Listed>(
-    entries: &[T],
-    filter: &str,
-    unknown: impl Fn() -> Option<UnknownName>,
+fn show<'a, T: Listed>(
+    entries: &'a [T],
+    filter: &'a str,
+    look_up: impl Fn(&'a str) -> Result<&'a T, UnknownName>,
 ) -> Result<String, Failure> {
-    let fits = |entry: &&T| entry.names().iter().any(|name| name.to_lowercase().contains(filter));
+    let wanted = filter.to_lowercase();
+    let fits = |entry: &&T| entry.names().iter().any(|name| name.to_lowercase().contains(&wanted));
     let found: Vec<&T> = entries.iter().filter(fits).collect();
     match found[..] {
-        [] => Err(nothing_found(filter, unknown())),
+        // It is not there, and the catalog knows what may have been meant.
+        [] => look_up(filter).map(in_full).map_err(|unknown| Failure::input(unknown.to_string())),
         [one] => Ok(in_full(one)),
         _ => Ok(in_a_table(&found)),
     }
@@ -95,21 +96,10 @@ fn in_full<T: Listed>(entry: &T) -> String {
         page.row(0, head, &cell);
     }
     page.row(0, "SOURCE", entry.source());
-    if !entry.note().is_empty() {
-        page.row(0, "NOTE", entry.note());
+    if let Some(note) = entry.note() {
+        page.row(0, "NOTE", note);
     }
     page.into_text()
-}
-
-fn nothing_found(filter: &str, unknown: Option<UnknownName>) -> Failure {
-    let problem = Problem::new("", format!("nothing of that name is in the catalog: `{filter}`"));
-    let near = unknown.map(|unknown| unknown.suggestions).unwrap_or_default();
-    let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-    Failure::Input(if near.is_empty() {
-        problem
-    } else {
-        problem.help(format!("did you mean {}?", near.join(" or ")))
-    })
 }
 
 impl Listed for Accelerator {
@@ -145,8 +135,8 @@ impl Listed for Accelerator {
         &self.source
     }
 
-    fn note(&self) -> &str {
-        &self.note
+    fn note(&self) -> Option<&str> {
+        Some(&self.note).filter(|note| !note.is_empty()).map(String::as_str)
     }
 }
 
@@ -181,8 +171,8 @@ impl Listed for Model {
         &self.source
     }
 
-    fn note(&self) -> &str {
-        &self.note
+    fn note(&self) -> Option<&str> {
+        Some(&self.note).filter(|note| !note.is_empty()).map(String::as_str)
     }
 }
 

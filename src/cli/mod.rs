@@ -47,28 +47,26 @@ use std::process::ExitCode;
 
 use failure::Failure;
 use options::Command;
-use terminal::Terminal;
 
 use crate::simulation::Simulation;
 
 /// Does what the arguments of this process say, with the features of `simulation`.
 pub fn main(simulation: Simulation) -> ExitCode {
-    let terminal = Terminal::of_process();
-    match obey(simulation, &terminal) {
+    match obey(simulation) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            terminal.complain(&failure);
+            terminal::complain(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
-fn obey(simulation: Simulation, terminal: &Terminal) -> Result<(), Failure> {
+fn obey(simulation: Simulation) -> Result<(), Failure> {
     match Command::from_process()? {
-        Command::Run(options) => run::run(options, simulation, terminal),
-        Command::Check(options) => check::check(options, simulation, terminal),
-        Command::Explain { path } => explain::explain(&path, &simulation, terminal),
-        Command::List(options) => list::list(&options, terminal),
-        Command::Derive(what) => derive::derive(&what, terminal),
+        Command::Run(options) => run::run(options, simulation),
+        Command::Check(options) => check::check(options, simulation),
+        Command::Explain { path } => explain::explain(&path, &simulation),
+        Command::List(options) => list::list(&options),
+        Command::Derive(what) => derive::derive(&what),
     }
 }

@@ -61,8 +61,8 @@ pub(super) enum Keep {
 /// What to show of which catalog.
 pub(super) struct ListOptions {
     pub(super) what: Catalogued,
-    /// In lower case; empty for everything.
-    pub(super) filter: String,
+    /// What names must hold, whatever the case.
+    pub(super) filter: Option<String>,
     pub(super) catalog: Option<PathBuf>,
 }
 
@@ -97,7 +97,7 @@ impl Command {
                     Listed::Models => Catalogued::Models,
                     Listed::Prices => Catalogued::Prices,
                 };
-                Self::List(ListOptions { what, filter: filter.unwrap_or_default().to_lowercase(), catalog })
+                Self::List(ListOptions { what, filter, catalog })
             }
             Verb::Derive { what } => Self::Derive(match what {
                 DeriveArgs::Lengths { trace, name, source, licence, format } => {

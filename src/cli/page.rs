@@ -68,15 +68,15 @@ mod tests {
     fn words_are_wrapped_beside_the_name() {
         let mut page = Page::new(80, 22);
         page.heading("Clients");
-        page.row(1, "llama", &"twelve chars ".repeat(8));
+        page.row(1, "llama", &"twelve char ".repeat(8));
         page.row(2, "a name that is as long as the column", "beside");
         page.row(1, "firm", &format!("{} key:{FIRM}value", "x".repeat(50)));
         page.heading("End");
         let text = page.into_text();
         assert_eq!(
             text,
-            "Clients\n  llama               twelve chars twelve chars twelve chars twelve chars\n\
-             \x20                     twelve chars twelve chars twelve chars twelve chars\n\
+            "Clients\n  llama               twelve char twelve char twelve char twelve char twelve\n\
+             \x20                     char twelve char twelve char twelve char\n\
              \x20   a name that is as long as the column\n                      beside\n\
              \x20 firm                xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n\
              \x20                     key: value\n\nEnd\n"

@@ -25,6 +25,12 @@ impl Place {
     pub(super) fn reserve(keep: &Keep, name: &str) -> Result<Option<Self>, Failure> {
         let (target, parent) = match keep {
             Keep::Nowhere => return Ok(None),
+            Keep::At(folder) if folder.file_name().is_none() => {
+                let message = format!("`--results {}` does not name a folder", folder.display());
+                return Err(Failure::Input(
+                    Problem::new("", message).help("name it, such as `--results out`"),
+                ));
+            }
             Keep::At(folder) => (folder.clone(), None),
             Keep::ByName => (Path::new(RESULTS).join(folder_name(name)?), MadeParent::make()?),
         };

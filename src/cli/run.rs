@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::options::RunOptions;
 use super::place::Place;
 use super::progress::Bar;
-use super::terminal::Terminal;
+use super::terminal;
 use crate::engine::Executor;
 use crate::metrics::RowSink;
 use crate::output::figures::{figure, thousands};
@@ -19,7 +19,7 @@ use crate::units::SimTime;
 
 /// Runs the scenario; results are kept before the summary is printed, so that a reader who goes away
 /// takes nothing with them.
-pub(super) fn run(options: RunOptions, simulation: Simulation, terminal: &Terminal) -> Result<(), Failure> {
+pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Failure> {
     let interrupted = listen_for_interrupts()?;
     let simulation = options.scenario.apply(simulation);
     let run = simulation.executor(options.executor).strides(options.strides).load(&options.scenario.file)?;
@@ -33,7 +33,7 @@ pub(super) fn run(options: RunOptions, simulation: Simulation, terminal: &Termin
     let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
 
     let horizon = scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim());
-    let bar = Bar::new(terminal.watched && !options.quiet, horizon);
+    let bar = Bar::new(terminal::watched() && !options.quiet, horizon);
     let outcome = run.run_with(rows, |progress| {
         bar.show(progress);
         if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -47,9 +47,9 @@ pub(super) fn run(options: RunOptions, simulation: Simulation, terminal: &Termin
     let written =
         options.format.write(Report { summary: &outcome.summary, provenance: &provenance }, &mut report);
     written.map_err(|error| Failure::Broken(format!("cannot write the summary: {error}")))?;
-    terminal.print(&report)?;
+    terminal::print(&report)?;
     if !options.quiet {
-        terminal.say(&farewell(&outcome, wall_s, kept.as_deref()));
+        terminal::say(&farewell(&outcome, wall_s, kept.as_deref()));
     }
     Ok(())
 }

@@ -1,9 +1,14 @@
 //! Schemas in words: the name of a type, the forms of a choice, a default, a table of fields.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 /// The widest line of text.
 const WIDTH: usize = 104;
+
+/// The widest label that the text beside it makes room for.
+const WIDEST_LABEL: usize = 36;
 
 /// One form of a closed choice.
 pub(super) struct Form<'a> {
@@ -134,18 +139,8 @@ pub(super) fn first_sentence(text: &str) -> String {
 pub(super) fn wrapped(text: &str) -> String {
     let mut out = String::new();
     for paragraph in text.lines() {
-        let mut line = String::from("   ");
-        for word in paragraph.split(' ') {
-            if line.chars().count() + word.chars().count() >= WIDTH {
-                out.push_str(&line);
-                out.push('\n');
-                line = String::from("   ");
-            }
-            line.push(' ');
-            line.push_str(word);
-        }
-        out.push_str(&line);
-        out.push('\n');
+        out.push_str("    ");
+        flow(&mut out, 4, paragraph);
     }
     out
 }
@@ -155,10 +150,37 @@ pub(super) fn table(title: &str, rows: &[(String, String)]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0).min(48);
-    let rows =
-        rows.iter().map(|(label, text)| format!("    {label:width$}  {text}").trim_end().to_owned() + "\n");
-    format!("\n{title}\n{}", rows.collect::<String>())
+    let mut out = format!("\n{title}\n");
+    let labels = rows.iter().map(|(label, _)| label.chars().count());
+    let width = labels.filter(|width| *width <= WIDEST_LABEL).max().unwrap_or(WIDEST_LABEL);
+    let column = 4 + width + 2;
+    for (label, text) in rows {
+        // Writing to a string cannot fail.
+        let fits = label.chars().count() <= width || text.is_empty();
+        let gap = if fits { String::new() } else { format!("\n{:column$}", "") };
+        let _ = write!(out, "    {label:0$}{gap}", if fits { width + 2 } else { 0 });
+        flow(&mut out, column, text);
+    }
+    out
+}
+
+/// Adds words to a line that has come to `column`, where the lines that follow begin, and ends the last.
+fn flow(out: &mut String, column: usize, text: &str) {
+    let mut at = column;
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if at > column && at + 1 + width > WIDTH {
+            let _ = write!(out, "\n{:column$}", "");
+            at = column;
+        } else if at > column {
+            out.push(' ');
+            at += 1;
+        }
+        out.push_str(word);
+        at += width;
+    }
+    out.truncate(out.trim_end_matches(' ').len());
+    out.push('\n');
 }
 
 #[cfg(test)]
@@ -179,5 +201,23 @@ mod tests {
         assert_eq!(plain("One [`two`]\nthree.\n\nFour."), "One `two` three.\nFour.");
         assert_eq!(first_sentence("Up to 1.5 GiB. More."), "Up to 1.5 GiB.");
         assert!(wrapped(&"word ".repeat(60)).lines().all(|line| line.len() <= WIDTH));
+        assert_eq!(wrapped("one\n\ntwo"), "    one\n\n    two\n");
+    }
+
+    #[test]
+    fn a_table_wraps_beside_its_labels() {
+        let row = |label: &str, text: &str| (label.to_owned(), text.to_owned());
+        let long = "l".repeat(WIDEST_LABEL + 1);
+        let text = table("Fields:", &[row("ab", &"word ".repeat(30)), row(&long, "below"), row("c", "")]);
+        let words = |count| vec!["word"; count].join(" ");
+        let lines = [words(19), words(11)];
+        assert_eq!(
+            text,
+            format!(
+                "\nFields:\n    ab  {}\n        {}\n    {long}\n        below\n    c\n",
+                lines[0], lines[1]
+            )
+        );
+        assert_eq!(table("Fields:", &[]), "");
     }
 }

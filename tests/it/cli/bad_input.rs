@@ -1,0 +1,216 @@
+//! Bad input: what is wrong, where, and what would be right; exit code 2, and nothing left behind.
+
+use super::Sandbox;
+
+/// What is said of the quickstart after an edit.
+fn refused_with(from: &str, to: &str) -> String {
+    Sandbox::with_edited(from, to).refused(&["run", "quickstart.ron"])
+}
+
+/// What is said of the quickstart with a `--set`.
+fn refused_set(set: &str) -> String {
+    Sandbox::with_quickstart().refused(&["run", "quickstart.ron", "--set", set])
+}
+
+#[track_caller]
+fn assert_says(err: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(err.contains(part), "`{part}` is not in:\n{err}");
+    }
+}
+
+/// The line that holds `text` in the quickstart, as messages give it.
+fn place(text: &str) -> String {
+    let before = super::QUICKSTART.split(text).next().unwrap();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("--> quickstart.ron:{line}:{column}\n")
+}
+
+#[test]
+fn an_unknown_field() {
+    let err = refused_with("requests: 5000", "reqests: 5000");
+    assert_says(&err, &["error: unknown field `reqests`\n", &place("requests: 5000"), "^^^^^^^\n"]);
+    assert_says(&err, &["= field: workload[0]\n", "help: did you mean `requests`? Allowed: "]);
+}
+
+#[test]
+fn an_unknown_model() {
+    let err = refused_with("model: \"Llama-3.1-8B\",       //", "model: \"Llama-3.1-9B\",       //");
+    assert_says(&err, &["error: unknown model `Llama-3.1-9B`\n", "= field: clients[0].runs.model\n"]);
+    assert_says(&err, &["help: did you mean `Llama-3.1-8B`"]);
+    let err = refused_set("workload[0].model=Llama-3-80B");
+    assert_says(&err, &["unknown model `Llama-3-80B`", "did you mean `Llama-3-8B`"]);
+    let err = refused_set("workload[0].model=Llama-3.1-70B");
+    assert_says(&err, &["no client serves `Llama-3.1-70B`", "--set workload[0].model=Llama-3.1-70B"]);
+}
+
+#[test]
+fn an_unknown_gpu() {
+    let err = refused_with("H100-SXM5-80GB", "H100");
+    assert_says(&err, &["error: unknown accelerator `H100`\n", "= field: platforms[0].nodes[0].hardware\n"]);
+    assert_says(&err, &[&place("\"H100-SXM5-80GB\""), "help: did you mean `H100-SXM5-80GB`"]);
+}
+
+#[test]
+fn unknown_policies() {
+    for (set, what, meant) in [
+        ("coordinator.routing=LeastOutstandin", "routing policy", "LeastOutstanding"),
+        ("clients[0].runs.batching=Chunk", "batching policy", "Chunked"),
+        ("clients[0].runs.runtime=Analytic", "runtime model", "Analytical"),
+        ("clients[0].runs=Lm", "client kind", "Llm"),
+        ("workload[0].arrivals=Poison(rate: per_s(3))", "arrival process", "Poisson"),
+        ("workload[0].lengths=AzureConf", "length distribution", "AzureConv"),
+    ] {
+        let err = refused_set(set);
+        assert_says(&err, &[&format!("error: unknown {what} `"), &format!("did you mean `{meant}`?")]);
+        assert_says(&err, &[&format!("1 | --set {set}\n")]);
+    }
+}
+
+#[test]
+fn an_unknown_price() {
+    let err = refused_with("usd_per_hour: 27.52", "price: \"p5.48xlarg\"");
+    assert_says(&err, &["error: unknown price `p5.48xlarg`", "did you mean `p5.48xlarge`"]);
+}
+
+#[test]
+fn rates_that_are_no_rates() {
+    for rate in ["-70", "NaN", "0", "inf"] {
+        let err = refused_with("per_s(70)", &format!("per_s({rate})"));
+        assert_says(&err, &["error: a rate must be finite and above zero, found ", &place("per_s(70)")]);
+        assert_says(&err, &["= field: workload[0].arrivals.rate\n"]);
+    }
+}
+
+#[test]
+fn no_clients() {
+    let err = refused_with("count: 4, // how", "count: 0, // how");
+    assert_says(&err, &["error: must be at least 1, found 0\n", "= field: clients[0].count\n"]);
+    assert_says(&refused_set("clients=[]"), &["error: at least one client is needed, found none\n"]);
+}
+
+#[test]
+fn more_clients_than_there_are_nodes() {
+    let err = refused_set("clients[0].count=5");
+    assert_says(&err, &["wants 5 `gpu` nodes of platform `server`", "only 4 `gpu` are left"]);
+    assert_says(&err, &["help: 4 such clients fit"]);
+}
+
+#[test]
+fn a_model_that_does_not_fit_says_by_how_much_and_what_would() {
+    let sandbox = Sandbox::with_quickstart();
+    let both = ["clients[0].runs.model=Llama-3.1-70B", "workload[0].model=Llama-3.1-70B"];
+    let err = sandbox.refused(&["run", "quickstart.ron", "--set", both[0], "--set", both[1]]);
+    assert_says(&err, &["error: the model does not fit: 131.4 GiB of weights", "short by 61.6 GiB"]);
+    assert_says(&err, &["tensor_parallel: 2 or 8-bit weights would fit", "= field: clients[0].runs.model\n"]);
+}
+
+#[test]
+fn a_trace_that_is_not_there() {
+    let err = refused_with("Poisson(rate: per_s(70))", "Trace(path: \"gone.csv\")");
+    assert_says(&err, &["error: cannot open ", "gone.csv: No such file", "= field: workload[0].arrivals\n"]);
+    assert_says(&err, &[&place("Poisson(rate")]);
+}
+
+#[test]
+fn a_malformed_row_is_found_in_the_middle_of_the_run() {
+    let sandbox = Sandbox::new();
+    sandbox.write("quickstart.ron", &super::QUICKSTART.replace("AzureConv", "Trace(path: \"trace.csv\")"));
+    let row = |at| if at == 150 { "many,7".to_owned() } else { format!("{at},7") };
+    sandbox.write_trace("trace.csv", (0..200).map(row));
+    let err = sandbox.refused(&["run", "quickstart.ron"]);
+    let place = format!("error: {}:152: column `ContextTokens`: ", sandbox.path("trace.csv").display());
+    assert_says(&err, &[&place, "`many`"]);
+    // The same where the arrivals read it, and in its very first row.
+    let arrivals = "workload[0].arrivals=Trace(path: \"trace.csv\")";
+    assert_says(&sandbox.refused(&["run", "quickstart.ron", "--set", arrivals]), &[&place]);
+    sandbox.write("trace.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\nyesterday,1,1\n");
+    let err = sandbox.refused(&["run", "quickstart.ron", "--set", arrivals]);
+    assert_says(&err, &["trace.csv:2: column `TIMESTAMP`: "]);
+}
+
+#[test]
+fn a_workload_without_an_end() {
+    let err = refused_with("requests: 5000,", "");
+    assert_says(&err, &["error: this workload never ends", "help: say how many `requests` arrive"]);
+}
+
+#[test]
+fn a_scenario_of_a_newer_version() {
+    let err = refused_with("mist: 1,", "mist: 2,");
+    assert_says(&err, &["error: written for scenario language 2, this MIST reads 1; upgrade\n"]);
+}
+
+#[test]
+fn a_scenario_that_is_none() {
+    let sandbox = Sandbox::new();
+    assert_says(
+        &sandbox.refused(&["run", "gone.ron"]),
+        &["cannot read the scenario `gone.ron`: No such file"],
+    );
+    assert_says(&sandbox.refused(&["check", "."]), &["cannot read the scenario `.`: "]);
+    sandbox.write("a.ron", "this is prose");
+    assert_says(&sandbox.refused(&["check", "a.ron"]), &["a.ron"]);
+}
+
+#[test]
+fn a_set_that_sets_nothing() {
+    let err = refused_set("workload[0].reqests=5");
+    assert_says(&err, &["error: `workload[0]` has no field `reqests`\n", "did you mean `requests`?"]);
+    assert_says(&err, &["1 | --set workload[0].reqests=5\n"]);
+    assert_says(&refused_set("workload[7].requests=5"), &["`workload` has no element 7"]);
+    assert_says(&refused_set("seed"), &["this sets no value", "write `--set path=value`"]);
+    assert_says(&refused_set("seed=one"), &["error: expected integer", "1 | --set seed=one\n"]);
+}
+
+#[test]
+fn a_folder_that_cannot_hold_results() {
+    let sandbox = Sandbox::with_quickstart();
+    let run = |results: &str| sandbox.refused(&["run", "quickstart.ron", "--results", results]);
+    assert_says(&run("no/such"), &["cannot put results into no/such: no is not a folder; create it first"]);
+    let file = run("quickstart.ron/results");
+    assert_says(&file, &["quickstart.ron is not a folder; create it first"]);
+    assert_says(&run("quickstart.ron"), &["quickstart.ron exists and is not a result of MIST"]);
+    assert_says(&run(".."), &["`--results ..` does not name a folder"]);
+    std::fs::create_dir_all(sandbox.path("mine/own")).unwrap();
+    assert_says(&run("mine"), &["mine exists and is not a result of MIST"]);
+
+    sandbox.write("results", "a file where the default folder should be");
+    let err = sandbox.refused(&["run", "quickstart.ron"]);
+    assert_says(&err, &["cannot put results into results/quickstart: results is not a folder"]);
+}
+
+#[test]
+fn a_name_that_leads_out_of_the_results() {
+    for name in ["../escape", "a/b", "..", ""] {
+        let err = refused_with("name: \"quickstart\"", &format!("name: {name:?}"));
+        assert_says(&err, &["cannot be the name of a results folder", "--results DIR"]);
+    }
+}
+
+#[test]
+fn a_catalog_that_is_none() {
+    let err = refused_with("seed: 42,", "seed: 42, catalog: \"mine\",");
+    assert_says(&err, &["= field: catalog\n"]);
+    let sandbox = Sandbox::with_edited("seed: 42,", "seed: 42, catalog: \".\",");
+    let err = sandbox.refused(&["run", "quickstart.ron"]);
+    assert_says(&err, &["none of hardware.ron, models.ron and prices.ron is here"]);
+}
+
+#[test]
+fn arguments_that_make_no_sense() {
+    let sandbox = Sandbox::with_quickstart();
+    for (args, said) in [
+        (&["rum", "quickstart.ron"][..], "unrecognized subcommand 'rum'"),
+        (&["run"], "<FILE>"),
+        (&["run", "quickstart.ron", "--format", "xml"], "[possible values: table, json, vllm]"),
+        (&["run", "quickstart.ron", "--executor", "fast"], "[possible values: gated, stock]"),
+        (&["run", "quickstart.ron", "--results", "a", "--no-results"], "cannot be used with"),
+        (&["run", "quickstart.ron", "--sett", "a=1"], "a similar argument exists: '--set'"),
+        (&["list", "toasters"], "[possible values: hardware, models, prices]"),
+    ] {
+        assert_says(&sandbox.refused(args), &[said]);
+    }
+    assert_eq!(sandbox.mist(&[]).code, Some(2));
+}

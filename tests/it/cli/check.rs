@@ -1,0 +1,75 @@
+//! `mist check` and `mist explain`: what was understood, and what may be written.
+
+use super::Sandbox;
+
+#[test]
+fn check_says_what_was_understood_and_runs_nothing() {
+    let sandbox = Sandbox::with_quickstart();
+    let out = sandbox.ok(&["check", "quickstart.ron"]);
+    for line in [
+        "quickstart is ready to run\n",
+        "  price               $27.52 an hour\n",
+        "  server              1 machine with 4 × H100-SXM5-80GB (`gpu`)\n",
+        "    in use            4 of 4 `gpu`\n",
+        "  llama               4 × Llm, each on 1 `gpu` of `server`\n",
+        "    serves            Llama-3.1-8B on 1 × H100-SXM5-80GB\n",
+        "    memory per device 71.6 GiB usable, 15.0 GiB weights\n",
+        "  policy              LeastOutstanding\n",
+        "  latency             200 µs\n",
+        "  Llama-3.1-8B        4 clients: llama\n",
+        "  chat                300 requests for Llama-3.1-8B\n",
+        "    arrivals          Poisson(rate: per_s(70.0))\n",
+        "    targets           TTFT ≤ 1 s, TPOT ≤ 30 ms\n",
+    ] {
+        assert!(out.contains(line), "{line} is not in:\n{out}");
+    }
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    assert_eq!(sandbox.entries(""), ["quickstart.ron"]);
+}
+
+#[test]
+fn check_takes_sets_and_finds_what_is_wrong() {
+    let sandbox = Sandbox::with_quickstart();
+    let more = ["horizon=min(2)", "clients[0].count=3"];
+    let out = sandbox.ok(&["check", "quickstart.ron", "--set", more[0], "--set", more[1]]);
+    assert!(
+        out.contains("  ends                when every request has left, at 120 s at the latest\n"),
+        "{out}"
+    );
+    assert!(out.contains("    in use            3 of 4 `gpu`\n"), "{out}");
+    sandbox.refused(&["check", "quickstart.ron", "--set", "clients[0].count=0"]);
+}
+
+#[test]
+fn every_scenario_that_ships_is_sound() {
+    let sandbox = Sandbox::new();
+    sandbox.write_trace("AzureLLMInferenceTrace_conv.csv", ["374,44".into()]);
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        sandbox.write(name, &std::fs::read_to_string(&path).unwrap());
+        let out = sandbox.ok(&["check", name]);
+        assert!(
+            out.starts_with(&format!("{} is ready to run\n", path.file_stem().unwrap().display())),
+            "{out}"
+        );
+        assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    }
+}
+
+#[test]
+fn explain_knows_every_field_and_choice() {
+    let sandbox = Sandbox::new();
+    for field in ["platforms", "clients", "coordinator", "workload", "horizon"] {
+        assert!(sandbox.ok(&["explain"]).contains(&format!("\n    {field}: ")));
+    }
+    let arrivals = sandbox.ok(&["explain", "workload.arrivals"]);
+    assert!(arrivals.contains("\n    Poisson ") && arrivals.contains("\n    ClosedLoop "), "{arrivals}");
+    let nested = sandbox.ok(&["explain", "clients[0].runs.batching.max_num_batched_tokens"]);
+    assert!(nested.contains("--max-num-batched-tokens"), "{nested}");
+    let err = sandbox.refused(&["explain", "workload.arrival"]);
+    assert!(
+        err.contains("`workload` has no field `arrival`") && err.contains("did you mean `arrivals`?"),
+        "{err}"
+    );
+}

@@ -1,0 +1,3 @@
+//! What the program and the library promise, seen from outside.
+
+mod cli;
