@@ -1,3 +1,74 @@
-//! The command line: what a user types and reads.
+//! The command line: arguments in, results out.
+//!
+//! ```text
+//!  argv ─▶ args (clap) ─▶ options (checked) ─▶ a verb ─┬─▶ stdout: results, the same every time
+//!                                                      ├─▶ stderr: progress, problems
+//!                                                      └─▶ exit code
+//! ```
+//!
+//! A program with plugins of its own has the same command line in one line of `main`:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use mist::simulation::Simulation;
+//!
+//! fn main() -> ExitCode {
+//!     mist::cli::main(Simulation::new()) // .add(MyPlugin)
+//! }
+//! ```
+//!
+//! One file a verb. This room alone prints, reads the wall clock and the environment, and listens for
+//! signals; nothing below it does.
+//!
+//! | exit code | means |
+//! |---|---|
+//! | 0 | done, or whoever read stdout went away |
+//! | 1 | the run failed, or its results could not be written |
+//! | 2 | bad input: arguments, scenario, catalog, trace, a target that cannot hold results |
+//! | 130 | interrupted |
 
-pub mod diagnostics;
+mod args;
+mod check;
+mod columns;
+mod derive;
+mod diagnostics;
+mod explain;
+mod failure;
+mod list;
+mod options;
+mod page;
+mod place;
+mod progress;
+mod run;
+mod terminal;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+use options::Command;
+use terminal::Terminal;
+
+use crate::simulation::Simulation;
+
+/// Does what the arguments of this process say, with the features of `simulation`.
+pub fn main(simulation: Simulation) -> ExitCode {
+    let terminal = Terminal::of_process();
+    match obey(simulation, &terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal.complain(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn obey(simulation: Simulation, terminal: &Terminal) -> Result<(), Failure> {
+    match Command::from_process()? {
+        Command::Run(options) => run::run(options, simulation, terminal),
+        Command::Check(options) => check::check(options, simulation, terminal),
+        Command::Explain { path } => explain::explain(&path, &simulation, terminal),
+        Command::List(options) => list::list(&options, terminal),
+        Command::Derive(what) => derive::derive(&what, terminal),
+    }
+}

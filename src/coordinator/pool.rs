@@ -36,12 +36,12 @@ impl Load {
     }
 
     /// A request is on its way to `client`.
-    pub(super) fn add(&mut self, client: usize) {
+    pub fn add(&mut self, client: usize) {
         self.outstanding.set(client, self.outstanding(client) + 1);
     }
 
     /// A request has come back from `client`.
-    pub(super) fn remove(&mut self, client: usize) {
+    pub fn remove(&mut self, client: usize) {
         self.outstanding.set(client, self.outstanding(client).saturating_sub(1));
     }
 }

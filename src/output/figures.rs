@@ -1,12 +1,19 @@
 //! Numbers as people read them: four digits, thousands apart.
 
 /// Four significant digits at least, no digit of the integer part dropped: `0.042`, `1.234`, `12.35`, `1,235`.
-pub(super) fn figure(value: f64) -> String {
+pub(crate) fn figure(value: f64) -> String {
     if value == 0.0 { "0".to_owned() } else { fixed(value, decimals(value)) }
 }
 
+/// The same without the zeros that say nothing: `12.5`, `80`.
+pub(crate) fn plain(value: f64) -> String {
+    let text = figure(value);
+    let significant = text.trim_end_matches('0').trim_end_matches('.').len();
+    if text.contains('.') { text[..significant].to_owned() } else { text }
+}
+
 /// Decimals that leave four significant digits to `value`, three at most.
-pub(super) fn decimals(value: f64) -> usize {
+pub(crate) fn decimals(value: f64) -> usize {
     match value.abs() {
         999.95.. => 0,
         99.995.. => 1,
@@ -16,7 +23,7 @@ pub(super) fn decimals(value: f64) -> usize {
 }
 
 /// With that many decimals and its thousands apart: `1,234.50`.
-pub(super) fn fixed(value: f64, decimals: usize) -> String {
+pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let sign = if value < 0.0 { "-" } else { "" };
@@ -24,7 +31,7 @@ pub(super) fn fixed(value: f64, decimals: usize) -> String {
 }
 
 /// A count with its thousands apart: `1,234,567`.
-pub(super) fn thousands(count: u64) -> String {
+pub(crate) fn thousands(count: u64) -> String {
     apart(&count.to_string())
 }
 
@@ -40,7 +47,7 @@ fn apart(digits: &str) -> String {
 }
 
 /// A share of 1 in percent: `93.1%`. Nothing short of everything reads as 100 %.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     if share < 1.0 && share > 0.999 {
         // Three digits more, cut off rather than rounded.
         format!("{:.3}%", (share * 1e5).floor() / 1e3)
@@ -50,7 +57,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// An amount of money: cents, or four digits below ten cents.
-pub(super) fn usd(amount: f64) -> String {
+pub(crate) fn usd(amount: f64) -> String {
     if amount >= 1000.0 {
         format!("${}", thousands(amount.round() as u64))
     } else if amount >= 0.1 || amount == 0.0 {
@@ -73,6 +80,10 @@ mod tests {
         );
         assert_eq!((thousands(999), fixed(12_345.678, 1)), ("999".to_owned(), "12,345.7".to_owned()));
         assert_eq!(figure(-0.25), "-0.250");
+        assert_eq!(
+            [0.0, 80.0, 79.6, 12.345, 3350.0, 0.25].map(plain),
+            ["0", "80", "79.6", "12.35", "3,350", "0.25"]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! One file a format: a new one implements [`Exporter`] and adds a line to [`EXPORTERS`]. Nothing here prints;
 //! everything writes to what it is given. Left out: Parquet, Chrome traces, HTML.
 
-mod figures;
+pub(crate) mod figures;
 mod json;
 mod provenance;
 mod request_rows;

@@ -35,15 +35,16 @@ impl TryFrom<SpanText> for Span {
     type Error = String;
 
     fn try_from(text: SpanText) -> Result<Self, String> {
-        let (value, scale) = match text {
-            SpanText::Us(v) => (v, 1e-6),
-            SpanText::Ms(v) => (v, 1e-3),
-            SpanText::S(v) => (v, 1.0),
-            SpanText::Min(v) => (v, 60.0),
-            SpanText::H(v) => (v, 3600.0),
+        // Divided, not multiplied by 1e-6, which no float holds: `us(200)` is 0.0002 s to the digit.
+        let (value, seconds) = match text {
+            SpanText::Us(v) => (v, v / 1e6),
+            SpanText::Ms(v) => (v, v / 1e3),
+            SpanText::S(v) => (v, v),
+            SpanText::Min(v) => (v, v * 60.0),
+            SpanText::H(v) => (v, v * 3600.0),
         };
         if value.is_finite() && value >= 0.0 {
-            Ok(Self { seconds: value * scale })
+            Ok(Self { seconds })
         } else {
             Err(format!("a length of time must be finite and not negative, found {value}"))
         }
@@ -132,6 +133,7 @@ mod tests {
     #[test]
     fn units_are_part_of_the_value() {
         assert_eq!(ron::from_str::<Span>("ms(250)").unwrap().as_secs(), 0.25);
+        assert_eq!(ron::from_str::<Span>("us(200)").unwrap().as_secs(), 0.0002);
         assert_eq!(ron::from_str::<Span>("min(2)").unwrap().to_sim(), SimSpan::from_ns(120_000_000_000));
         assert_eq!(ron::from_str::<PerSecond>("per_min(90)").unwrap().get(), 1.5);
         for bad in ["ms(-1)", "s(NaN)", "s(inf)", "parsecs(3)", "0.25"] {

@@ -1,0 +1,179 @@
+//! What the user wants, checked: no trace of clap beyond this file.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::args::{Args, DeriveArgs, ExecutorName, Listed, RunArgs, ScenarioArgs, Verb};
+use super::failure::Failure;
+use crate::engine::Executor;
+use crate::output::{EXPORTERS, Exporter, exporter};
+use crate::simulation::Simulation;
+
+/// One use of the program.
+pub(super) enum Command {
+    /// `mist run`
+    Run(RunOptions),
+    /// `mist check`
+    Check(ScenarioOptions),
+    /// `mist explain`
+    Explain { path: String },
+    /// `mist list`
+    List(ListOptions),
+    /// `mist derive`
+    Derive(Derive),
+}
+
+/// A scenario and what is changed in it.
+pub(super) struct ScenarioOptions {
+    pub(super) file: PathBuf,
+    pub(super) sets: Vec<String>,
+}
+
+impl ScenarioOptions {
+    /// `simulation` with the changes.
+    pub(super) fn apply(&self, simulation: Simulation) -> Simulation {
+        self.sets.iter().fold(simulation, Simulation::set)
+    }
+}
+
+/// How to run a scenario and what to do with the outcome.
+pub(super) struct RunOptions {
+    pub(super) scenario: ScenarioOptions,
+    pub(super) format: &'static dyn Exporter,
+    pub(super) results: Keep,
+    pub(super) quiet: bool,
+    pub(super) executor: Executor,
+    pub(super) strides: bool,
+}
+
+/// Where results are kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// In `results/`, under the scenario's name.
+    ByName,
+    /// In this folder, whose parent exists.
+    At(PathBuf),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// What to show of which catalog.
+pub(super) struct ListOptions {
+    pub(super) what: Catalogued,
+    /// In lower case; empty for everything.
+    pub(super) filter: String,
+    pub(super) catalog: Option<PathBuf>,
+}
+
+/// A part of the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Catalogued {
+    Hardware,
+    Models,
+    Prices,
+}
+
+/// What to make of which file.
+pub(super) enum Derive {
+    Lengths { trace: PathBuf, format: Option<String>, name: String, source: String, licence: String },
+    Catalog { what: Catalogued, file: PathBuf },
+}
+
+impl Command {
+    /// What the arguments of this process ask for.
+    pub(super) fn from_process() -> Result<Self, Failure> {
+        Ok(Self::new(Args::try_parse()?.verb))
+    }
+
+    fn new(verb: Verb) -> Self {
+        match verb {
+            Verb::Run(args) => Self::Run(RunOptions::new(args)),
+            Verb::Check { scenario } => Self::Check(ScenarioOptions::new(scenario)),
+            Verb::Explain { path } => Self::Explain { path: path.unwrap_or_default() },
+            Verb::List { what, filter, catalog } => {
+                let what = match what {
+                    Listed::Hardware => Catalogued::Hardware,
+                    Listed::Models => Catalogued::Models,
+                    Listed::Prices => Catalogued::Prices,
+                };
+                Self::List(ListOptions { what, filter: filter.unwrap_or_default().to_lowercase(), catalog })
+            }
+            Verb::Derive { what } => Self::Derive(match what {
+                DeriveArgs::Lengths { trace, name, source, licence, format } => {
+                    Derive::Lengths { trace, format, name, source, licence }
+                }
+                DeriveArgs::Hardware { file } => Derive::Catalog { what: Catalogued::Hardware, file },
+                DeriveArgs::Models { file } => Derive::Catalog { what: Catalogued::Models, file },
+                DeriveArgs::Prices { file } => Derive::Catalog { what: Catalogued::Prices, file },
+            }),
+        }
+    }
+}
+
+impl ScenarioOptions {
+    fn new(ScenarioArgs { file, sets }: ScenarioArgs) -> Self {
+        Self { file, sets }
+    }
+}
+
+impl RunOptions {
+    fn new(args: RunArgs) -> Self {
+        let RunArgs { scenario, format, results, no_results, quiet, executor, no_strides } = args;
+        Self {
+            scenario: ScenarioOptions::new(scenario),
+            // Clap lets only known names through.
+            format: exporter(&format).unwrap_or(EXPORTERS[0]),
+            results: match results {
+                _ if no_results => Keep::Nowhere,
+                Some(folder) => Keep::At(folder),
+                None => Keep::ByName,
+            },
+            quiet,
+            executor: match executor {
+                ExecutorName::Gated => Executor::Gated,
+                ExecutorName::Stock => Executor::Stock,
+            },
+            strides: !no_strides,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn command(line: &str) -> Command {
+        Command::new(Args::try_parse_from(line.split(' ')).unwrap().verb)
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_of_a_run() {
+        let Command::Run(options) = command("mist run a.ron") else { panic!("not a run") };
+        assert_eq!((options.format.name(), options.results), ("table", Keep::ByName));
+        assert_eq!((options.executor, options.strides, options.quiet), (Executor::Gated, true, false));
+    }
+
+    #[test]
+    fn every_option_of_a_run() {
+        let line =
+            "mist run --format vllm --results out -q --executor stock --no-strides --set a=1 --set b=2 a.ron";
+        let Command::Run(options) = command(line) else { panic!("not a run") };
+        assert_eq!((options.format.name(), options.results), ("vllm", Keep::At("out".into())));
+        assert_eq!((options.executor, options.strides, options.quiet), (Executor::Stock, false, true));
+        assert_eq!(options.scenario.sets, ["a=1", "b=2"]);
+    }
+
+    #[test]
+    fn results_are_kept_in_one_place_or_none() {
+        assert!(Args::try_parse_from("mist run a.ron --results out --no-results".split(' ')).is_err());
+        let Command::Run(options) = command("mist run a.ron --no-results") else { panic!("not a run") };
+        assert_eq!(options.results, Keep::Nowhere);
+    }
+}

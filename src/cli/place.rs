@@ -1,0 +1,97 @@
+//! Where the results of a run go, and that nothing is left there when there are none.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use super::failure::Failure;
+use super::options::Keep;
+use crate::output::{Provenance, ResultsFolder};
+use crate::scenario::Problem;
+use crate::simulation::Outcome;
+
+/// What the parent of all results is called, in the current folder.
+const RESULTS: &str = "results";
+
+/// A place for results; dropped without [`commit`](Self::commit), it leaves nothing.
+pub(super) struct Place {
+    // Dropped in this order: the folder goes before the parent that was made for it.
+    folder: ResultsFolder,
+    _parent: Option<MadeParent>,
+}
+
+impl Place {
+    /// A place for the results of the scenario of that name, if they are to be kept. Whether they can be
+    /// is found out now.
+    pub(super) fn reserve(keep: &Keep, name: &str) -> Result<Option<Self>, Failure> {
+        let (target, parent) = match keep {
+            Keep::Nowhere => return Ok(None),
+            Keep::At(folder) => (folder.clone(), None),
+            Keep::ByName => (Path::new(RESULTS).join(folder_name(name)?), MadeParent::make()?),
+        };
+        let folder = ResultsFolder::create(&target).map_err(|error| Failure::no_place(&error))?;
+        Ok(Some(Self { folder, _parent: parent }))
+    }
+
+    /// The folder in the making.
+    pub(super) fn folder(&self) -> &ResultsFolder {
+        &self.folder
+    }
+
+    /// Puts the outcome in its place and says where that is.
+    pub(super) fn commit(self, outcome: &Outcome, provenance: &Provenance) -> Result<PathBuf, Failure> {
+        let Self { folder, _parent } = self;
+        folder
+            .write_summary(&outcome.summary)
+            .and_then(|()| folder.write_scenario(&outcome.resolved))
+            .and_then(|()| folder.commit(provenance))
+            .map_err(|error| Failure::Broken(error.to_string()))
+    }
+}
+
+/// A scenario's name as the name of one folder in `results/`, never a way out of there.
+fn folder_name(name: &str) -> Result<&str, Failure> {
+    let mut parts = Path::new(name).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(part)), None) if part == name => Ok(name),
+        _ => {
+            let problem = Problem::new("name", format!("`{name}` cannot be the name of a results folder"));
+            Err(Failure::Input(problem.help("rename the scenario, or say where with --results DIR")))
+        }
+    }
+}
+
+/// A `results/` that was not there before; it goes again when nothing came into it.
+struct MadeParent;
+
+impl MadeParent {
+    fn make() -> Result<Option<Self>, Failure> {
+        if Path::new(RESULTS).exists() {
+            return Ok(None);
+        }
+        let refused = |error| Failure::input(format!("cannot make the folder {RESULTS}: {error}"));
+        fs::create_dir(RESULTS).map_err(refused)?;
+        Ok(Some(Self))
+    }
+}
+
+impl Drop for MadeParent {
+    fn drop(&mut self) {
+        // Refused when results lie in it, ours or others', which is as it should be.
+        let _ = fs::remove_dir(RESULTS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_folder_or_refused() {
+        for name in ["quickstart", "two words", "a.b", "..."] {
+            assert_eq!(folder_name(name).ok(), Some(name));
+        }
+        for name in ["", ".", "..", "a/b", "/a", "a/", "../a"] {
+            assert_eq!(folder_name(name).map_err(|failure| failure.exit_code()), Err(2), "{name}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `mist run`: simulates a scenario, prints the summary, keeps the results.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::failure::Failure;
+use super::options::RunOptions;
+use super::place::Place;
+use super::progress::Bar;
+use super::terminal::Terminal;
+use crate::engine::Executor;
+use crate::metrics::RowSink;
+use crate::output::figures::{figure, thousands};
+use crate::output::{Provenance, Report, digest};
+use crate::simulation::{Outcome, Simulation};
+use crate::units::SimTime;
+
+/// Runs the scenario; results are kept before the summary is printed, so that a reader who goes away
+/// takes nothing with them.
+pub(super) fn run(options: RunOptions, simulation: Simulation, terminal: &Terminal) -> Result<(), Failure> {
+    let interrupted = listen_for_interrupts()?;
+    let simulation = options.scenario.apply(simulation);
+    let run = simulation.executor(options.executor).strides(options.strides).load(&options.scenario.file)?;
+    let scenario = run.scenario();
+    let place = Place::reserve(&options.results, scenario.name.as_deref().unwrap_or_default())?;
+    let rows = place.as_ref().map(|place| {
+        let sources = scenario.workload.iter().map(|source| source.name.clone()).collect();
+        place.folder().request_rows(sources, run.client_names())
+    });
+    let rows = rows.transpose().map_err(|error| Failure::no_place(&error))?;
+    let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
+
+    let horizon = scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim());
+    let bar = Bar::new(terminal.watched && !options.quiet, horizon);
+    let outcome = run.run_with(rows, |progress| {
+        bar.show(progress);
+        if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let wall_s = bar.finish();
+    let outcome = outcome?;
+
+    let provenance = provenance(&outcome, wall_s);
+    let kept = place.map(|place| place.commit(&outcome, &provenance)).transpose()?;
+    let mut report = Vec::new();
+    let written =
+        options.format.write(Report { summary: &outcome.summary, provenance: &provenance }, &mut report);
+    written.map_err(|error| Failure::Broken(format!("cannot write the summary: {error}")))?;
+    terminal.print(&report)?;
+    if !options.quiet {
+        terminal.say(&farewell(&outcome, wall_s, kept.as_deref()));
+    }
+    Ok(())
+}
+
+/// A flag that ctrl-C and a request to terminate raise.
+fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let raise = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed))
+        .map_err(|error| Failure::Broken(format!("cannot listen for interrupts: {error}")))?;
+    Ok(interrupted)
+}
+
+fn provenance(outcome: &Outcome, wall_s: f64) -> Provenance {
+    Provenance {
+        mist_version: env!("CARGO_PKG_VERSION").to_owned(),
+        scenario_digest: digest(&outcome.resolved),
+        seed: outcome.seed,
+        executor: match outcome.executor {
+            Executor::Gated => "gated",
+            Executor::Stock => "stock",
+        }
+        .to_owned(),
+        strides: outcome.strides,
+        ticks: outcome.ticks,
+        events: outcome.events,
+        wall_s,
+        latency_sources: outcome.latency_sources.clone(),
+    }
+}
+
+/// Where the results are and what they took.
+fn farewell(outcome: &Outcome, wall_s: f64, kept: Option<&Path>) -> String {
+    let place = kept.map_or("no results kept".to_owned(), |place| format!("results in {}", place.display()));
+    let requests = thousands(outcome.summary.requests.arrived);
+    let simulated = figure(outcome.summary.duration_s);
+    format!("{place}: {requests} requests, {simulated} s simulated in {} s", figure(wall_s))
+}
