@@ -119,7 +119,7 @@ impl Recorder {
     /// A request that arrived at `arrived` is turned away at `at`.
     pub fn rejected(&mut self, source: u16, why: Rejection, arrived: SimTime, at: SimTime) {
         let source = &mut self.sources[usize::from(source)];
-        source.rejected(why);
+        source.rejected(why, at.since(arrived));
         if !source.spec.closed_loop {
             self.load.left += 1;
             self.load.cohorts.turned_away(arrived);

@@ -6,7 +6,7 @@ use super::summary::{Latencies, RequestCounts, SourceSummary, Throughput, TokenC
 use super::utilisation::ratio;
 use crate::request::Rejection;
 use crate::stats::Distribution;
-use crate::units::SimTime;
+use crate::units::{SimSpan, SimTime};
 
 /// A workload source, as the recorder needs to know it.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub(super) struct Source {
     pub(super) tpot: Distribution,
     pub(super) e2e: Distribution,
     pub(super) queueing: Distribution,
-    /// Σ time in the system of requests that did not finish (ns).
-    unfinished_ns: u128,
+    /// Σ time in the system of requests that did not complete (ns).
+    not_completed_ns: u128,
     pub(super) judgement: Judgement,
 }
 
@@ -47,7 +47,7 @@ impl Source {
             tpot: Distribution::default(),
             e2e: Distribution::default(),
             queueing: Distribution::default(),
-            unfinished_ns: 0,
+            not_completed_ns: 0,
             judgement: Judgement::default(),
         }
     }
@@ -58,15 +58,16 @@ impl Source {
         self.counts.peak_in_flight = self.counts.peak_in_flight.max(self.in_flight);
     }
 
-    pub(super) fn rejected(&mut self, why: Rejection) {
+    pub(super) fn rejected(&mut self, why: Rejection, in_system: SimSpan) {
         self.in_flight -= 1;
+        self.not_completed_ns += u128::from(in_system.as_ns());
         self.counts.rejected += 1;
         self.rejected[why as usize] += 1;
         self.judgement.rejected();
     }
 
     pub(super) fn unfinished(&mut self, request: &Unfinished, now: SimTime) {
-        self.unfinished_ns += u128::from(now.since(request.arrived).as_ns());
+        self.not_completed_ns += u128::from(now.since(request.arrived).as_ns());
         self.judgement.unfinished(&self.spec.slo, request, now);
     }
 
@@ -91,7 +92,7 @@ impl Source {
     }
 
     pub(super) fn counts(&self, duration_s: f64) -> RequestCounts {
-        let in_system_ns = self.e2e.sum_ns() + self.unfinished_ns;
+        let in_system_ns = self.e2e.sum_ns() + self.not_completed_ns;
         RequestCounts {
             in_flight: self.in_flight,
             mean_in_flight: ratio(in_system_ns as f64, duration_s * 1e9),
