@@ -14,7 +14,7 @@
 //! use mist::simulation::Simulation;
 //!
 //! fn main() -> ExitCode {
-//!     mist::cli::main(Simulation::new()) // .add(MyPlugin)
+//!     mist::cli::main(Simulation::new()) // .with(my_plugin)
 //! }
 //! ```
 //!
