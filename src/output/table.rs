@@ -60,7 +60,7 @@ fn render(Report { summary, provenance }: Report<'_>) -> String {
     for source in &provenance.latency_sources {
         page.row("Step times", source);
     }
-    page.row("Scenario", &format!("seed {}, {}", provenance.seed, provenance.scenario_digest));
+    page.row("Seed", &provenance.seed.to_string());
     page.text
 }
 

@@ -15,6 +15,9 @@ pub struct Span {
     seconds: f64,
 }
 
+/// The longest [`Span`]: a century, well within the nanosecond clock.
+const LONGEST_S: f64 = 876_000.0 * 3600.0;
+
 /// How a [`Span`] is written.
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Span", rename_all = "lowercase")]
@@ -43,10 +46,12 @@ impl TryFrom<SpanText> for Span {
             SpanText::Min(v) => (v, v * 60.0),
             SpanText::H(v) => (v, v * 3600.0),
         };
-        if value.is_finite() && value >= 0.0 {
-            Ok(Self { seconds })
-        } else {
+        if !(value.is_finite() && value >= 0.0) {
             Err(format!("a length of time must be finite and not negative, found {value}"))
+        } else if seconds > LONGEST_S {
+            Err(format!("a length of time must be at most {} hours, found {value}", LONGEST_S / 3600.0))
+        } else {
+            Ok(Self { seconds })
         }
     }
 }
@@ -136,7 +141,7 @@ mod tests {
         assert_eq!(ron::from_str::<Span>("us(200)").unwrap().as_secs(), 0.0002);
         assert_eq!(ron::from_str::<Span>("min(2)").unwrap().to_sim(), SimSpan::from_ns(120_000_000_000));
         assert_eq!(ron::from_str::<PerSecond>("per_min(90)").unwrap().get(), 1.5);
-        for bad in ["ms(-1)", "s(NaN)", "s(inf)", "parsecs(3)", "0.25"] {
+        for bad in ["ms(-1)", "s(NaN)", "s(inf)", "parsecs(3)", "0.25", "h(1e300)"] {
             assert!(ron::from_str::<Span>(bad).is_err(), "{bad}");
         }
         for bad in ["per_s(0)", "per_s(-2)", "per_s(NaN)", "ms(3)"] {
