@@ -1,5 +1,8 @@
 //! The integration tests, one binary.
 
+// Clippy spares only functions marked as tests, not their helpers.
+#![allow(clippy::unwrap_used)]
+
 mod determinism;
 mod laws;
 mod scenarios;
