@@ -1,7 +1,7 @@
 //! A behaviour of one's own, as a system: clients that heat up under load and slow down when hot.
 //!
 //! ```text
-//!  calendar ──Thermometer, every period──▶ feel_heat [Observe] ──set_model──▶ LlmClient
+//!  calendar ──Thermometer, every period──▶ feel_heat [Admit] ──set_model──▶ LlmClient
 //! ```
 //! Each period the temperature moves a step towards ambient + rise × (share of the period spent in
 //! steps); above the limit, steps take longer by `slowdown` until it has cooled off.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bevy_ecs::prelude::*;
 use mist::clients::Usage;
-use mist::clients::llm::LlmClient;
+use mist::clients::llm::{LlmClient, LlmSet};
 use mist::engine::{Calendar, Phase, Rx, SimBuilder, Wake};
 use mist::runtime::{StepCost, StepModel, StepShape};
 use mist::simulation::Simulation;
@@ -49,15 +49,16 @@ fn feel_heat(
     mut due: Rx<Thermometer>,
     mut calendar: ResMut<Calendar>,
     mut chips: ResMut<Chips>,
-    mut clients: Query<(&mut LlmClient, &Usage)>,
+    mut clients: Query<(Entity, &mut LlmClient, &Usage)>,
 ) {
     for wake in due.drain() {
-        for (mut client, usage) in &mut clients {
+        for (entity, mut client, usage) in &mut clients {
             let new_chip =
                 || Chip { celsius: AMBIENT, busy: SimSpan::ZERO, cool_model: client.model().clone() };
             let chip = chips.0.entry(client.index()).or_insert_with(new_chip);
-            let load = (usage.busy_total() - chip.busy).as_secs_f64() / PERIOD.as_secs_f64();
-            chip.busy = usage.busy_total();
+            let busy = client.busy_total(usage, calendar.now());
+            let load = (busy - chip.busy).as_secs_f64() / PERIOD.as_secs_f64();
+            chip.busy = busy;
             chip.celsius += 0.1 * (AMBIENT + RISE * load - chip.celsius);
             let cool = chip.cool_model.clone();
             let slow = move |shape: &StepShape<'_>| {
@@ -65,7 +66,8 @@ fn feel_heat(
                 StepCost { seconds: cost.seconds * SLOWDOWN, ..cost }
             };
             let hot = chip.celsius > LIMIT;
-            client.set_model(if hot { Arc::new(slow) } else { chip.cool_model.clone() });
+            let model = if hot { Arc::new(slow) } else { chip.cool_model.clone() };
+            client.set_model(entity, model, &mut calendar);
         }
         calendar.after(PERIOD, wake);
     }
@@ -73,7 +75,7 @@ fn feel_heat(
 
 fn heat(sim: &mut SimBuilder) {
     sim.at(SimTime::ZERO + PERIOD, Thermometer).insert_resource(Chips::default());
-    sim.systems(Phase::Observe, feel_heat);
+    sim.systems(Phase::Admit, feel_heat.before(LlmSet::Accept));
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
 
+use super::StrideEnded;
 use super::batching::BatchingPolicy;
 use super::scheduler::Scheduler;
 use super::sequence::Landed;
 use crate::clients::Usage;
+use crate::engine::Calendar;
 use crate::memory::BlockPool;
 use crate::request::Rejection;
 use crate::runtime::{Bound, StepCost, StepModel};
@@ -102,9 +104,20 @@ impl LlmClient {
         self.busy
     }
 
-    /// Replaces the runtime model; the step under way keeps its price.
-    pub fn set_model(&mut self, model: Arc<dyn StepModel>) {
+    /// Replaces the runtime model from the next step on: the step under way keeps its price. `me` is
+    /// the client's own entity. For systems before `Phase::Price`, which prices steps that begin now.
+    pub fn set_model(&mut self, me: Entity, model: Arc<dyn StepModel>, calendar: &mut Calendar) {
         self.model = model;
+        if let Some(end) = self.cut(calendar.now()) {
+            calendar.at(end.time, StrideEnded { client: me, index: self.index, epoch: end.epoch });
+        }
+    }
+
+    /// Time in steps that have ended by `now`: `usage`, to which a stride is added when it ends, and
+    /// those of the stride under way.
+    pub fn busy_total(&self, usage: &Usage, now: SimTime) -> SimSpan {
+        let ended = self.stride[..self.stride.partition_point(|step| step.end <= now)].last();
+        usage.busy_total() + ended.map_or(SimSpan::ZERO, |step| step.end.since(self.begun))
     }
 
     /// The runtime model.

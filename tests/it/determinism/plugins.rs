@@ -1,6 +1,9 @@
 //! Plugins of a user's own: one looks on, one adds names, one interferes.
 
+use std::sync::Arc;
+
 use bevy_ecs::prelude::*;
+use mist::clients::Usage;
 use mist::clients::llm::{BatchingExt, Chunked, LlmClient, LlmSet};
 use mist::coordinator::routing::{RoundRobin, RoutingExt};
 use mist::engine::{Calendar, Phase, Rx, SimBuilder, Wake};
@@ -50,11 +53,11 @@ pub fn names(sim: &mut SimBuilder) {
     sim.batching_policy::<Chunked>("Mine").routing_policy::<RoundRobin>("MineToo");
 }
 
-/// The power is cut.
+/// Time to look at the power drawn.
 #[derive(Clone, Copy)]
-struct Brownout;
+struct Meter;
 
-impl Wake for Brownout {
+impl Wake for Meter {
     fn pack(self) -> [u64; 2] {
         [0; 2]
     }
@@ -63,21 +66,30 @@ impl Wake for Brownout {
     }
 }
 
-fn dim(mut due: Rx<Brownout>, mut clients: Query<&mut LlmClient>) {
-    for Brownout in due.drain() {
-        for mut client in &mut clients {
+fn dim(
+    mut due: Rx<Meter>,
+    mut clients: Query<(Entity, &mut LlmClient, &Usage)>,
+    mut calendar: ResMut<Calendar>,
+) {
+    for wake in due.drain() {
+        for (entity, mut client, usage) in &mut clients {
+            let busy = client.busy_total(usage, calendar.now()).as_ns();
             let bright = client.model().clone();
-            client.set_model(std::sync::Arc::new(move |shape: &StepShape<'_>| {
+            let dimmed = move |shape: &StepShape<'_>| {
                 let cost = bright.price(shape);
-                StepCost { seconds: 1.5 * cost.seconds, ..cost }
-            }));
+                StepCost { seconds: cost.seconds * (1.0 + (busy % 7) as f64 / 100.0), ..cost }
+            };
+            client.set_model(entity, Arc::new(dimmed), &mut calendar);
+        }
+        if calendar.now() < SimTime::ZERO + MILLISECOND * 100 {
+            calendar.after(MILLISECOND * 7, wake);
         }
     }
 }
 
-/// Slows all clients down, 20 ms after the start.
+/// Slows clients down every 7 ms of the first 100, by what they have worked until then.
 pub fn brownout(sim: &mut SimBuilder) {
-    sim.at(SimTime::from_ns(20_000_000), Brownout);
+    sim.at(SimTime::ZERO, Meter);
     sim.systems(Phase::Land, dim.after(LlmSet::Land));
 }
 

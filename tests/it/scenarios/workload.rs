@@ -121,7 +121,7 @@ fn trace() -> &'static str {
     PATH.get_or_init(|| {
         let mut text = "TIMESTAMP,ContextTokens,GeneratedTokens\n".to_owned();
         for row in 0_u32..30 {
-            let (millis, prompt, output) = (row / 3 * 137, row * 37 % 120, row * 23 % 70);
+            let (millis, prompt, output) = (row / 3 * 137, row * 37 % 120, row * 10 % 60);
             writeln!(text, "2023-11-16 18:15:{:02}.{:03},{prompt},{output}", millis / 1000, millis % 1000)
                 .unwrap();
         }

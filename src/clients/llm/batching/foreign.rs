@@ -14,8 +14,9 @@ use proptest::prelude::*;
 
 use super::BatchingPolicy;
 use crate::clients::llm::scheduler::{Reserve, Scheduler};
-use crate::clients::llm::sequence::SeqId;
+use crate::clients::llm::sequence::{Landed, SeqId};
 use crate::clients::llm::tests::{Case, Outcome, cases, run};
+use crate::stats::TokenGaps;
 use crate::units::SimTime;
 
 /// Lets all decode, as Vidur does: in order of arrival, each needs a free block, whether it opens one
@@ -374,7 +375,7 @@ proptest! {
 /// Drives a scheduler step by step, for the looks of a single step.
 fn land(scheduler: &mut Scheduler, now: u64) {
     let now = SimTime::from_ns(now);
-    scheduler.land(now, now, true, &mut Default::default(), &mut Default::default());
+    scheduler.land(now, now, true, &mut TokenGaps::default(), &mut Landed::default());
     scheduler.clear_step();
 }
 
