@@ -1,6 +1,7 @@
 //! What a simulation is made of: a tick, a price, a routing decision, a record.
 //!
 //! CPU time, so that it holds on a busy machine. `cargo bench --bench parts`
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -81,11 +82,13 @@ fn routing(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// Requests recorded an iteration.
+const COUNT: u64 = 100_000;
+
 fn records(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("record");
     let slo = Slo { ttft: Some(SimSpan::from_ns(1_000)), tpot: Some(SimSpan::from_ns(10)), e2e: None };
     let source = SourceSpec { name: "source".into(), slo, closed_loop: false };
-    const COUNT: u64 = 100_000;
     group.throughput(requests(COUNT));
     group.bench_function("requests", |bencher| {
         let new = || Recorder::new(vec![source.clone()]);

@@ -2,6 +2,7 @@
 //!
 //! Each figure is the least CPU time of several runs, those that are compared taking turns.
 //! `cargo bench --bench ratios`
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
@@ -53,8 +54,10 @@ fn main() {
     }
 }
 
+type Load = fn() -> Run;
+
 /// Runs that the hand-written loop can do as well.
-const RUNS: [(&str, fn() -> Run); 3] = [
+const RUNS: [(&str, Load); 3] = [
     ("rack_256", || support::load("rack_256", REQUESTS)),
     ("rack_256, a table look-up a step", || support::load_profiled("rack_256", REQUESTS)),
     ("fleet_10k", || support::load("fleet_10k", REQUESTS)),

@@ -1,6 +1,7 @@
 //! Whole simulations, without loading: `rack_256`, the fleet, a million requests, and the hand-written loop.
 //!
 //! CPU time, so that it holds on a busy machine. `cargo bench --bench simulation`
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 

@@ -16,7 +16,7 @@ pub fn now() -> Duration {
 pub fn spent<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let begun = now();
     let result = work();
-    (now() - begun, result)
+    (now().saturating_sub(begun), result)
 }
 
 /// Lets criterion measure CPU time.
@@ -31,7 +31,7 @@ impl Measurement for CpuTime {
     }
 
     fn end(&self, begun: Duration) -> Duration {
-        now() - begun
+        now().saturating_sub(begun)
     }
 
     fn add(&self, a: &Duration, b: &Duration) -> Duration {

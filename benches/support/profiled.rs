@@ -49,6 +49,7 @@ impl RuntimeKind for Profiled {
 }
 
 /// 0 to 32 one by one, then sixteen points an octave, 34, 36, 38, up to `most`.
+#[allow(clippy::maybe_infinite_iter)] // It ends, for the points grow.
 fn grid(most: f64) -> Vec<f64> {
     let point = |i: u32| if i < 16 { i } else { (16 + i % 16) << (i / 16 - 1) };
     let mut points: Vec<f64> = (0..).map(|i| f64::from(point(i))).take_while(|point| *point < most).collect();

@@ -117,9 +117,10 @@ impl Calendar {
         (!self.stopped || next == self.now).then_some(next)
     }
 
-    /// Moves the clock to the earliest instant and everything due then into `due`.
-    pub(super) fn advance(&mut self, due: &mut Vec<Entry>) -> Option<SimTime> {
-        let now = self.next_time()?;
+    /// Moves the clock to the earliest instant and everything due then into `due`; `None`, and nothing
+    /// done, when nothing is pending up to and including `until`.
+    pub(super) fn advance(&mut self, until: SimTime, due: &mut Vec<Entry>) -> Option<SimTime> {
+        let now = self.next_time().filter(|next| *next <= until)?;
         self.now = now;
         while self.next_time() == Some(now) {
             due.extend(self.heap.pop());

@@ -47,9 +47,14 @@ impl Sim {
     /// # Errors
     /// A system failed, or work does not settle.
     pub fn step(&mut self) -> Result<bool, EngineError> {
+        self.step_until(SimTime::MAX)
+    }
+
+    /// As [`step`](Self::step), unless the next wake-up is after `until`.
+    fn step_until(&mut self, until: SimTime) -> Result<bool, EngineError> {
         let mut calendar = self.world.resource_mut::<Calendar>();
         let before = calendar.now();
-        let Some(now) = calendar.advance(&mut self.due) else { return Ok(false) };
+        let Some(now) = calendar.advance(until, &mut self.due) else { return Ok(false) };
         self.ticks += 1;
         self.events += self.due.len() as u64;
         self.ticks_now = if now == before { self.ticks_now + 1 } else { 0 };
@@ -100,14 +105,13 @@ impl Sim {
     /// As [`step`](Self::step).
     pub fn run_some(&mut self, until: SimTime, ticks: u32) -> Result<bool, EngineError> {
         for _ in 0..ticks {
-            match self.next_time() {
-                Some(next) if next <= until => self.step()?,
-                Some(_) => {
-                    self.world.resource_mut::<Calendar>().rest_at(until);
-                    return Ok(false);
-                }
-                None => return Ok(false),
-            };
+            if self.step_until(until)? {
+                continue;
+            }
+            if self.next_time().is_some() {
+                self.world.resource_mut::<Calendar>().rest_at(until);
+            }
+            return Ok(false);
         }
         Ok(true)
     }

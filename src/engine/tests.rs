@@ -84,7 +84,7 @@ fn lower_priority_numbers_are_delivered_first() {
     sim.at(at(5), Ping(1)).at(at(5), Early(2)).systems(Phase::Land, both);
     let mut sim = sim.build().unwrap();
     let mut due = Vec::new();
-    sim.world_mut().resource_mut::<Calendar>().advance(&mut due);
+    sim.world_mut().resource_mut::<Calendar>().advance(SimTime::MAX, &mut due);
     assert_eq!(due.iter().map(|entry| entry.words[0]).collect::<Vec<_>>(), [2, 1]);
 }
 
