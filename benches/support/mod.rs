@@ -23,7 +23,7 @@ pub fn load_profiled(name: &str, requests: u64) -> Run {
     let text = text.replace("tensor_parallel: 2)", "tensor_parallel: 2, runtime: Profiled())");
     assert!(text.contains("Profiled"), "{name} is not written as expected");
     Simulation::new()
-        .add(profiled::plugin)
+        .with(profiled::plugin)
         .set(format!("workload[0].requests={requests}"))
         .read(text, path(name))
         .unwrap()
