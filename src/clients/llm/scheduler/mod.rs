@@ -1,0 +1,101 @@
+//! The scheduler of an LLM client: its queue, its running sequences, its KV blocks, the next step.
+//!
+//! Plain Rust without a world. A [`BatchingPolicy`](super::BatchingPolicy) looks at it (`view.rs`)
+//! and composes steps with its verbs (`verbs.rs`); the client runs them and makes them take effect
+//! (`steps.rs`). Invariants, kept by `books.rs`: the blocks taken from the pool are exactly those that
+//! admitted sequences hold, and every sequence is in exactly one of queue, prefill list, decode set
+//! and pause list.
+
+mod books;
+mod steps;
+mod verbs;
+mod view;
+
+use std::collections::VecDeque;
+
+use bevy_ecs::entity::Entity;
+use smallvec::SmallVec;
+
+use super::decoding::DecodeSet;
+use super::sequence::{SeqId, Sequence};
+use super::step::Step;
+use super::token_clock::TokenClock;
+use crate::memory::BlockPool;
+
+/// For how much of a sequence [`Scheduler::admit`] takes KV blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// What the step computes; later chunks and tokens take theirs as they come (vLLM V1).
+    Chunk,
+    /// The whole prompt (vLLM v0, Sarathi).
+    Prompt,
+    /// As many tokens, an engine's maximum for a whole request (`FasterTransformer`, Orca). Nothing
+    /// is allocated later; a request that does not keep to the maximum holds what it needs.
+    Tokens(u32),
+    /// Prompt and output, to the token, which only an oracle knows: emulations of simulators that
+    /// peek (splitwise-sim) do this.
+    OracleWhole,
+}
+
+/// Queue, running sequences, KV blocks and next step of one client.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    seqs: Vec<Sequence>,
+    vacant: Vec<SeqId>,
+    waiting: VecDeque<SeqId>,
+    prefilling: SmallVec<[SeqId; 4]>,
+    paused: VecDeque<SeqId>,
+    decoding: DecodeSet,
+    /// Admissions in order, to find the latest; entries whose admission is over are stale.
+    admitted: Vec<(u64, SeqId)>,
+    admissions: u64,
+    arrivals: u64,
+    running: u32,
+    max_num_seqs: u32,
+    kv: BlockPool,
+    step: Step,
+    clock: TokenClock,
+    preemptions: u64,
+}
+
+impl Scheduler {
+    /// An idle scheduler over `kv` that runs `max_num_seqs` sequences at most.
+    pub fn new(kv: BlockPool, max_num_seqs: u32) -> Self {
+        Self {
+            seqs: Vec::new(),
+            vacant: Vec::new(),
+            waiting: VecDeque::new(),
+            prefilling: SmallVec::new(),
+            paused: VecDeque::new(),
+            decoding: DecodeSet::new(kv.block_size()),
+            admitted: Vec::new(),
+            admissions: 0,
+            arrivals: 0,
+            running: 0,
+            max_num_seqs,
+            kv,
+            step: Step::default(),
+            clock: TokenClock::default(),
+            preemptions: 0,
+        }
+    }
+
+    /// Takes in a request.
+    pub fn enqueue(&mut self, stage: Entity, prompt: u32, output: u32) {
+        let seq = Sequence::new(stage, prompt, output, self.arrivals);
+        self.arrivals += 1;
+        let id = if let Some(id) = self.vacant.pop() {
+            *self.seq_mut(id) = seq;
+            id
+        } else {
+            self.seqs.push(seq);
+            SeqId(self.seqs.len() as u32 - 1)
+        };
+        self.waiting.push_back(id);
+    }
+
+    /// Whether any sequence is here.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.running == 0
+    }
+}

@@ -1,0 +1,123 @@
+//! The composed step: its shape, how often it may be repeated, and what it changes when it has run.
+
+use super::Scheduler;
+use super::books::is_due;
+use crate::clients::llm::sequence::{Finished, FirstToken, Landed, SeqId, Sequence, State};
+use crate::runtime::StepShape;
+use crate::stats::TokenGaps;
+use crate::units::SimTime;
+
+impl Scheduler {
+    /// Whether the composed step computes anything.
+    pub fn has_step(&self) -> bool {
+        self.step.decodes || !self.step.chunks.is_empty()
+    }
+
+    /// The shape of the composed step, `prefill` borrowing from the scheduler.
+    pub fn shape(&self) -> StepShape<'_> {
+        let decodes = self.step.decodes;
+        StepShape {
+            prefill: &self.step.chunks,
+            decode_seqs: if decodes { self.decoding.members() } else { 0 },
+            decode_context: if decodes { self.decoding.context() } else { 0 },
+        }
+    }
+
+    /// How many steps like the composed one may run before something has to be decided: up to the
+    /// next completion or block shortage, `limit` at most.
+    pub fn stride(&mut self, limit: u64) -> u64 {
+        if !self.step.repeats {
+            return 1;
+        }
+        let seqs = &self.seqs;
+        let completion =
+            self.decoding.next_completion(|step, admission, id| is_due(seqs, step, admission, id));
+        let most = completion.unwrap_or(1).min(limit);
+        // The first step's blocks are taken already.
+        let mut free = self.kv.free();
+        for ahead in 1..most {
+            let growth = self.decoding.growth(ahead);
+            if growth > free {
+                return ahead;
+            }
+            free -= growth;
+        }
+        most
+    }
+
+    /// Sequences preempted so far.
+    pub const fn preemptions(&self) -> u64 {
+        self.preemptions
+    }
+
+    /// Makes one executed step of a stride take effect at `now`, when it ends.
+    ///
+    /// `begun` is when the stride began; `first` marks its first step, whose blocks were taken when
+    /// it was composed. What that means for stages is added to `landed`. Returns the KV blocks in use during the step.
+    pub fn land(
+        &mut self,
+        begun: SimTime,
+        now: SimTime,
+        first: bool,
+        gaps: &mut TokenGaps,
+        landed: &mut Landed,
+    ) -> u64 {
+        if !first {
+            let took = self.kv.take(self.decoding.growth(0));
+            debug_assert!(took, "a stride ends before blocks run short");
+        }
+        let in_use = self.kv.used();
+        if self.step.decodes {
+            self.clock.tick(now, gaps);
+            self.decoding.step();
+            while let Some(id) = self.pop_completed() {
+                self.stop_decoding(id);
+                self.finish(id, landed);
+            }
+        }
+        if !self.step.chunks.is_empty() {
+            self.land_chunks(begun, now, gaps, landed);
+        }
+        in_use
+    }
+
+    /// Forgets the composed step, once all of it has landed.
+    pub fn clear_step(&mut self) {
+        self.step.clear();
+    }
+
+    fn land_chunks(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) {
+        for at in 0..self.step.chunks.len() {
+            let (id, chunk) = (self.step.owners[at], self.step.chunks[at]);
+            let seq = &mut self.seqs[id.0 as usize];
+            seq.started = seq.started.min(begun);
+            seq.computed += chunk.tokens;
+            if !chunk.last {
+                continue;
+            }
+            seq.generated += 1;
+            if seq.first_token == SimTime::MAX {
+                seq.first_token = now;
+                let Sequence { stage, started, .. } = *seq;
+                landed.first_tokens.push(FirstToken { stage, started, at: now });
+            } else {
+                gaps.record(now.since(seq.last_token), 1);
+            }
+            seq.last_token = now;
+            let complete = seq.generated >= seq.output;
+            self.prefilling.retain(|other| *other != id);
+            if complete {
+                self.finish(id, landed);
+            } else {
+                self.start_decoding(id);
+            }
+        }
+    }
+
+    fn finish(&mut self, id: SeqId, landed: &mut Landed) {
+        let Sequence { stage, preemptions, .. } = *self.seq(id);
+        landed.finished.push(Finished { stage, preemptions });
+        self.release(id, State::Gone);
+        self.vacant.push(id);
+    }
+}

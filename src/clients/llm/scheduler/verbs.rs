@@ -1,0 +1,118 @@
+//! What a policy does with the scheduler.
+
+use super::{Reserve, Scheduler};
+use crate::clients::llm::sequence::{SeqId, State};
+
+impl Scheduler {
+    /// Puts every decoding sequence into the step. Where blocks for their new tokens are short, the
+    /// latest admissions are preempted until the rest fit; tells whether that was so.
+    pub fn decode_all(&mut self) -> bool {
+        let mut preempted = false;
+        while self.decoding.members() > 0 {
+            if self.kv.take(self.decoding.growth(0)) {
+                self.step.decodes = true;
+                break;
+            }
+            self.preempt_last();
+            preempted = true;
+        }
+        preempted
+    }
+
+    /// Puts the next `tokens` of the `at`-th prompt under way into the step; `false`, and nothing
+    /// done, when blocks for them are short.
+    pub fn continue_prefill(&mut self, at: usize, tokens: u32) -> bool {
+        let id = self.prefilling[at];
+        self.compute(id, tokens, 0)
+    }
+
+    /// Admits the head of the queue, with its first `tokens` tokens in the step; `false`, and
+    /// nothing done, when nothing waits, enough run already, or blocks are short.
+    pub fn admit(&mut self, tokens: u32, reserve: Reserve) -> bool {
+        let Some(goal) = self.next_waiting() else { return false };
+        let id = self.waiting[0];
+        let hold = match reserve {
+            Reserve::Chunk => 0,
+            Reserve::Prompt => goal,
+            Reserve::Tokens(tokens) => tokens.max(self.seq(id).longest()),
+            Reserve::OracleWhole => self.seq(id).longest(),
+        };
+        if !self.compute(id, tokens, hold) {
+            return false;
+        }
+        self.waiting.pop_front();
+        self.admissions += 1;
+        let admission = self.admissions;
+        let seq = self.seq_mut(id);
+        seq.admission = admission;
+        seq.reserved = matches!(reserve, Reserve::Tokens(_) | Reserve::OracleWhole);
+        seq.state = State::Prefilling;
+        self.prefilling.push(id);
+        self.running += 1;
+        self.remember_admission(id);
+        true
+    }
+
+    /// Preempts the sequence admitted last: its blocks are free at once, it goes to the head of the
+    /// queue, and all of it will be computed again. Paused ones are spared; `false` when no other runs.
+    pub fn preempt_last(&mut self) -> bool {
+        let Some(id) = self.last_admitted() else { return false };
+        self.step.drop_chunk(id);
+        self.prefilling.retain(|other| *other != id);
+        self.withdraw(id);
+        let seq = self.seq_mut(id);
+        seq.goal = seq.prompt + seq.generated;
+        seq.computed = 0;
+        seq.preemptions = seq.preemptions.saturating_add(1);
+        self.preemptions += 1;
+        self.release(id, State::Waiting);
+        self.waiting.push_front(id);
+        true
+    }
+
+    /// Takes the decoding sequence `id` out of the decode set; it keeps its blocks.
+    pub fn pause(&mut self, id: SeqId) {
+        debug_assert_eq!(self.seq(id).state, State::Decoding);
+        self.withdraw(id);
+        self.seq_mut(id).state = State::Paused;
+        self.paused.push_back(id);
+    }
+
+    /// Lets the paused sequence `id` decode again; to be called before [`decode_all`](Self::decode_all).
+    pub fn resume(&mut self, id: SeqId) {
+        debug_assert!(!self.step.decodes, "the step's blocks are taken already");
+        let at = self.paused.iter().position(|other| *other == id);
+        debug_assert!(at.is_some(), "not paused");
+        if at.and_then(|at| self.paused.remove(at)).is_some() {
+            self.start_decoding(id);
+            self.remember_admission(id);
+        }
+    }
+
+    /// Takes blocks for all that the decoding or paused sequence `id` will ever store; `false`, and
+    /// nothing done, when they are short. Only an oracle knows how much that is. To be called before
+    /// [`decode_all`](Self::decode_all).
+    pub fn reserve_oracle_whole(&mut self, id: SeqId) -> bool {
+        debug_assert!(!self.step.decodes, "the step's blocks are taken already");
+        let decodes = self.seq(id).state == State::Decoding;
+        self.stop_decoding(id);
+        let seq = *self.seq(id);
+        let need = self.kv.blocks_for(seq.longest()).saturating_sub(seq.blocks);
+        let took = self.kv.take(u64::from(need));
+        if took {
+            let seq = self.seq_mut(id);
+            seq.blocks += need;
+            seq.reserved = true;
+        }
+        if decodes {
+            self.start_decoding(id);
+        }
+        took
+    }
+
+    /// Promises that, if the step holds decodes alone, the next one would be composed the same as
+    /// long as no sequence completes or arrives and blocks suffice: steps may be run as a stride.
+    pub fn repeat_decodes(&mut self) {
+        self.step.repeats = self.step.decodes && self.step.chunks.is_empty();
+    }
+}

@@ -1,0 +1,70 @@
+//! What a policy sees of the scheduler.
+
+use super::Scheduler;
+use super::books::is_admitted;
+use crate::clients::llm::sequence::{SeqId, State};
+use crate::memory::BlockPool;
+
+impl Scheduler {
+    /// Sequences in the queue.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Prompt tokens that the head of the queue needs computed; `None` when nothing waits or
+    /// `max_num_seqs` sequences run already.
+    pub fn next_waiting(&self) -> Option<u32> {
+        let id = *self.waiting.front()?;
+        (self.running < self.max_num_seqs).then(|| self.seq(id).goal)
+    }
+
+    /// Sequences admitted: prefilling, decoding or paused.
+    pub const fn running(&self) -> u32 {
+        self.running
+    }
+
+    /// Sequences that decode.
+    pub const fn decoding(&self) -> u32 {
+        self.decoding.members()
+    }
+
+    /// Prompt tokens left of the `at`-th prompt under way, in admission order.
+    pub fn prefill_left(&self, at: usize) -> Option<u32> {
+        let seq = self.seq(*self.prefilling.get(at)?);
+        Some(seq.goal - seq.computed)
+    }
+
+    /// The sequences that decode, in the order of their admission. Slow: looks at all that run.
+    pub fn decodes(&self) -> impl Iterator<Item = SeqId> {
+        let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
+        let ids = self.admitted.iter().filter(live).map(|(_, id)| *id);
+        ids.filter(|id| self.seq(*id).state == State::Decoding)
+    }
+
+    /// The sequences that [`pause`](Self::pause) took out, in that order.
+    pub fn paused(&self) -> impl Iterator<Item = SeqId> {
+        self.paused.iter().copied()
+    }
+
+    /// Number of `id` in the order in which requests reached this client; unlike `id`, never reused.
+    pub fn arrival(&self, id: SeqId) -> u64 {
+        self.seq(id).arrival
+    }
+
+    /// Tokens of `id` whose KV is stored.
+    pub fn stored(&self, id: SeqId) -> u32 {
+        let seq = self.seq(id);
+        let decoded = if seq.state == State::Decoding { self.decoding.steps_of(seq) } else { 0 };
+        seq.computed + decoded
+    }
+
+    /// The KV blocks.
+    pub const fn kv(&self) -> &BlockPool {
+        &self.kv
+    }
+
+    /// Tokens that the step composed so far computes.
+    pub fn step_tokens(&self) -> u32 {
+        self.step.chunk_tokens() + if self.step.decodes { self.decoding.members() } else { 0 }
+    }
+}
