@@ -28,7 +28,6 @@ pub enum RunError {
 }
 
 /// A scenario that cannot be run, with everything that is wrong with it.
-#[derive(Debug)]
 pub enum InvalidScenario {
     /// It could not be read.
     Unreadable(Box<Unreadable>),
@@ -48,6 +47,13 @@ impl InvalidScenario {
             Self::Unreadable(unreadable) => &unreadable.problems,
             Self::Wrong { problems, .. } => problems,
         }
+    }
+}
+
+impl std::fmt::Debug for InvalidScenario {
+    /// As `Display`: `main` prints errors it returns by `Debug`, and the whole document helps nobody.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

@@ -17,8 +17,11 @@ use crate::runtime::{Bound, StepCost, StepModel};
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
 
-/// Most steps in a stride: what is priced beyond the next arrival is priced in vain.
-const STRIDE_LIMIT: usize = 64;
+/// Most steps in a stride.
+const STRIDE_LIMIT: usize = 128;
+
+/// Least steps that a stride may have after one was cut.
+const SHORT_STRIDE: usize = 8;
 
 /// What an LLM client is made of.
 pub struct LlmSetup {
@@ -47,6 +50,9 @@ pub struct LlmClient {
     model: Arc<dyn StepModel>,
     max_model_len: u32,
     stride_limit: usize,
+    /// Most steps in the next stride: what is priced beyond the next arrival is priced in vain, so
+    /// it shrinks to where strides were cut, and doubles when one was not.
+    reach: usize,
     /// The steps of the stride under way, with their ends; empty when idle.
     stride: Vec<PricedStep>,
     begun: SimTime,
@@ -82,6 +88,7 @@ impl LlmClient {
             model: setup.model,
             max_model_len: setup.max_model_len,
             stride_limit: if setup.strides { STRIDE_LIMIT } else { 1 },
+            reach: SHORT_STRIDE,
             stride: Vec::new(),
             begun: SimTime::ZERO,
             busy: false,
@@ -158,6 +165,7 @@ impl LlmClient {
             return None;
         }
         self.stride.truncate(steps);
+        self.reach = steps.next_power_of_two().max(SHORT_STRIDE);
         self.epoch += 1;
         Some(StrideEnd { time: self.stride[steps - 1].end, epoch: self.epoch })
     }
@@ -174,7 +182,11 @@ impl LlmClient {
 
     /// Prices the composed step, and as many more as will be the same, from `now` on.
     pub fn price(&mut self, now: SimTime) -> StrideEnd {
-        let steps = self.scheduler.stride(self.stride_limit as u64) as usize;
+        let limit = self.reach.min(self.stride_limit);
+        let steps = self.scheduler.stride(limit as u64) as usize;
+        if steps == self.reach {
+            self.reach = (2 * self.reach).min(STRIDE_LIMIT);
+        }
         let mut costs = [StepCost::default(); STRIDE_LIMIT];
         let costs = &mut costs[..steps];
         let shape = self.scheduler.shape();
