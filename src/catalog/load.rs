@@ -12,6 +12,7 @@ use super::{Catalog, UnknownName};
 
 const HARDWARE: &str = include_str!("../../assets/hardware.ron");
 const MODELS: &str = include_str!("../../assets/models.ron");
+const MODELS_PUBLISHED: &str = include_str!("../../assets/models_published.ron");
 const PRICES: &str = include_str!("../../assets/prices.ron");
 
 /// Why a user's catalog folder cannot be used.
@@ -60,7 +61,7 @@ impl Catalog {
     pub fn embedded() -> &'static Self {
         static EMBEDDED: LazyLock<Catalog> = LazyLock::new(|| Catalog {
             accelerators: shipped(HARDWARE),
-            models: shipped(MODELS),
+            models: [shipped(MODELS), shipped(MODELS_PUBLISHED)].concat(),
             prices: shipped(PRICES),
         });
         &EMBEDDED
@@ -134,6 +135,9 @@ fn what_was_found(content: &str, error: &SpannedError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::super::{Accelerator, Model, Price};
     use super::*;
 
@@ -147,7 +151,73 @@ mod tests {
     fn shipped_assets_are_well_formed_and_canonical() {
         canonical::<Accelerator>(HARDWARE);
         canonical::<Model>(MODELS);
+        canonical::<Model>(MODELS_PUBLISHED);
         canonical::<Price>(PRICES);
+    }
+
+    #[test]
+    fn no_model_is_in_both_assets() {
+        let models = Catalog::embedded().models();
+        for (at, model) in models.iter().enumerate() {
+            assert_eq!(text::accept(&models[..at], model), Ok(()));
+            let ids = models[..at].iter().filter_map(|other| other.hf_id.as_deref());
+            assert!(
+                model.hf_id.is_none() || ids.map(Some).all(|id| id != model.hf_id.as_deref()),
+                "{model:?}"
+            );
+        }
+    }
+
+    /// Every entry of the assets by itself, as text to damage.
+    fn paragraphs() -> Vec<&'static str> {
+        [HARDWARE, MODELS, MODELS_PUBLISHED, PRICES].iter().flat_map(|asset| asset.split("\n\n")).collect()
+    }
+
+    /// Reads the text as each kind of file, and asks of the models what a run would.
+    fn read_as_all(text: &str) {
+        let _ = text::read::<Accelerator>(text);
+        let _ = text::read::<Price>(text);
+        for model in text::read::<Model>(text).unwrap_or_default() {
+            let _ = (model.parameters(), model.active_parameters(), model.windowed_layers());
+            let _ = model.kv_bytes_per_token(super::super::Precision::Bf16);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2000)))]
+
+        /// Any number of an entry may be any other, and any text may stand anywhere in it.
+        #[test]
+        fn no_damage_to_an_entry_is_fatal(
+            which in any::<Index>(),
+            numbers in proptest::collection::vec((any::<Index>(), "[0-9]{1,3}|4294967295|-1|1e400|99999999999999999999|NaN|inf|1048576|\\(\\)|None"), 0..5),
+            at in any::<Index>(),
+            noise in "|\\PC{1,20}|[(\\[{]{1,200}|[)\\]}]{1,5}",
+        ) {
+            let mut entry = which.get(&paragraphs()).trim_start_matches(|c| c != '(').trim_end_matches(']').to_owned();
+            for (which, number) in numbers {
+                let starts: Vec<usize> = entry.match_indices(": ").map(|(at, _)| at + 2).collect();
+                let start = *which.get(&starts);
+                let length = entry[start..].find([',', ')']).unwrap_or(entry.len() - start);
+                entry.replace_range(start..start + length, &number);
+            }
+            read_as_all(&format!("[{entry}]"));
+            let at = at.index(entry.len());
+            if entry.is_char_boundary(at) {
+                entry.insert_str(at, &noise);
+            }
+            read_as_all(&format!("[{entry}]"));
+            read_as_all(&noise);
+        }
+    }
+
+    #[test]
+    fn hostile_files_end_in_errors() {
+        for text in ["[", "(", "[(name:", "[(experts:(", "/*", "Some("] {
+            read_as_all(&text.repeat(100_000));
+        }
+        read_as_all(&format!("[(name: \"a\", layers: {})]", "9".repeat(1_000_000)));
+        read_as_all(&"\0".repeat(1_000_000));
     }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {

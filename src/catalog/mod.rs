@@ -24,9 +24,16 @@
 //! [how well it is known](Verified).
 //!
 //! **Where the assets come from.** [`hardware_from_csv`], [`models_from_csv`] and [`prices_from_csv`]
-//! write them from tables, one row an entry: `mist derive hardware|models|prices FILE.csv`.
+//! write `hardware.ron`, `models.ron` and `prices.ron` from tables, one row an entry: `mist derive
+//! hardware|models|prices FILE.csv`. `models_published.ron` holds further models, read by hand off their
+//! published configurations.
+//!
+//! **Models of your own.** Where a scenario names a model it may also give the path of a Hugging Face
+//! `config.json`: see [`HfConfig`] and [`Catalog::model_or_config`].
 
 mod accelerator;
+mod found;
+mod hugging_face;
 mod import;
 mod load;
 mod lookup;
@@ -38,6 +45,8 @@ mod text;
 mod verified;
 
 pub use accelerator::{Accelerator, Class, DenseRates, Memory, MemoryFigure, MissingFigure, ScaleUp};
+pub use found::{FoundModel, ModelError, config_path};
+pub use hugging_face::{HfConfig, HfConfigError, StoredWeights};
 pub use import::{ImportError, hardware_from_csv, models_from_csv, prices_from_csv};
 pub use load::CatalogError;
 pub use lookup::{Catalog, UnknownName};

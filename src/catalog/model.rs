@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Verified;
 use super::text::Entry;
 
+/// Most layers of a model.
+pub(super) const MOST_LAYERS: u32 = 1 << 12;
+
 /// One transformer, by its shape.
 ///
 /// Sizes count numbers (elements), not bytes. Bytes follow from the [precision](super::Precision) that a
@@ -81,6 +84,8 @@ pub enum Bias {
     Qkv,
     /// All of attention.
     Qkvo,
+    /// The feed-forward block only (GPT-J).
+    Ffn,
     /// Every projection, and the router where there is one.
     All,
 }
@@ -143,7 +148,7 @@ pub struct Ffn {
     pub gated: bool,
 }
 
-/// A mixture of experts, in all layers but the first few.
+/// A mixture of experts, in some or all layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experts {
@@ -159,9 +164,10 @@ pub struct Experts {
     /// Inner width of one of those; default 0.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shared_size: u32,
-    /// Layers before the first with experts; default 0.
+    /// Layers without experts, wherever they stand: the first few of `DeepSeek-V3`, every other one of
+    /// Llama 4 Maverick; default 0.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub first_dense_layers: u32,
+    pub dense_layers: u32,
 }
 
 /// Figures that the shape must reproduce, parameters within 0.3 % and the KV cache exactly.
@@ -193,6 +199,56 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+impl Model {
+    /// Whether every size lies within bounds far beyond any model of today, and small enough for the
+    /// arithmetic of [`parameters`](Self::parameters) and of the runtimes never to overflow.
+    fn is_of_this_world(&self) -> Result<(), String> {
+        let Attention { heads, kv_heads, head_dim, latent, .. } = self.attention;
+        let mut sizes = vec![
+            ("layers", self.layers, 1..=MOST_LAYERS),
+            ("hidden", self.hidden, 1..=1 << 17),
+            ("vocab", self.vocab, 1..=1 << 24),
+            ("max_context", self.max_context, 1..=1 << 30),
+            ("learned_positions", self.learned_positions, 0..=1 << 30),
+            ("attention.heads", heads, 1..=1 << 12),
+            ("attention.kv_heads", kv_heads, 1..=1 << 12),
+            ("attention.head_dim", head_dim, 1..=1 << 12),
+            ("ffn.size", self.ffn.size, 1..=1 << 19),
+        ];
+        if let Some(latent) = latent {
+            sizes.extend([
+                ("attention.latent.query_rank", latent.query_rank, 0..=1 << 17),
+                ("attention.latent.kv_rank", latent.kv_rank, 1..=1 << 17),
+                ("attention.latent.nope_dim", latent.nope_dim, 0..=1 << 12),
+                ("attention.latent.rope_dim", latent.rope_dim, 0..=1 << 12),
+                ("attention.latent.value_dim", latent.value_dim, 1..=1 << 12),
+            ]);
+        }
+        if let Some(window) = self.attention.window {
+            sizes.extend([
+                ("attention.window.tokens", window.tokens, 1..=1 << 30),
+                ("attention.window.local", window.local, 1..=1 << 12),
+                ("attention.window.global", window.global, 0..=1 << 12),
+            ]);
+        }
+        if let Some(experts) = self.experts {
+            sizes.extend([
+                ("experts.routed", experts.routed, 1..=1 << 12),
+                ("experts.active", experts.active, 1..=experts.routed),
+                ("experts.size", experts.size, 1..=1 << 19),
+                ("experts.shared", experts.shared, 0..=1 << 8),
+                ("experts.shared_size", experts.shared_size, 0..=1 << 19),
+            ]);
+        }
+        match sizes.into_iter().find(|(_, value, range)| !range.contains(value)) {
+            None => Ok(()),
+            Some((field, value, range)) => {
+                Err(format!("`{field}` must be {} to {}, found {value}", range.start(), range.end()))
+            }
+        }
+    }
+}
+
 impl Entry for Model {
     const WHAT: &'static str = "model";
     const FILE: &'static str = "models.ron";
@@ -202,21 +258,8 @@ impl Entry for Model {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.is_of_this_world()?;
         let Attention { heads, kv_heads, head_dim, .. } = self.attention;
-        for (field, value) in [
-            ("layers", self.layers),
-            ("hidden", self.hidden),
-            ("vocab", self.vocab),
-            ("max_context", self.max_context),
-            ("attention.heads", heads),
-            ("attention.kv_heads", kv_heads),
-            ("attention.head_dim", head_dim),
-            ("ffn.size", self.ffn.size),
-        ] {
-            if value == 0 {
-                return Err(format!("`{field}` must be at least 1"));
-            }
-        }
         if heads % kv_heads != 0 {
             return Err(format!("`attention.kv_heads` must divide the {heads} heads, found {kv_heads}"));
         }
@@ -228,25 +271,53 @@ impl Entry for Model {
                 nope_dim + rope_dim
             ));
         }
-        if let Some(window) = self.attention.window
-            && (window.tokens == 0 || window.local == 0)
-        {
-            return Err("a window must have at least 1 token and 1 local layer".to_owned());
-        }
         if let Some(experts) = self.experts {
-            if experts.active == 0 || experts.active > experts.routed {
-                return Err(format!(
-                    "`experts.active` must lie in 1..={}, found {}",
-                    experts.routed, experts.active
-                ));
+            if (experts.shared == 0) != (experts.shared_size == 0) {
+                return Err("shared experts must have a `shared_size`, and only they".to_owned());
             }
-            if experts.size == 0 || (experts.shared == 0) != (experts.shared_size == 0) {
-                return Err("experts must have a size, and shared ones a shared_size".to_owned());
-            }
-            if experts.first_dense_layers >= self.layers {
-                return Err(format!("`experts.first_dense_layers` must be below {}", self.layers));
+            if experts.dense_layers >= self.layers {
+                return Err(format!("`experts.dense_layers` must be below {}", self.layers));
             }
         }
         self.meets_expectation()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Catalog, Precision};
+    use super::*;
+
+    #[test]
+    fn no_size_within_bounds_overflows() {
+        let mut model = Catalog::embedded().model("DeepSeek-V3").unwrap().clone();
+        model.expected = None;
+        (model.layers, model.hidden, model.vocab) = (MOST_LAYERS, 1 << 17, 1 << 24);
+        (model.max_context, model.learned_positions) = (1 << 30, 1 << 30);
+        (model.ffn.size, model.bias) = (1 << 19, Bias::All);
+        let latent = Latent {
+            query_rank: 1 << 17,
+            kv_rank: 1 << 17,
+            nope_dim: 1 << 11,
+            rope_dim: 1 << 11,
+            value_dim: 1 << 12,
+        };
+        model.attention.latent = Some(latent);
+        (model.attention.heads, model.attention.kv_heads, model.attention.head_dim) =
+            (1 << 12, 1 << 12, 1 << 12);
+        model.experts = Some(Experts {
+            routed: 1 << 12,
+            active: 1 << 12,
+            size: 1 << 19,
+            shared: 1 << 8,
+            shared_size: 1 << 19,
+            dense_layers: 0,
+        });
+        assert_eq!(model.check(), Ok(()));
+        assert!(model.parameters() > 1 << 61);
+        model.attention.latent = None;
+        assert!(model.parameters() > 1 << 61 && model.kv_bytes_per_token(Precision::Bf16) > 0.0);
+        model.layers += 1;
+        assert_eq!(model.check(), Err("`layers` must be 1 to 4096, found 4097".to_owned()));
     }
 }

@@ -13,8 +13,8 @@
 //!
 //! KV cache of a token: `2·K·d` numbers a layer, `r_kv + d_rope` with latent attention.
 //!
-//! Left out: norms of queries and keys, the second pair of norms of some families, poolers and scoring
-//! heads, multi-token prediction: below 0.3 % of any model here. Embedding and reward models made from a
+//! Left out: norms of queries and keys, the second pair of norms of some families, the bias of an output
+//! head, poolers and scoring heads, multi-token prediction: below 0.3 % of any model here. Embedding and reward models made from a
 //! decoder count the output head that their configuration still describes.
 
 use super::model::{Attention, Bias, Expected, Ffn, Latent, Model, Window};
@@ -53,7 +53,7 @@ impl Model {
 
     /// Layers with experts.
     pub fn moe_layers(&self) -> u32 {
-        self.experts.map_or(0, |experts| self.layers - experts.first_dense_layers)
+        self.experts.map_or(0, |experts| self.layers - experts.dense_layers)
     }
 
     /// Layers with an ordinary feed-forward block.
@@ -86,7 +86,7 @@ impl Model {
             return query + compress + expand + values * hidden;
         }
         let bias = match self.bias {
-            Bias::Absent => 0,
+            Bias::Absent | Bias::Ffn => 0,
             Bias::Qkv => queries + keys_and_values,
             Bias::Qkvo | Bias::All => queries + keys_and_values + hidden,
         };
@@ -145,7 +145,7 @@ impl Model {
         let Ffn { gated, .. } = self.ffn;
         let inward = if gated { 2 } else { 1 };
         let (hidden, size) = (u64::from(self.hidden), u64::from(size));
-        let bias = if self.bias == Bias::All { inward * size + hidden } else { 0 };
+        let bias = if matches!(self.bias, Bias::Ffn | Bias::All) { inward * size + hidden } else { 0 };
         (inward + 1) * hidden * size + bias
     }
 

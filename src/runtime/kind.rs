@@ -113,7 +113,7 @@ impl Target<'_> {
                 active: experts.active,
                 moe_ffn: experts.size,
                 shared_ffn: experts.shared * experts.shared_size,
-                dense_layers: experts.first_dense_layers,
+                dense_layers: experts.dense_layers,
             }),
             mla: attention.latent.as_ref().map(|latent| Mla {
                 q_lora: latent.query_rank,

@@ -154,7 +154,7 @@ fn experts(row: &Row<'_>) -> Result<Option<Experts>, ImportError> {
         size: row.number("moe_ffn")?,
         shared: row.number_or_zero("shared_experts")?,
         shared_size: row.number_or_zero("shared_ffn")?,
-        first_dense_layers: row.number_or_zero("first_dense_layers")?,
+        dense_layers: row.number_or_zero("first_dense_layers")?,
     }))
 }
 
