@@ -12,11 +12,6 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// The instant reached, in whole nanoseconds.
-    pub const fn now(&self) -> SimTime {
-        self.now
-    }
-
     /// Goes `gap_ns` on, which is 0 or more, and answers with the instant reached.
     pub fn advance(&mut self, gap_ns: f64) -> SimTime {
         let gap_ns = gap_ns + self.carry_ns;

@@ -44,7 +44,7 @@ impl Gamma {
     /// A value is out of its range.
     pub fn build(self) -> Result<Box<dyn ArrivalProcess>, String> {
         let mean_ns = mean_gap_ns("rate", self.rate)?;
-        Ok(Renewal::new(GammaGap::of_cv(self.cv)?, mean_ns, self.rescale))
+        Ok(Renewal::boxed(GammaGap::of_cv(self.cv)?, mean_ns, self.rescale))
     }
 }
 

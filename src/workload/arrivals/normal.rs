@@ -41,7 +41,7 @@ impl Normal {
         if !(0.0..=0.75).contains(&self.cv) {
             return Err(format!("cv: must be 0 to 0.75, found {}", self.cv));
         }
-        Ok(Renewal::new(CutNormal::of_cv(self.cv), mean_ns, self.rescale))
+        Ok(Renewal::boxed(CutNormal::of_cv(self.cv), mean_ns, self.rescale))
     }
 }
 

@@ -28,7 +28,7 @@ impl Poisson {
     /// # Errors
     /// The rate is outside what the clock can express.
     pub fn build(self) -> Result<Box<dyn ArrivalProcess>, String> {
-        Ok(Renewal::new(Exponential, mean_gap_ns("rate", self.rate)?, self.rescale))
+        Ok(Renewal::boxed(Exponential, mean_gap_ns("rate", self.rate)?, self.rescale))
     }
 }
 

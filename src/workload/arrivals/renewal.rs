@@ -44,7 +44,7 @@ enum Rescale {
 
 impl<G: Gap> Renewal<G> {
     /// Gaps of the law `gap`, of `mean_ns` nanoseconds in the mean.
-    pub fn new(gap: G, mean_ns: f64, rescale: bool) -> Box<dyn ArrivalProcess> {
+    pub fn boxed(gap: G, mean_ns: f64, rescale: bool) -> Box<dyn ArrivalProcess> {
         let rescale = if rescale { Rescale::Wanted } else { Rescale::Off };
         Box::new(Self { gap, mean_ns, clock: Clock::default(), rescale })
     }
