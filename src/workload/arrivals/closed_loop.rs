@@ -18,11 +18,11 @@ pub struct ClosedLoop {
     /// Users, which is the most requests in flight at once; 1 or more. Mirrors `vllm bench serve
     /// --max-concurrency` with an infinite `--request-rate`.
     pub concurrency: u32,
-    /// Time from the end of a user's request to the user's next, in the mean; `s(0)` or more,
-    /// default `s(0)`.
+    /// Time from the end of a user's request to the user's next, in the mean; `s(0)` or more.
+    /// Default: `s(0)`.
     #[serde(default = "no_time")]
     pub think_time: Span,
-    /// How think times vary: `Fixed`, `Exponential` or `LogNormal(cv: …)`; default: `Fixed`.
+    /// How think times vary: `Fixed`, `Exponential` or `LogNormal(cv: …)`. Default: `Fixed`.
     #[serde(default)]
     pub think_law: ThinkLaw,
 }

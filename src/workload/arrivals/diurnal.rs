@@ -27,11 +27,11 @@ pub struct Diurnal {
     /// Rate at the peak over rate at the trough, 1 to 1000; required. 3 swings from half the mean
     /// to one and a half times the mean.
     pub peak_to_trough: f64,
-    /// Time from peak to peak, `ms(1)` to `s(1e9)`; default `h(24)`.
+    /// Time from peak to peak, `ms(1)` to `s(1e9)`. Default: `h(24)`.
     #[serde(default = "a_day")]
     pub period: Span,
-    /// When the first peak comes, as a fraction of the period, 0 to 1; default 0.5: the run starts
-    /// at the trough. For a day that starts at midnight and peaks at 15:00, 0.625.
+    /// When the first peak comes, as a fraction of the period, 0 to 1; with 0.5 the run starts at
+    /// the trough. For a day that starts at midnight and peaks at 15:00, 0.625. Default: 0.5.
     #[serde(default = "half_way")]
     pub peak: f64,
 }

@@ -28,8 +28,8 @@ pub struct Gamma {
     /// Mirrors `vllm bench serve --burstiness`, which is 1 / cv²: 0.25 there is 2 here.
     pub cv: f64,
     /// Whether all gaps are stretched so that the last of the workload's N `requests` lands at
-    /// exactly N / rate, as in `vllm bench serve`, which always does so; default `false`. Needs
-    /// `requests`, 1e9 at most.
+    /// exactly N / rate, as in `vllm bench serve`, which always does so. Needs `requests`,
+    /// 1e9 at most. Default: false.
     #[serde(default)]
     pub rescale: bool,
 }

@@ -172,3 +172,35 @@ pub fn built_in(sim: &mut SimBuilder) {
         .arrival_process("ClosedLoop", ClosedLoop::build)
         .arrival_process("Trace", |trace: Trace| trace.build(Path::new("")));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_brings_the_same_instants() {
+        let mut sim = SimBuilder::new(0);
+        built_in(&mut sim);
+        let registry = sim.world().resource::<ArrivalRegistry>();
+        for text in [
+            "AllAtOnce",
+            "Uniform(rate: per_s(8))",
+            "Normal(rate: per_s(8), cv: 0.5)",
+            "Poisson(rate: per_s(8), rescale: true)",
+            "Gamma(rate: per_s(8), cv: 2)",
+            "OnOff(on: s(5), off: min(1), on_rate: per_s(20))",
+            "Ramp(from: per_s(1), to: per_s(8), over: min(10))",
+            "Diurnal(mean: per_s(8), peak_to_trough: 3)",
+        ] {
+            let draw = |seed| {
+                let choice = registry.resolve(&ron::from_str(text).unwrap()).unwrap();
+                // What is filled in means the same.
+                let mut process = registry.resolve(&choice.choice).unwrap().built;
+                process.plan(Some(500)).unwrap();
+                testing::instants(&mut *process, seed, 500)
+            };
+            assert_eq!(draw(1), draw(1), "{text}");
+            assert_eq!(draw(1) == draw(2), text.starts_with("AllAtOnce") || text.starts_with("Uniform"));
+        }
+    }
+}

@@ -26,7 +26,7 @@ pub struct Normal {
     /// 0 is constant spacing; for more than 0.75 take `Gamma`.
     pub cv: f64,
     /// Whether all gaps are stretched so that the last of the workload's N `requests` lands at
-    /// exactly N / rate, as in `vllm bench serve`; default `false`. Needs `requests`, 1e9 at most.
+    /// exactly N / rate, as in `vllm bench serve`. Needs `requests`, 1e9 at most. Default: false.
     #[serde(default)]
     pub rescale: bool,
 }

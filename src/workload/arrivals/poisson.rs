@@ -16,8 +16,8 @@ pub struct Poisson {
     /// Mirrors `vllm bench serve --request-rate` at its default `--burstiness 1`.
     pub rate: PerSecond,
     /// Whether all gaps are stretched so that the last of the workload's N `requests` lands at
-    /// exactly N / rate, as in `vllm bench serve`, which always does so; default `false`: the count
-    /// in a given time is free, as a Poisson process has it. Needs `requests`, 1e9 at most.
+    /// exactly N / rate, as in `vllm bench serve`, which always does so; if not, the count in a given
+    /// time is free, as a Poisson process has it. Needs `requests`, 1e9 at most. Default: false.
     #[serde(default)]
     pub rescale: bool,
 }

@@ -45,8 +45,8 @@ pub struct Ramp {
     /// `vllm bench serve --ramp-up-strategy`.
     #[serde(default)]
     pub curve: Curve,
-    /// Coefficient of variation of the gaps, the change of rate aside, 0.001 to 100; default 1:
-    /// Poisson arrivals. Mirrors `vllm bench serve --burstiness`, which is 1 / cv².
+    /// Coefficient of variation of the gaps, the change of rate aside, 0.001 to 100; 1 is
+    /// Poisson. Default: 1. Mirrors `vllm bench serve --burstiness`, which is 1 / cv².
     #[serde(default = "poisson")]
     pub cv: f64,
 }

@@ -164,3 +164,38 @@ pub fn built_in(sim: &mut SimBuilder) {
         .length_source("Trace", |trace: Trace| trace.build(Path::new("")))
         .length_source("Table", |table: Table| table.build(Path::new("")));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_brings_the_same_lengths() {
+        let mut sim = SimBuilder::new(0);
+        built_in(&mut sim);
+        let registry = sim.world().resource::<LengthRegistry>();
+        for text in [
+            "Uniform(prompt: (mean: 512, range_ratio: 0.5), output: (mean: 32, range_ratio: 0.5))",
+            "Normal(prompt: (mean: 2000, std_dev: 300), output: (mean: 150, std_dev: 25))",
+            "LogNormal(prompt: (median: 100, mean: Some(200)), output: (median: 50, sigma: Some(1)))",
+            "Zipf(prompt: (exponent: 1, max: 2000), output: (exponent: 2, min: 5, max: 100))",
+            "Quantiles(prompt: [(0.0, 1), (1.0, 200)], output: [(0.0, 1), (0.5, 10), (1.0, 200)])",
+            "Fitted(prompt: (mean: 158, median: 93, p95: 566), output: (mean: 218, median: 232, p95: 332))",
+            "AzureConv",
+            "AzureCode",
+            "MooncakeConversation",
+            "NarrativeQA",
+            "OpenThoughts",
+            "GithubCode",
+            "Mixture(parts: [(weight: 3, lengths: AzureConv), (weight: 1, lengths: AzureCode)])",
+        ] {
+            let draw = |seed| {
+                let choice = registry.resolve(&ron::from_str(text).unwrap()).unwrap();
+                // What is filled in means the same.
+                testing::columns(registry.resolve(&choice.choice).unwrap().built, seed, 200)
+            };
+            assert_eq!(draw(1), draw(1), "{text}");
+            assert_ne!(draw(1), draw(2), "{text}");
+        }
+    }
+}

@@ -24,9 +24,9 @@ pub struct Uniform {
 pub struct UniformTokens {
     /// Middle of the range, in tokens, 1 to 5e8; required.
     pub mean: u32,
-    /// Half the width of the range as a fraction of its middle, 0 to below 1; default 0: the mean
-    /// always. Lengths are mean · (1 − ratio), rounded down, 1 at least, to mean · (1 + ratio),
-    /// rounded up, both included. Mirrors `vllm bench serve --random-range-ratio`.
+    /// Half the width of the range as a fraction of its middle, 0 to below 1; with 0 it is always the
+    /// mean. Lengths are mean · (1 − ratio), rounded down, 1 at least, to mean · (1 + ratio),
+    /// rounded up, both included. Default: 0. Mirrors `vllm bench serve --random-range-ratio`.
     #[serde(default)]
     pub range_ratio: f64,
 }

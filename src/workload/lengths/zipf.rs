@@ -30,7 +30,7 @@ pub struct Zipf {
 pub struct ZipfTokens {
     /// How fast longer lengths get rarer, 0 (not at all) to 20; required.
     pub exponent: f64,
-    /// Shortest, in tokens, 1 to `max`; default 1.
+    /// Shortest, in tokens, 1 to `max`. Default: 1.
     #[serde(default = "one")]
     pub min: u32,
     /// Longest, in tokens, `min` to 1e9; required.
