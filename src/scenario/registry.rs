@@ -39,12 +39,12 @@ pub struct Registry<B: Send + Sync + 'static> {
     entries: BTreeMap<&'static str, Entry<B>>,
 }
 
-struct Entry<B> {
+struct Entry<B: Send + Sync + 'static> {
     build: Box<Build<B>>,
     schema: Schema,
 }
 
-type Build<B> = dyn Fn(&Choice) -> Result<Resolved<B>, ChoiceError> + Send + Sync;
+type Build<B> = dyn Fn(&Registry<B>, &Choice) -> Result<Resolved<B>, ChoiceError> + Send + Sync;
 
 /// A choice that was resolved.
 #[derive(Clone, Debug)]
@@ -70,6 +70,20 @@ pub struct ChoiceError {
 }
 
 impl ChoiceError {
+    /// An error of the parameter at `field`; empty for the choice itself.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into(), help: None, span: None }
+    }
+
+    /// The same error seen from a choice that holds this one as its parameter at `field`.
+    #[must_use]
+    pub fn within(mut self, field: &str) -> Self {
+        self.field = join(field, &self.field);
+        // The span counts from the choice inside, whose place only the text outside knows.
+        self.span = None;
+        self
+    }
+
     /// The problem this is for a scenario that holds the choice at `path`.
     pub fn into_problem(self, path: &str) -> Problem {
         // A span counts from the start of the choice, so the path must stop there too.
@@ -101,11 +115,32 @@ impl<B: Send + Sync + 'static> Registry<B> {
     where
         P: DeserializeOwned + Serialize + JsonSchema + 'static,
     {
-        let build = move |choice: &Choice| {
+        let build = move |_: &Self, choice: &Choice| {
             let params: P = parse(choice)?;
             let choice = filled(&choice.name, &params)?;
             let built = build(params).map_err(|message| refused(&choice, message))?;
             Ok(Resolved { built, choice })
+        };
+        self.entries.insert(name, Entry { build: Box::new(build), schema: schema_for!(P) });
+        self
+    }
+
+    /// Adds `name`, whose parameters hold choices of the same kind.
+    ///
+    /// `build` resolves those against the registry it is given and puts them back into the
+    /// parameters with their defaults filled in; [`ChoiceError::within`] says where one is at fault.
+    pub fn register_nested<P>(
+        &mut self,
+        name: &'static str,
+        build: impl Fn(&mut P, &Self) -> Result<B, ChoiceError> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        P: DeserializeOwned + Serialize + JsonSchema + 'static,
+    {
+        let build = move |registry: &Self, choice: &Choice| {
+            let mut params: P = parse(choice)?;
+            let built = build(&mut params, registry)?;
+            Ok(Resolved { built, choice: filled(&choice.name, &params)? })
         };
         self.entries.insert(name, Entry { build: Box::new(build), schema: schema_for!(P) });
         self
@@ -117,7 +152,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
     /// An unknown name, parameters that do not fit, or parameters that the entry refuses.
     pub fn resolve(&self, choice: &Choice) -> Result<Resolved<B>, ChoiceError> {
         match self.entries.get(choice.name.as_str()) {
-            Some(entry) => (entry.build)(choice),
+            Some(entry) => (entry.build)(self, choice),
             None => Err(ChoiceError {
                 field: String::new(),
                 message: format!("unknown {} `{}`", self.what, choice.name),

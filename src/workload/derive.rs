@@ -149,10 +149,14 @@ fn centred_ranks(column: &[u32]) -> Vec<f64> {
 /// The table as RON, wrapped to be read and compared by people.
 fn print(table: &LengthTable) -> String {
     let mut text = format!(
-        "// Lengths of {}, made by `mist derive lengths`; not to be edited.\n\
+        "// Lengths of {}, made by\n//     mist derive lengths TRACE --name {:?} --source {:?} --licence {:?}\n\
+         // and not to be edited.\n\
          (\n    mist_lengths: {},\n    name: {:?},\n    source: {:?},\n    licence: {:?},\n    \
          rows: {},\n    prompt_tokens: {},\n    output_tokens: {},\n    rank_correlation: {:.4},\n",
         table.name.escape_debug(),
+        table.name,
+        table.source,
+        table.licence,
         table.mist_lengths,
         table.name,
         table.source,

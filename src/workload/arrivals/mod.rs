@@ -1,23 +1,46 @@
 //! Arrival processes, one a file: when the requests of one workload enter the system.
 //!
-//! Open processes ([`Poisson`], [`Uniform`], [`Trace`], [`AllAtOnce`]) decide alone; a
-//! [`ClosedLoop`] answers departures. Instants are nanoseconds from the start of the workload and
-//! never go backwards.
+//! Open processes decide alone; a [`ClosedLoop`] answers departures. Instants are nanoseconds from
+//! the start of the workload and never go backwards.
+//!
+//! | process | arrivals |
+//! |---|---|
+//! | [`Uniform`] | at constant spacing |
+//! | [`Normal`], [`Poisson`], [`Gamma`] | with independent gaps, regular to bursty |
+//! | [`OnOff`] | in bursts |
+//! | [`Ramp`], [`Diurnal`] | at a rate that changes with time |
+//! | [`Trace`] | as recorded |
+//! | [`AllAtOnce`], [`ClosedLoop`] | as fast as they are served |
 //!
 //! To add one: a file here with a struct that deserialises and a `build`, and a line in [`built_in`].
 
 mod all_at_once;
+mod clock;
 mod closed_loop;
+mod diurnal;
+mod gamma;
+mod normal;
+mod on_off;
 mod poisson;
+mod ramp;
+mod renewal;
+#[cfg(test)]
+mod testing;
 mod trace;
 mod uniform;
 
 pub use all_at_once::AllAtOnce;
-pub use closed_loop::ClosedLoop;
+pub use closed_loop::{ClosedLoop, ThinkLaw};
+pub use diurnal::Diurnal;
+pub use gamma::Gamma;
+pub use normal::Normal;
+pub use on_off::{OnOff, Phases};
 pub use poisson::Poisson;
+pub use ramp::{Curve, Ramp};
 pub use trace::Trace;
 pub use uniform::Uniform;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -26,11 +49,21 @@ use serde::de::DeserializeOwned;
 
 use super::SourceError;
 use crate::engine::{SimBuilder, Stream};
-use crate::scenario::Registry;
-use crate::units::{PerSecond, SimTime};
+use crate::scenario::{Problem, Registry};
+use crate::units::{PerSecond, SimTime, Span};
 
 /// When the requests of one workload arrive.
 pub trait ArrivalProcess: Send + Sync {
+    /// Tells, once and before the first arrival, how many requests the workload brings; `None` when
+    /// the scenario does not say.
+    ///
+    /// # Errors
+    /// The process cannot do with that number, or without one; the path counts from its parameters.
+    fn plan(&mut self, requests: Option<u64>) -> Result<(), Problem> {
+        let _ = requests;
+        Ok(())
+    }
+
     /// The instant of the next arrival that needs no departure first, never before the last one;
     /// `None` when there are no more such arrivals.
     ///
@@ -57,19 +90,29 @@ pub trait ArrivalProcess: Send + Sync {
 }
 
 /// Rates that the nanosecond clock can express, in requests/s.
-const RATES: std::ops::RangeInclusive<f64> = 1e-6..=1e12;
+const RATES: RangeInclusive<f64> = 1e-6..=1e12;
 
-/// The mean gap at `rate`, in ns.
-fn mean_gap_ns(rate: PerSecond) -> Result<f64, String> {
+/// The mean gap at `rate`, the parameter `field`, in ns.
+fn mean_gap_ns(field: &str, rate: PerSecond) -> Result<f64, String> {
     if RATES.contains(&rate.get()) {
         Ok(1e9 / rate.get())
     } else {
         Err(format!(
-            "rate: {} requests/s is outside what the clock can express, {} to {} requests/s",
+            "{field}: {} requests/s is outside what the clock can express, {} to {} requests/s",
             rate.get(),
             RATES.start(),
             RATES.end()
         ))
+    }
+}
+
+/// The seconds of `span`, the parameter `field`, which must lie in `range`.
+fn seconds_in(field: &str, span: Span, range: RangeInclusive<f64>) -> Result<f64, String> {
+    let seconds = span.as_secs();
+    if range.contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(format!("{field}: must be {} s to {} s, found {seconds} s", range.start(), range.end()))
     }
 }
 
@@ -120,7 +163,44 @@ impl ArrivalExt for SimBuilder {
 pub fn built_in(sim: &mut SimBuilder) {
     sim.arrival_process("Poisson", Poisson::build)
         .arrival_process("Uniform", Uniform::build)
+        .arrival_process("Normal", Normal::build)
+        .arrival_process("Gamma", Gamma::build)
+        .arrival_process("OnOff", OnOff::build)
+        .arrival_process("Ramp", Ramp::build)
+        .arrival_process("Diurnal", Diurnal::build)
         .arrival_process("AllAtOnce", AllAtOnce::build)
         .arrival_process("ClosedLoop", ClosedLoop::build)
         .arrival_process("Trace", |trace: Trace| trace.build(Path::new("")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_brings_the_same_instants() {
+        let mut sim = SimBuilder::new(0);
+        built_in(&mut sim);
+        let registry = sim.world().resource::<ArrivalRegistry>();
+        for text in [
+            "AllAtOnce",
+            "Uniform(rate: per_s(8))",
+            "Normal(rate: per_s(8), cv: 0.5)",
+            "Poisson(rate: per_s(8), rescale: true)",
+            "Gamma(rate: per_s(8), cv: 2)",
+            "OnOff(on: s(5), off: min(1), on_rate: per_s(20))",
+            "Ramp(from: per_s(1), to: per_s(8), over: min(10))",
+            "Diurnal(mean: per_s(8), peak_to_trough: 3)",
+        ] {
+            let draw = |seed| {
+                let choice = registry.resolve(&ron::from_str(text).unwrap()).unwrap();
+                // What is filled in means the same.
+                let mut process = registry.resolve(&choice.choice).unwrap().built;
+                process.plan(Some(500)).unwrap();
+                testing::instants(&mut *process, seed, 500)
+            };
+            assert_eq!(draw(1), draw(1), "{text}");
+            assert_eq!(draw(1) == draw(2), text.starts_with("AllAtOnce") || text.starts_with("Uniform"));
+        }
+    }
 }

@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::renewal::{Gap, Renewal};
 use super::{ArrivalProcess, mean_gap_ns};
 use crate::engine::{Stream, exponential};
-use crate::units::{PerSecond, SimSpan, SimTime};
-use crate::workload::SourceError;
+use crate::units::PerSecond;
 
 /// Independent arrivals at a mean rate: gaps are exponential, the first request comes after a gap.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,11 @@ pub struct Poisson {
     /// Mean requests per second of the whole workload, `per_s(1e-6)` to `per_s(1e12)`; required.
     /// Mirrors `vllm bench serve --request-rate` at its default `--burstiness 1`.
     pub rate: PerSecond,
+    /// Whether all gaps are stretched so that the last of the workload's N `requests` lands at
+    /// exactly N / rate, as in `vllm bench serve`, which always does so; if not, the count in a given
+    /// time is free, as a Poisson process has it. Needs `requests`, 1e9 at most. Default: false.
+    #[serde(default)]
+    pub rescale: bool,
 }
 
 impl Poisson {
@@ -23,76 +28,50 @@ impl Poisson {
     /// # Errors
     /// The rate is outside what the clock can express.
     pub fn build(self) -> Result<Box<dyn ArrivalProcess>, String> {
-        Ok(Box::new(Gaps { mean_ns: mean_gap_ns(self.rate)?, now: SimTime::ZERO, carry_ns: 0.0 }))
+        Ok(Renewal::boxed(Exponential, mean_gap_ns("rate", self.rate)?, self.rescale))
     }
 }
 
-struct Gaps {
-    mean_ns: f64,
-    now: SimTime,
-    /// The part of a nanosecond by which the exact instant lies past `now`, in [0, 1): rounding
-    /// never adds up, however many requests come.
-    carry_ns: f64,
-}
+struct Exponential;
 
-impl ArrivalProcess for Gaps {
-    fn next(&mut self, rng: &mut Stream) -> Result<Option<SimTime>, SourceError> {
-        let gap_ns = exponential(rng) * self.mean_ns + self.carry_ns;
-        let whole_ns = gap_ns.floor();
-        self.carry_ns = gap_ns - whole_ns;
-        self.now = self.now + SimSpan::from_ns(whole_ns as u64);
-        Ok(Some(self.now))
+impl Gap for Exponential {
+    fn draw(&self, rng: &mut Stream) -> f64 {
+        exponential(rng)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{self, Statistics};
     use super::*;
-    use crate::engine::Streams;
+    use crate::units::SimTime;
 
     fn process(rate: f64) -> Box<dyn ArrivalProcess> {
-        Poisson { rate: PerSecond::new(rate) }.build().unwrap()
+        Poisson { rate: PerSecond::new(rate), rescale: false }.build().unwrap()
     }
 
     #[test]
     fn gaps_follow_the_exponential_law() {
-        let rate = 240.0;
-        let mut rng = Streams::new(3).stream("arrivals", 0);
-        let mut process = process(rate);
-        let (mut last, mut gaps) = (SimTime::ZERO, Vec::new());
-        for _ in 0..200_000 {
-            let now = process.next(&mut rng).unwrap().unwrap();
-            assert!(now >= last);
-            gaps.push(now.since(last).as_secs_f64() * rate);
-            last = now;
-        }
+        let gaps: Vec<_> =
+            testing::gaps_s(&mut *process(240.0), 3, 200_000).iter().map(|gap| gap * 240.0).collect();
         let n = gaps.len() as f64;
-        let mean = gaps.iter().sum::<f64>() / n;
-        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / n;
+        let Statistics { mean, variance } = Statistics::of(&gaps);
         // Four standard errors; the fourth central moment of Exp(1) is 9.
         assert!((mean - 1.0).abs() < 4.0 / n.sqrt(), "mean {mean}");
         assert!((variance - 1.0).abs() < 4.0 * (8.0 / n).sqrt(), "variance {variance}");
-        gaps.sort_by(f64::total_cmp);
-        let distance = gaps.iter().enumerate().fold(0.0_f64, |worst, (rank, &gap)| {
-            let law = 1.0 - libm::exp(-gap);
-            worst.max((law - rank as f64 / n).abs()).max((law - (rank + 1) as f64 / n).abs())
-        });
-        // Kolmogorov and Smirnov: a true law exceeds this once in a thousand.
-        assert!(distance < 1.95 / n.sqrt(), "distance {distance}");
+        testing::assert_fits(gaps, |gap| 1.0 - libm::exp(-gap));
     }
 
     #[test]
     fn counts_in_windows_have_the_variance_of_a_poisson_law() {
-        let mut rng = Streams::new(4).stream("arrivals", 0);
         let mut process = process(10.0);
+        let mut rng = testing::stream(4);
         let mut counts = vec![0.0; 20_000];
         while let Some(now) = process.next(&mut rng).unwrap() {
             let Some(count) = counts.get_mut((now.as_ns() / 1_000_000_000) as usize) else { break };
             *count += 1.0;
         }
-        let n = counts.len() as f64;
-        let mean = counts.iter().sum::<f64>() / n;
-        let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / n;
+        let Statistics { mean, variance } = Statistics::of(&counts);
         assert!((mean / 10.0 - 1.0).abs() < 0.01, "mean {mean}");
         assert!((variance / mean - 1.0).abs() < 0.05, "dispersion {}", variance / mean);
     }
@@ -100,20 +79,49 @@ mod tests {
     #[test]
     fn rounding_does_not_add_up() {
         // At 1e12 requests a second the mean gap is a thousandth of a nanosecond.
-        let mut rng = Streams::new(5).stream("arrivals", 0);
-        let mut process = process(1e12);
-        let mut last = SimTime::ZERO;
-        for _ in 0..1_000_000 {
-            last = process.next(&mut rng).unwrap().unwrap();
-        }
+        let last = testing::instants(&mut *process(1e12), 5, 1_000_000)[999_999];
         assert!((990..=1_010).contains(&last.as_ns()), "{last}");
     }
 
     #[test]
+    fn rescaled_the_last_of_n_lands_at_n_over_rate() {
+        for (rate, requests) in [(3.0, 1_u64), (3.0, 1_000), (1e12, 5_000), (1e-3, 77)] {
+            let mut process = Poisson { rate: PerSecond::new(rate), rescale: true }.build().unwrap();
+            process.plan(Some(requests)).unwrap();
+            let instants = testing::instants(&mut *process, 6, requests as usize);
+            let last = SimTime::from_ns((requests as f64 / rate * 1e9 + 0.5) as u64);
+            assert_eq!(instants.last(), Some(&last), "{rate} {requests}");
+            assert!(instants.is_sorted());
+        }
+    }
+
+    #[test]
+    fn rescaling_keeps_the_proportions_of_the_gaps() {
+        let mut rescaled = Poisson { rate: PerSecond::new(5.0), rescale: true }.build().unwrap();
+        rescaled.plan(Some(500)).unwrap();
+        let (stretched, free) =
+            (testing::instants(&mut *rescaled, 7, 500), testing::instants(&mut *process(5.0), 7, 500));
+        let factor = stretched[499].as_secs_f64() / free[499].as_secs_f64();
+        assert_eq!(stretched[499], SimTime::from_ns(100_000_000_000));
+        for (stretched, free) in stretched.iter().zip(&free) {
+            assert!((stretched.as_secs_f64() - free.as_secs_f64() * factor).abs() < 1e-7);
+        }
+    }
+
+    #[test]
+    fn rescaling_needs_a_number_of_requests() {
+        let plan =
+            |requests| Poisson { rate: PerSecond::new(5.0), rescale: true }.build().unwrap().plan(requests);
+        assert_eq!(plan(None).unwrap_err().path, "rescale");
+        assert!(plan(Some(u64::MAX)).unwrap_err().message.contains("1000000000 at most"));
+        assert!(process(5.0).plan(None).is_ok());
+    }
+
+    #[test]
     fn rates_beyond_the_clock_are_refused() {
-        for rate in [1e-7, 1e13] {
-            let error = Poisson { rate: PerSecond::new(rate) }.build().err().unwrap();
-            assert!(error.contains("rate:"), "{error}");
+        for rate in [1e-7, 1e13, f64::NAN, f64::INFINITY, -1.0] {
+            let error = Poisson { rate: PerSecond::new(rate), rescale: false }.build().err().unwrap();
+            assert!(error.starts_with("rate: "), "{error}");
         }
     }
 }

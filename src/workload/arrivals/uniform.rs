@@ -24,7 +24,7 @@ impl Uniform {
     /// # Errors
     /// The rate is outside what the clock can express.
     pub fn build(self) -> Result<Box<dyn ArrivalProcess>, String> {
-        Ok(Box::new(Comb { spacing_ns: mean_gap_ns(self.rate)?, sent: 0 }))
+        Ok(Box::new(Comb { spacing_ns: mean_gap_ns("rate", self.rate)?, sent: 0 }))
     }
 }
 

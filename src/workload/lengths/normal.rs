@@ -8,9 +8,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LengthSource, Lengths};
+use super::LengthSource;
+use super::columns::{Column, Independent, whole};
 use crate::engine::{Stream, standard_normal};
-use crate::workload::SourceError;
 
 /// Normally distributed lengths, prompt and output independent, rounded to whole tokens; values
 /// below 1 token are drawn again.
@@ -47,24 +47,17 @@ impl Normal {
                 return Err(format!("{field}.std_dev: must be 0 to 1e9 tokens, found {std_dev}"));
             }
         }
-        Ok(Box::new(self))
+        Ok(Box::new(Independent { prompt: self.prompt, output: self.output }))
     }
 }
 
-impl LengthSource for Normal {
-    fn next(&mut self, rng: &mut Stream) -> Result<Option<Lengths>, SourceError> {
-        let prompt_tokens = self.prompt.draw(rng);
-        Ok(Some(Lengths { prompt_tokens, output_tokens: self.output.draw(rng) }))
-    }
-}
-
-impl NormalTokens {
-    fn draw(self, rng: &mut Stream) -> u32 {
+impl Column for NormalTokens {
+    fn draw(&self, rng: &mut Stream) -> u32 {
         // The mean is 1 or more, so at least every second draw is kept.
         loop {
             let tokens = (self.mean + self.std_dev * standard_normal(rng) + 0.5).floor();
             if tokens >= 1.0 {
-                return tokens as u32;
+                return whole(tokens);
             }
         }
     }
@@ -72,8 +65,19 @@ impl NormalTokens {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
     use crate::engine::Streams;
+    use crate::workload::Lengths;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_parameters_break_it(mean in testing::hostile(), std_dev in testing::hostile()) {
+            let tokens = NormalTokens { mean, std_dev };
+            testing::assert_sound(Normal { prompt: tokens, output: tokens }.build());
+        }
+    }
 
     /// Mean and variance of 200,000 prompts and outputs.
     fn moments(source: Normal) -> [(f64, f64); 2] {

@@ -1,233 +1,127 @@
-//! A table of lengths and how it is drawn from.
-//!
-//! The table holds what n recorded requests look like in little space:
-//!
-//! - `prompt` and `output`: the sorted values of a column as knots (rank, tokens), ranks 0 to n − 1,
-//!   straight lines between them, rounded to whole tokens;
-//! - `joint`: how ranks go together. Both columns are cut into B groups of equal size by rank;
-//!   `joint[i][j]` counts the requests whose prompt is in group i and whose output is in group j.
-//!
-//! A draw picks a rank of the prompt, every one alike, which gives its group; the group of the
-//! output in proportion to that row of `joint`; then a rank in that group, every one alike (a
-//! checkerboard copula). So each column keeps its own distribution whatever the dependence, and
-//! the dependence is kept down to a B-th of the ranks. What is lost: repeats, sequence, and
-//! dependence finer than that.
+//! Lengths from a few quantiles, given in the scenario.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LengthSource, Lengths};
+use super::LengthSource;
+use super::columns::{Column, Independent, MOST_TOKENS, whole};
 use crate::engine::{Stream, uniform};
-use crate::workload::SourceError;
 
-/// A table of lengths as its file holds it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Lengths from quantiles given here, prompt and output independent, straight lines between them.
+/// For thousands of quantiles, and prompts and outputs that go together, see `Table`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LengthTable {
-    /// Version of this layout: 1.
-    pub mist_lengths: u32,
-    /// What the table is called.
-    pub name: String,
-    /// Where the trace comes from.
-    pub source: String,
-    /// The trace's licence.
-    pub licence: String,
-    /// Requests behind the table, n.
-    pub rows: u32,
-    /// Sum of their prompts, in tokens.
-    pub prompt_tokens: u64,
-    /// Sum of their outputs, in tokens.
-    pub output_tokens: u64,
-    /// Spearman's rank correlation of prompt and output.
-    pub rank_correlation: f64,
-    /// Knots (rank, tokens) of the sorted prompts.
-    pub prompt: Vec<(u32, u32)>,
-    /// Knots (rank, tokens) of the sorted outputs.
-    pub output: Vec<(u32, u32)>,
-    /// Requests by group of prompt, then group of output.
-    pub joint: Vec<Vec<u32>>,
+pub struct Quantiles {
+    /// Prompt tokens as (share, tokens): that share of the prompts is that long or shorter. Shares
+    /// rise from 0.0 (the shortest) to 1.0 (the longest), tokens from 1 to 1e9 without falling.
+    /// Required, such as `[(0.0, 2), (0.5, 1020), (0.99, 4142), (1.0, 14050)]`.
+    pub prompt: Vec<(f64, u32)>,
+    /// Tokens generated, in the same form; required.
+    pub output: Vec<(f64, u32)>,
 }
 
-/// A [`LengthTable`] unfolded for drawing: three random numbers and one short search a request.
-#[derive(Clone, Debug)]
-pub struct JointQuantiles {
-    /// Prompt tokens by rank.
-    prompt: Box<[u32]>,
-    /// Output tokens by rank, as many.
-    output: Box<[u32]>,
-    /// Per group of prompt, running totals of the requests by group of output.
-    groups: Box<[Box<[u32]>]>,
-}
-
-impl JointQuantiles {
-    /// Ranks kept at most: a larger table is thinned evenly, which no percentile above 0.01 feels.
-    const RANKS: u64 = 1 << 16;
-
-    /// Reads and unfolds a table.
+impl Quantiles {
+    /// Checks the quantiles.
     ///
     /// # Errors
-    /// The text is not RON of a [`LengthTable`], or the table contradicts itself.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        Self::new(&ron::from_str(text).map_err(|error| error.to_string())?)
-    }
-
-    /// Unfolds a table.
-    ///
-    /// # Errors
-    /// The table contradicts itself.
-    pub fn new(table: &LengthTable) -> Result<Self, String> {
-        if table.mist_lengths != 1 {
-            return Err(format!("mist_lengths: this version reads 1, found {}", table.mist_lengths));
-        }
-        let ranks = u64::from(table.rows).min(Self::RANKS);
-        let size = table.joint.len();
-        if size == 0 || size as u64 > ranks || table.joint.iter().any(|row| row.len() != size) {
-            return Err("joint: must be as wide as high, with a row at least and no more than `rows`".into());
-        }
-        let groups: Option<_> = table.joint.iter().map(|row| running_totals(row)).collect();
-        Ok(Self {
-            prompt: unfold(&table.prompt, table.rows, ranks).map_err(|why| format!("prompt: {why}"))?,
-            output: unfold(&table.output, table.rows, ranks).map_err(|why| format!("output: {why}"))?,
-            groups: groups.ok_or("joint: every row must hold a request, and fewer than 2^32")?,
+    /// Shares do not rise from 0 to 1, or tokens fall or are out of range.
+    pub fn build(self) -> Result<Box<dyn LengthSource>, String> {
+        Independent::boxed(self.prompt, self.output, |quantiles| {
+            check(&quantiles).map(|()| Polyline { quantiles })
         })
     }
+}
 
-    /// The next request's lengths.
-    pub fn draw(&self, rng: &mut Stream) -> Lengths {
-        let (ranks, size) = (self.prompt.len(), self.groups.len());
-        let prompt_rank = below(rng, ranks);
-        let totals = &self.groups[prompt_rank * size / ranks];
-        let pick = below(rng, totals[size - 1] as usize) as u32;
-        let group = totals.partition_point(|total| *total <= pick);
-        let (first, end) = ((group * ranks).div_ceil(size), ((group + 1) * ranks).div_ceil(size));
-        Lengths {
-            prompt_tokens: self.prompt[prompt_rank],
-            output_tokens: self.output[first + below(rng, end - first)],
+fn check(quantiles: &[(f64, u32)]) -> Result<(), String> {
+    if quantiles.first().is_none_or(|first| first.0 != 0.0)
+        || quantiles.last().is_none_or(|last| last.0 != 1.0)
+    {
+        return Err(": must start at the share 0.0 and end at 1.0".to_owned());
+    }
+    for (at, &(_, tokens)) in quantiles.iter().enumerate() {
+        if !(1..=MOST_TOKENS).contains(&tokens) {
+            return Err(format!("[{at}]: must be 1 to {MOST_TOKENS} tokens, found {tokens}"));
         }
     }
-}
-
-impl LengthSource for JointQuantiles {
-    fn next(&mut self, rng: &mut Stream) -> Result<Option<Lengths>, SourceError> {
-        Ok(Some(self.draw(rng)))
+    for (at, pair) in quantiles.windows(2).enumerate() {
+        // Not written as `<=`, so that a share that is no number is caught.
+        if !(pair[1].0 > pair[0].0 && pair[1].1 >= pair[0].1) {
+            return Err(format!(
+                "[{}]: shares must rise and tokens must not fall, but {:?} follows {:?}",
+                at + 1,
+                pair[1],
+                pair[0]
+            ));
+        }
     }
+    Ok(())
 }
 
-/// One of 0 to n − 1, every one alike. A draw is at most 1 − 2⁻⁵³, whose product rounds below n.
-fn below(rng: &mut Stream, n: usize) -> usize {
-    (uniform(rng) * n as f64) as usize
+struct Polyline {
+    quantiles: Vec<(f64, u32)>,
 }
 
-fn running_totals(row: &[u32]) -> Option<Box<[u32]>> {
-    let mut total = 0_u32;
-    let totals: Option<Box<[u32]>> = row
-        .iter()
-        .map(|count| {
-            total = total.checked_add(*count)?;
-            Some(total)
-        })
-        .collect();
-    totals.filter(|_| total > 0)
-}
-
-/// The tokens at `ranks` ranks spread evenly over the table's `rows`.
-fn unfold(knots: &[(u32, u32)], rows: u32, ranks: u64) -> Result<Box<[u32]>, String> {
-    let spans = knots.first().is_some_and(|knot| knot.0 == 0 && knot.1 >= 1)
-        && knots.last().is_some_and(|knot| knot.0 == rows - 1);
-    if !spans {
-        return Err("knots must start at rank 0 with 1 token or more and end at the last rank".into());
+impl Column for Polyline {
+    fn draw(&self, rng: &mut Stream) -> u32 {
+        let share = uniform(rng);
+        // The first share is 0 and the last is 1, so there is one at or below and one above.
+        let above = self.quantiles.partition_point(|quantile| quantile.0 <= share);
+        let ((from, least), (to, most)) = (self.quantiles[above - 1], self.quantiles[above]);
+        whole(f64::from(least) + f64::from(most - least) * (share - from) / (to - from))
     }
-    if let Some((knot, next)) = knots.iter().zip(&knots[1..]).find(|(a, b)| b.0 <= a.0 || b.1 < a.1) {
-        return Err(format!("knots must rise: {knot:?} is followed by {next:?}"));
-    }
-    let mut knot = 0;
-    Ok((0..ranks)
-        .map(|k| {
-            let rank = ((2 * k + 1) * u64::from(rows) / (2 * ranks)) as u32;
-            while knot + 1 < knots.len() && knots[knot + 1].0 <= rank {
-                knot += 1;
-            }
-            let next = knots.get(knot + 1).unwrap_or(&knots[knot]);
-            interpolate(knots[knot], *next, rank)
-        })
-        .collect())
-}
-
-/// Tokens at `rank` on the line between two knots, rounded half up.
-pub(in crate::workload) fn interpolate(from: (u32, u32), to: (u32, u32), rank: u32) -> u32 {
-    if rank == from.0 {
-        return from.1;
-    }
-    let run = u128::from(to.0 - from.0);
-    let climb = u128::from(to.1 - from.1) * u128::from(rank - from.0);
-    from.1 + ((2 * climb + run) / (2 * run)) as u32
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
-    use crate::engine::Streams;
-
-    fn table() -> LengthTable {
-        LengthTable {
-            mist_lengths: 1,
-            name: "toy".into(),
-            source: "none".into(),
-            licence: "none".into(),
-            rows: 100,
-            prompt_tokens: 0,
-            output_tokens: 0,
-            rank_correlation: 0.0,
-            prompt: vec![(0, 1), (49, 50), (50, 1000), (99, 1049)],
-            output: vec![(0, 7), (99, 106)],
-            joint: vec![vec![50, 0], vec![10, 40]],
-        }
-    }
+    use proptest::prelude::*;
 
     #[test]
-    fn interpolation_rounds_half_up() {
-        let at = |rank| interpolate((10, 5), (14, 7), rank);
-        assert_eq!([10, 11, 12, 13, 14].map(at), [5, 6, 6, 7, 7]);
-    }
-
-    #[test]
-    fn draws_follow_knots_and_groups() {
-        let source = JointQuantiles::new(&table()).unwrap();
-        let mut rng = Streams::new(1).stream("lengths", 0);
-        let (mut short, mut long_with_low_output) = (0.0, 0.0);
-        let n = 100_000;
-        for _ in 0..n {
-            let Lengths { prompt_tokens, output_tokens } = source.draw(&mut rng);
-            assert!((1..=50).contains(&prompt_tokens) || (1000..=1049).contains(&prompt_tokens));
-            assert!((7..=106).contains(&output_tokens));
-            if prompt_tokens <= 50 {
-                short += 1.0;
-                assert!(output_tokens <= 56);
-            } else if output_tokens <= 56 {
-                long_with_low_output += 1.0;
+    fn draws_have_the_quantiles_given() {
+        let prompt = vec![(0.0, 2), (0.5, 1020), (0.9, 2735), (0.99, 4142), (1.0, 14_050)];
+        let output = vec![(0.0, 7), (0.25, 7), (0.5, 129), (0.99, 601), (1.0, 1000)];
+        let source = Quantiles { prompt: prompt.clone(), output: output.clone() }.build().unwrap();
+        let columns = testing::columns(source, 75, 400_000);
+        for (mut column, quantiles) in columns.into_iter().zip([prompt, output]) {
+            for (share, tokens) in quantiles.iter().filter(|quantile| quantile.0 > 0.25) {
+                testing::assert_near(testing::quantile(&mut column, *share), f64::from(*tokens));
             }
+            let mean: f64 = quantiles
+                .windows(2)
+                .map(|pair| (pair[1].0 - pair[0].0) * f64::from(pair[0].1 + pair[1].1) / 2.0)
+                .sum();
+            testing::assert_near(testing::mean(&column), mean);
+            assert_eq!(column[0], quantiles[0].1);
         }
-        // Four standard errors of a share of n draws.
-        let n = f64::from(n);
-        assert!((short / n - 0.5).abs() < 4.0 * 0.5 / n.sqrt());
-        assert!((long_with_low_output / n - 0.1).abs() < 4.0 * 0.3 / n.sqrt());
     }
 
     #[test]
-    fn contradictions_are_named() {
-        let refuse = |change: fn(&mut LengthTable)| {
-            let mut table = table();
-            change(&mut table);
-            JointQuantiles::new(&table).err().unwrap()
+    fn what_is_no_distribution_is_refused() {
+        let refuse = |prompt: &[(f64, u32)]| {
+            let output = vec![(0.0, 1), (1.0, 1)];
+            Quantiles { prompt: prompt.to_vec(), output }.build().err().unwrap()
         };
-        assert!(refuse(|t| t.mist_lengths = 2).contains("this version reads 1, found 2"));
-        assert!(refuse(|t| t.rows = 0).contains("joint"));
-        assert!(refuse(|t| t.joint = vec![]).contains("joint"));
-        assert!(refuse(|t| t.joint[0].push(1)).contains("as wide as high"));
-        assert!(refuse(|t| t.joint[0] = vec![0, 0]).contains("must hold a request"));
-        assert!(refuse(|t| t.joint[0] = vec![u32::MAX, 1]).contains("fewer than 2^32"));
-        assert!(refuse(|t| t.prompt[0] = (0, 0)).contains("prompt: knots must start"));
-        assert!(refuse(|t| t.output[1] = (98, 9)).contains("output: knots must start"));
-        assert!(refuse(|t| t.prompt[1] = (60, 50)).contains("(60, 50) is followed by (50, 1000)"));
-        assert!(JointQuantiles::parse("(mist_lengths: 1)").is_err());
+        for ends in [&[][..], &[(0.0, 1)], &[(0.1, 1), (1.0, 2)], &[(0.0, 1), (0.9, 2)]] {
+            assert_eq!(refuse(ends), "prompt: must start at the share 0.0 and end at 1.0");
+        }
+        assert!(refuse(&[(0.0, 0), (1.0, 2)]).starts_with("prompt[0]: must be 1 to 1000000000 tokens"));
+        let falls = refuse(&[(0.0, 5), (0.5, 4), (1.0, 6)]);
+        assert!(falls.ends_with("tokens must not fall, but (0.5, 4) follows (0.0, 5)"), "{falls}");
+        for bad in [f64::NAN, 0.0, 1.0] {
+            assert!(refuse(&[(0.0, 1), (bad, 1), (1.0, 6)]).contains("shares must rise"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_parameters_break_it(
+            inner in proptest::collection::vec((testing::hostile(), any::<u32>()), 0..4), least: u32, most: u32,
+        ) {
+            let mut quantiles = vec![(0.0, least)];
+            quantiles.extend(inner);
+            quantiles.push((1.0, most));
+            testing::assert_sound(Quantiles { prompt: quantiles.clone(), output: quantiles }.build());
+        }
     }
 }
