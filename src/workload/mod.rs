@@ -21,6 +21,7 @@ pub mod arrivals;
 mod derive;
 mod error;
 pub mod lengths;
+mod replay;
 mod source;
 mod systems;
 pub mod trace;
@@ -31,6 +32,7 @@ pub use arrivals::ArrivalProcess;
 pub use derive::{About, derive_lengths};
 pub use error::SourceError;
 pub use lengths::{LengthSource, Lengths};
+pub use replay::Replay;
 pub use source::{Source, Sources};
 
 use crate::engine::{Calendar, Phase, Plugin, SimBuilder};
