@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::trace::{self, Input, Options, TraceReader, TraceRow};
+use super::trace::{self, Input, Options, TraceHeader, TraceReader, TraceRow};
 use super::{Lengths, SourceError};
 use crate::scenario::TraceSpec;
 use crate::units::SimTime;
@@ -45,6 +45,11 @@ impl Replay {
         } else {
             Err("the trace holds lengths and no arrivals: use it as `lengths` only".to_owned())
         }
+    }
+
+    /// What holds for all its requests.
+    pub fn header(&self) -> TraceHeader {
+        self.reader.header()
     }
 
     /// Goes on to the next request; `false` when there are no more.

@@ -2,7 +2,7 @@
 
 use bevy_ecs::resource::Resource;
 
-use super::trace::TraceRow;
+use super::trace::{TraceHeader, TraceRow};
 use super::{ArrivalProcess, LengthSource, Lengths, Replay, SourceError};
 use crate::engine::{Calendar, Stream, Streams};
 use crate::units::SimTime;
@@ -84,6 +84,14 @@ impl Source {
             self.left = 0;
         }
         Ok(lengths)
+    }
+
+    /// What holds for all its rows, if they are recorded ones.
+    pub(super) fn recorded(&self) -> Option<TraceHeader> {
+        match &self.requests {
+            Requests::Drawn { .. } => None,
+            Requests::Recorded(replay) => Some(replay.header()),
+        }
     }
 
     /// The row of the request that arrives, if it is a recorded one.
