@@ -7,9 +7,10 @@
 //! ```
 //!
 //! A workload pairs one [`ArrivalProcess`] with one [`LengthSource`], or takes both from the rows of one
-//! trace ([`Replay`]). They are pulled, one request at a time, so a workload of any size costs the memory of a single request; trace files are read
-//! as a stream. [`Sources`] holds them in a running simulation, with one pending arrival a source;
-//! two systems spawn the requests. The rest is plain Rust without a world.
+//! trace ([`Replay`]). They are pulled, one request at a time, so a workload of any size costs the memory
+//! of a single request; trace files are read as a stream. [`Sources`] holds them in a
+//! running simulation, with one pending arrival a source; two systems spawn the requests. The rest is
+//! plain Rust without a world.
 //!
 //! Instants are integer nanoseconds from the start of the workload, lengths are tokens. Random
 //! draws come from the [`Stream`](crate::engine::Stream) that the caller passes, and use portable
@@ -17,7 +18,8 @@
 //!
 //! [`trace_tools`] convert, export and describe traces.
 //!
-//! Left out: prefixes and sessions, which traces keep and no client uses yet; pipelines of more than prefill and decode.
+//! Left out: prefixes and sessions, which traces keep and no client uses yet; pipelines of more
+//! than prefill and decode.
 
 pub mod arrivals;
 mod derive;

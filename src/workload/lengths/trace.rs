@@ -12,7 +12,6 @@ use crate::workload::{Replay, SourceError};
 
 /// The recorded lengths of a trace file, row by row and as they are; over when the file is.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[allow(clippy::doc_markdown)] // product names are not code, and users read these comments
 #[serde(deny_unknown_fields)]
 pub struct Trace {
     /// The trace file; a relative path starts at the scenario's folder. Required. Mirrors

@@ -91,8 +91,11 @@ pub struct Format {
     /// Which of the [`Options`] it takes, by name.
     pub options: &'static [&'static str],
     /// Reads a file.
-    pub open: fn(Input, &Options) -> Result<Box<dyn TraceReader>, SourceError>,
+    pub open: Open,
 }
+
+/// What reads a file of one format.
+pub type Open = fn(Input, &Options) -> Result<Box<dyn TraceReader>, SourceError>;
 
 /// Every format, in the order in which they are tried on a file.
 pub const FORMATS: &[Format] =

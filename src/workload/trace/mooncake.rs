@@ -39,6 +39,7 @@ pub(super) const FORMAT: Format = Format {
 /// Tokens of a block in the published traces.
 const BLOCK_TOKENS: u32 = 512;
 
+#[allow(clippy::unnecessary_wraps)] // one signature for all formats
 fn open(input: Input, options: &Options) -> Result<Box<dyn TraceReader>, SourceError> {
     let block_tokens = Some(options.block_tokens.unwrap_or(BLOCK_TOKENS));
     let header = TraceHeader { block_tokens, timed: true };

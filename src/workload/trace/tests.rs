@@ -265,7 +265,9 @@ proptest! {
     fn what_is_written_is_what_is_read(mut rows in prop::collection::vec(any_row(), 1..6), timed in any::<bool>()) {
         rows.sort_by_key(|row| row.arrival);
         if !timed {
-            rows.iter_mut().for_each(|row| row.arrival = SimTime::ZERO);
+            for row in &mut rows {
+                row.arrival = SimTime::ZERO;
+            }
         }
         let header = TraceHeader { block_tokens: Some(16), timed };
         let native = as_native(header, &rows);

@@ -186,7 +186,8 @@ fn octaves(lengths: &[u64]) -> Vec<Bar> {
     let used = |count: &u64| *count > 0;
     let Some(first) = counts.iter().position(used) else { return Vec::new() };
     let last = counts.iter().rposition(used).unwrap_or(first);
-    let below = |class: usize| libm::ldexp(1.0, class as i32);
+    // 2 to the class, exact.
+    let below = |class: usize| (1_u128 << class) as f64;
     (first..=last)
         .map(|class| {
             let from = if class == 0 { 0.0 } else { below(class - 1) };

@@ -123,7 +123,9 @@ mod tests {
         let mut ceiling = PrefixCeiling::new(16);
         for (prompt_tokens, ids) in prompts {
             let mut blocks = Extents::default();
-            ids.iter().for_each(|id| blocks.push(*id).unwrap());
+            for id in ids {
+                blocks.push(*id).unwrap();
+            }
             ceiling.add(&TraceRow { prompt_tokens: *prompt_tokens, blocks, ..TraceRow::default() });
         }
         ceiling.stats()

@@ -83,7 +83,9 @@ mod tests {
 
     fn stats(rows: &[TraceRow]) -> Option<SessionStats> {
         let mut sessions = Sessions::default();
-        rows.iter().for_each(|row| sessions.add(row));
+        for row in rows {
+            sessions.add(row);
+        }
         sessions.stats()
     }
 
