@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-use serde::de::{Error, Visitor};
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::elements::Elements;
@@ -54,7 +54,31 @@ struct Conversation<'a> {
     #[serde(borrow)]
     id: Option<Label<'a>>,
     #[serde(default)]
-    conversations: Vec<Message>,
+    conversations: Exchange,
+}
+
+/// The first two messages of a conversation; what follows is skipped, so that it takes no memory.
+#[derive(Default)]
+struct Exchange([Option<Message>; 2]);
+
+impl<'de> Deserialize<'de> for Exchange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Messages;
+        impl<'de> Visitor<'de> for Messages {
+            type Value = Exchange;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of messages")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut messages: A) -> Result<Exchange, A::Error> {
+                let exchange = Exchange([messages.next_element()?, messages.next_element()?]);
+                while messages.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(exchange)
+            }
+        }
+        deserializer.deserialize_seq(Messages)
+    }
 }
 
 #[derive(Deserialize)]
@@ -108,7 +132,7 @@ impl ShareGpt {
 /// Makes `row` the first exchange of a conversation, if it has one.
 fn fill(element: &str, chars_per_token: Option<f64>, row: &mut TraceRow) -> Result<bool, BadRow> {
     let conversation: Conversation = parse(element)?;
-    let [prompt, output, ..] = conversation.conversations.as_slice() else { return Ok(false) };
+    let Exchange([Some(prompt), Some(output)]) = &conversation.conversations else { return Ok(false) };
     row.prompt_tokens = prompt.tokens(chars_per_token)?;
     row.output_tokens = output.tokens(chars_per_token)?;
     copy(conversation.id.as_ref(), &mut row.id);

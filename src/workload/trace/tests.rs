@@ -224,8 +224,14 @@ fn mutated() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
     )
 }
 
+/// More than usual; `PROPTEST_CASES=100000` makes it minutes.
+fn many() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases.saturating_mul(8), ..usual }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(many())]
     #[test]
     fn no_mutation_makes_a_reader_panic((name, bytes) in mutated()) {
         survive(Cursor::new(bytes.clone()), Some(name));
