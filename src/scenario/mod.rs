@@ -45,6 +45,7 @@ mod resolved;
 pub(crate) mod sample;
 mod scan;
 mod suggest;
+mod trace_spec;
 
 pub use address::NodeSet;
 pub use carve::{Carving, Cluster, NodeId, NodeSite, carve};
@@ -59,3 +60,4 @@ pub use language::{
 pub use problem::Problem;
 pub use registry::{ChoiceError, Registry, Resolved};
 pub use suggest::did_you_mean;
+pub use trace_spec::TraceSpec;

@@ -10,5 +10,6 @@ mod token_gaps;
 
 pub use distribution::{Distribution, EXACT_LIMIT};
 pub use histogram::SKETCH_ERROR_FRAC;
+pub(crate) use percentile::exact as exact_percentiles;
 pub use statistics::Statistics;
 pub use token_gaps::TokenGaps;

@@ -18,7 +18,7 @@ pub(super) fn lerp(a: f64, b: f64, t: f64) -> f64 {
 /// Exact percentiles at `fractions`, which must fall; reorders `samples` (at least one).
 ///
 /// Selection instead of sorting: each percentile only looks below the one before it.
-pub(super) fn exact<const N: usize>(samples: &mut [u64], fractions: [f64; N]) -> [f64; N] {
+pub(crate) fn exact<const N: usize>(samples: &mut [u64], fractions: [f64; N]) -> [f64; N] {
     let count = samples.len() as u64;
     let mut below = samples.len();
     let mut ceiling = None;

@@ -199,7 +199,6 @@ fn wrap(items: impl Iterator<Item = String>) -> String {
 mod tests {
     use super::*;
     use crate::engine::{Streams, exponential, uniform};
-    use crate::units::SimTime;
     use crate::workload::lengths::JointQuantiles;
     use proptest::prelude::*;
 
@@ -207,7 +206,7 @@ mod tests {
 
     fn derive(requests: &[(u32, u32)]) -> Result<String, SourceError> {
         let rows = requests.iter().map(|&(prompt_tokens, output_tokens)| {
-            Ok(TraceRow { arrival: SimTime::ZERO, prompt_tokens, output_tokens })
+            Ok(TraceRow { prompt_tokens, output_tokens, ..TraceRow::default() })
         });
         derive_lengths(rows, ABOUT)
     }

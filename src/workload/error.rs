@@ -58,6 +58,14 @@ pub enum SourceError {
         /// Names of the formats and what each is recognised by.
         known: String,
     },
+    /// The trace is not to be read, or not to be used, as was asked.
+    #[error("{}: {what}", path.display())]
+    Option {
+        /// The file as named.
+        path: PathBuf,
+        /// What was asked, and why it does not go.
+        what: String,
+    },
     /// More rows than a table of lengths can rank.
     #[error("more than {} rows: too many to derive a table of lengths from", u32::MAX)]
     TooManyRows,

@@ -6,24 +6,30 @@
 //!  embedded table ─────────────────┴───▶ LengthSource::next   ─▶ Lengths   ─┘
 //! ```
 //!
-//! A workload pairs one [`ArrivalProcess`] with one [`LengthSource`]. Both are pulled, one request
-//! at a time, so a workload of any size costs the memory of a single request; trace files are read
-//! as a stream. [`Sources`] holds them in a running simulation, with one pending arrival a source;
-//! two systems spawn the requests. The rest is plain Rust without a world.
+//! A workload pairs one [`ArrivalProcess`] with one [`LengthSource`], or takes both from the rows of one
+//! trace ([`Replay`]). They are pulled, one request at a time, so a workload of any size costs the memory
+//! of a single request; trace files are read as a stream. [`Sources`] holds them in a
+//! running simulation, with one pending arrival a source; two systems spawn the requests. The rest is
+//! plain Rust without a world.
 //!
 //! Instants are integer nanoseconds from the start of the workload, lengths are tokens. Random
 //! draws come from the [`Stream`](crate::engine::Stream) that the caller passes, and use portable
 //! maths only. A source ends (`Ok(None)`) or fails ([`SourceError`]: bad input, exit code 2).
 //!
-//! Left out: prefixes and sessions, pipelines of more than prefill and decode.
+//! [`trace_tools`] convert, export and describe traces.
+//!
+//! Left out: prefixes and sessions, which traces keep and no client uses yet; pipelines of more
+//! than prefill and decode.
 
 pub mod arrivals;
 mod derive;
 mod error;
 pub mod lengths;
+mod replay;
 mod source;
 mod systems;
 pub mod trace;
+pub mod trace_tools;
 
 use bevy_ecs::schedule::IntoScheduleConfigs;
 
@@ -31,6 +37,7 @@ pub use arrivals::ArrivalProcess;
 pub use derive::{About, derive_lengths};
 pub use error::SourceError;
 pub use lengths::{LengthSource, Lengths};
+pub use replay::Replay;
 pub use source::{Source, Sources};
 
 use crate::engine::{Calendar, Phase, Plugin, SimBuilder};

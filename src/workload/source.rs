@@ -2,19 +2,28 @@
 
 use bevy_ecs::resource::Resource;
 
-use super::{ArrivalProcess, LengthSource, Lengths, SourceError};
+use super::trace::{TraceHeader, TraceRow};
+use super::{ArrivalProcess, LengthSource, Lengths, Replay, SourceError};
 use crate::engine::{Calendar, Stream, Streams};
 use crate::units::SimTime;
 
 /// A stream of requests: when they come, how long they are, who serves them.
 pub struct Source {
-    arrivals: Box<dyn ArrivalProcess>,
-    lengths: Box<dyn LengthSource>,
+    requests: Requests,
     pool: u16,
     /// Requests it may still bring.
     left: u64,
-    arrival_draws: Stream,
-    length_draws: Stream,
+}
+
+/// Where requests come from.
+enum Requests {
+    Drawn {
+        arrivals: Box<dyn ArrivalProcess>,
+        lengths: Box<dyn LengthSource>,
+        arrival_draws: Stream,
+        length_draws: Stream,
+    },
+    Recorded(Box<Replay>),
 }
 
 impl Source {
@@ -29,7 +38,79 @@ impl Source {
     ) -> Self {
         let arrival_draws = streams.stream("arrivals", u64::from(position));
         let length_draws = streams.stream("lengths", u64::from(position));
-        Self { arrivals, lengths, pool, left: requests, arrival_draws, length_draws }
+        let drawn = Requests::Drawn { arrivals, lengths, arrival_draws, length_draws };
+        Self { requests: drawn, pool, left: requests }
+    }
+
+    /// At most `requests` recorded requests for `pool`.
+    pub fn replay(replay: Replay, pool: u16, requests: u64) -> Self {
+        Self { requests: Requests::Recorded(Box::new(replay)), pool, left: requests }
+    }
+
+    /// Whether arrivals wait for departures.
+    pub fn is_closed(&self) -> bool {
+        match &self.requests {
+            Requests::Drawn { arrivals, .. } => arrivals.is_closed(),
+            Requests::Recorded(_) => false,
+        }
+    }
+
+    /// The instant of the next arrival that needs no departure first.
+    pub(super) fn next_arrival(&mut self) -> Result<Option<SimTime>, SourceError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let next = match &mut self.requests {
+            Requests::Drawn { arrivals, arrival_draws, .. } => arrivals.next(arrival_draws)?,
+            Requests::Recorded(replay) => {
+                if replay.advance()? {
+                    Some(replay.arrival()?)
+                } else {
+                    None
+                }
+            }
+        };
+        self.left -= u64::from(next.is_some());
+        Ok(next)
+    }
+
+    /// The lengths of the request that arrives; `None` when there are no more, which ends the source.
+    pub(super) fn lengths(&mut self) -> Result<Option<Lengths>, SourceError> {
+        let lengths = match &mut self.requests {
+            Requests::Drawn { lengths, length_draws, .. } => lengths.next(length_draws)?,
+            Requests::Recorded(replay) => Some(replay.lengths()),
+        };
+        if lengths.is_none() {
+            self.left = 0;
+        }
+        Ok(lengths)
+    }
+
+    /// What holds for all its rows, if they are recorded ones.
+    pub(super) fn recorded(&self) -> Option<TraceHeader> {
+        match &self.requests {
+            Requests::Drawn { .. } => None,
+            Requests::Recorded(replay) => Some(replay.header()),
+        }
+    }
+
+    /// The row of the request that arrives, if it is a recorded one.
+    pub(super) fn row(&self) -> Option<&TraceRow> {
+        match &self.requests {
+            Requests::Drawn { .. } => None,
+            Requests::Recorded(replay) => Some(replay.row()),
+        }
+    }
+
+    /// A request has left at `now`: when does that bring another one?
+    fn on_departure(&mut self, now: SimTime) -> Option<SimTime> {
+        if self.left == 0 {
+            return None;
+        }
+        let Requests::Drawn { arrivals, arrival_draws, .. } = &mut self.requests else { return None };
+        let next = arrivals.on_departure(now, arrival_draws)?;
+        self.left -= 1;
+        Some(next.max(now))
     }
 }
 
@@ -67,15 +148,8 @@ impl Sources {
     /// The instant of the next arrival of `source` that needs no departure first. It counts as
     /// pending until [`draw`](Self::draw).
     pub(super) fn next_arrival(&mut self, source: u16) -> Result<Option<SimTime>, SourceError> {
-        let source = &mut self.sources[source as usize];
-        if source.left == 0 {
-            return Ok(None);
-        }
-        let next = source.arrivals.next(&mut source.arrival_draws)?;
-        if next.is_some() {
-            source.left -= 1;
-            self.pending += 1;
-        }
+        let next = self.sources[source as usize].next_arrival()?;
+        self.pending += u64::from(next.is_some());
         Ok(next)
     }
 
@@ -84,10 +158,7 @@ impl Sources {
     pub(super) fn draw(&mut self, source: u16) -> Result<Option<(u64, u16, Lengths)>, SourceError> {
         let source = &mut self.sources[source as usize];
         self.pending -= 1;
-        let Some(lengths) = source.lengths.next(&mut source.length_draws)? else {
-            source.left = 0;
-            return Ok(None);
-        };
+        let Some(lengths) = source.lengths()? else { return Ok(None) };
         let id = self.next_id;
         self.next_id += 1;
         self.in_flight += 1;
@@ -98,14 +169,9 @@ impl Sources {
     /// counts as pending.
     pub(super) fn depart(&mut self, source: u16, now: SimTime) -> Option<SimTime> {
         self.in_flight -= 1;
-        let source = &mut self.sources[source as usize];
-        if source.left == 0 {
-            return None;
-        }
-        let next = source.arrivals.on_departure(now, &mut source.arrival_draws)?;
-        source.left -= 1;
+        let next = self.sources[source as usize].on_departure(now)?;
         self.pending += 1;
-        Some(next.max(now))
+        Some(next)
     }
 
     /// Stops the calendar when nothing is in flight and nothing will come.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ArrivalProcess, End};
 use crate::engine::Stream;
+use crate::scenario::TraceSpec;
 use crate::units::SimTime;
-use crate::workload::SourceError;
-use crate::workload::trace::{self, TraceReader};
+use crate::workload::{Replay, SourceError};
 
 /// The recorded arrivals of a trace file, the first at time 0; over when the file is.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -34,29 +34,20 @@ impl Trace {
     /// Opens the trace and looks at its first line. `folder` is where a relative path starts.
     ///
     /// # Errors
-    /// The speed-up is not above 0, the file cannot be read, or its format is not known.
+    /// The speed-up is not above 0, the file cannot be read, its format is not known, or it holds no
+    /// arrivals.
     pub fn build(self, folder: &Path) -> Result<Box<dyn ArrivalProcess>, String> {
-        if !(self.speedup.is_finite() && self.speedup > 0.0) {
-            return Err(format!("speedup: must be finite and above 0, found {}", self.speedup));
-        }
-        let path = folder.join(&self.path);
-        let reader = trace::open(&path, self.format.as_deref()).map_err(|error| error.to_string())?;
-        Ok(Box::new(Recorded { reader, speedup: self.speedup }))
+        let Self { path, format, speedup } = self;
+        let spec = TraceSpec { path, format, speedup, block_tokens: None, chars_per_token: None };
+        Ok(Box::new(Recorded(Replay::open(&spec, folder)?.timed()?)))
     }
 }
 
-struct Recorded {
-    reader: Box<dyn TraceReader>,
-    speedup: f64,
-}
+struct Recorded(Replay);
 
 impl ArrivalProcess for Recorded {
     fn next(&mut self, _: &mut Stream) -> Result<Option<SimTime>, SourceError> {
-        let Some(row) = self.reader.next().transpose()? else { return Ok(None) };
-        if self.speedup == 1.0 {
-            return Ok(Some(row.arrival));
-        }
-        Ok(Some(SimTime::from_ns((row.arrival.as_ns() as f64 / self.speedup + 0.5) as u64)))
+        if self.0.advance()? { self.0.arrival().map(Some) } else { Ok(None) }
     }
 
     fn end(&self) -> End {
@@ -91,6 +82,24 @@ mod tests {
     #[test]
     fn speedup_divides_every_gap() {
         assert_eq!(instants(", speedup: 4"), [0, 25, 1_000_000_000]);
+    }
+
+    #[test]
+    fn a_request_without_an_arrival_of_its_own_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = "\"input_length\":1,\"output_length\":1}";
+        let text =
+            format!("{{\"timestamp\":1,\"session_id\":1,{row}\n{{\"delay\":1,\"session_id\":1,{row}\n");
+        std::fs::write(folder.path().join("t.jsonl"), text).unwrap();
+        let choice = ron::from_str::<Trace>("(path: \"t.jsonl\")").unwrap();
+        let mut process = choice.build(folder.path()).unwrap();
+        let mut rng = Streams::new(0).stream("arrivals", 0);
+        assert_eq!(process.next(&mut rng).unwrap(), Some(SimTime::ZERO));
+        let error = process.next(&mut rng).unwrap_err().to_string();
+        assert!(error.contains("t.jsonl:2: the request arrives after others"), "{error}");
+        std::fs::write(folder.path().join("t.json"), "[]").unwrap();
+        let choice = ron::from_str::<Trace>("(path: \"t.json\")").unwrap();
+        assert!(choice.build(folder.path()).err().unwrap().contains("no arrivals"));
     }
 
     #[test]

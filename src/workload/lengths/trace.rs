@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{LengthSource, Lengths};
 use crate::engine::Stream;
-use crate::workload::SourceError;
-use crate::workload::trace::{self, TraceReader};
+use crate::scenario::TraceSpec;
+use crate::workload::{Replay, SourceError};
 
 /// The recorded lengths of a trace file, row by row and as they are; over when the file is.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -20,28 +20,29 @@ pub struct Trace {
     /// The format's name, such as `"azure"`; default: the one that fits the file's first line.
     #[serde(default)]
     pub format: Option<String>,
+    /// Characters a token, above 0, for a ShareGPT file whose tokens were not counted beforehand;
+    /// default: none, every message has its `tokens`.
+    #[serde(default)]
+    pub chars_per_token: Option<f64>,
 }
 
 impl Trace {
     /// Opens the trace and looks at its first line. `folder` is where a relative path starts.
     ///
     /// # Errors
-    /// The file cannot be read, or its format is not known.
+    /// The file cannot be read, its format is not known, or a value is out of range.
     pub fn build(self, folder: &Path) -> Result<Box<dyn LengthSource>, String> {
-        let path = folder.join(&self.path);
-        let reader = trace::open(&path, self.format.as_deref()).map_err(|error| error.to_string())?;
-        Ok(Box::new(Recorded { reader }))
+        let Self { path, format, chars_per_token } = self;
+        let spec = TraceSpec { path, format, speedup: 1.0, block_tokens: None, chars_per_token };
+        Ok(Box::new(Recorded(Replay::open(&spec, folder)?)))
     }
 }
 
-struct Recorded {
-    reader: Box<dyn TraceReader>,
-}
+struct Recorded(Replay);
 
 impl LengthSource for Recorded {
     fn next(&mut self, _: &mut Stream) -> Result<Option<Lengths>, SourceError> {
-        let row = self.reader.next().transpose()?;
-        Ok(row.map(|row| Lengths { prompt_tokens: row.prompt_tokens, output_tokens: row.output_tokens }))
+        Ok(self.0.advance()?.then(|| self.0.lengths()))
     }
 
     fn ends(&self) -> bool {

@@ -1,64 +1,77 @@
-//! The Azure LLM inference traces of 2023 and 2024.
+//! The Azure LLM inference traces of 2023 and 2024, and the multimodal one of 2025.
 //!
 //! CSV with the columns `TIMESTAMP` (UTC; 2023 has seven fractional digits, 2024 an offset),
-//! `ContextTokens` (prompt) and `GeneratedTokens` (output), in any order, ended by LF or CRLF;
-//! other columns are ignored. Source: <https://github.com/Azure/AzurePublicDataset>, CC-BY-4.0.
+//! `ContextTokens` (prompt), `GeneratedTokens` (output) and, in 2025, `NumImages`, in any order, ended
+//! by LF or CRLF; other columns are ignored. Source: <https://github.com/Azure/AzurePublicDataset>,
+//! CC-BY-4.0.
 
-use super::{BadRow, Columns, Format, Lines, Recorded, RowParser, Rows, TraceReader, parse_instant_ns};
+use super::{
+    BadRow, Columns, Format, Input, Options, RowParser, Rows, TraceHeader, TraceReader, TraceRow,
+    parse_instant_ns,
+};
 use crate::workload::SourceError;
 
 /// The format's entry.
 pub(super) const FORMAT: Format = Format {
     name: "azure",
     recognised_by: "a header with TIMESTAMP, ContextTokens, GeneratedTokens",
-    recognises: |first_line| Columns::find(COLUMNS, first_line).is_ok(),
+    recognises: |first_line| columns(first_line).is_ok(),
+    options: &[],
     open,
 };
 
-const COLUMNS: [&str; 3] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"];
+const COLUMNS: [&str; 4] = ["TIMESTAMP", "ContextTokens", "GeneratedTokens", "NumImages"];
 
-fn open(mut lines: Lines) -> Result<Box<dyn TraceReader>, SourceError> {
+fn columns(header: &str) -> Result<Columns<4>, BadRow> {
+    Columns::find(COLUMNS, 1, header)
+}
+
+fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> {
+    let mut lines = input.into_lines();
     let header = lines.next_line()?.unwrap_or_default();
-    match Columns::find(COLUMNS, header) {
-        Ok(columns) => Ok(Box::new(Rows::new(lines, Azure { columns }))),
+    match columns(header) {
+        Ok(columns) => {
+            let header = TraceHeader { block_tokens: None, timed: true };
+            Ok(Box::new(Rows::new(lines, header, Azure { columns })))
+        }
         Err(BadRow(what)) => Err(lines.error(what)),
     }
 }
 
 struct Azure {
-    columns: Columns<3>,
+    columns: Columns<4>,
 }
 
 impl RowParser for Azure {
     const CLOCK: &'static str = COLUMNS[0];
 
-    fn parse(&mut self, line: &str) -> Result<Recorded, BadRow> {
-        let [timestamp, prompt, output] = self.columns.pick(line)?;
+    fn parse(&mut self, line: &str, row: &mut TraceRow) -> Result<Option<i128>, BadRow> {
+        let [timestamp, prompt, output, images] = self.columns.pick(line)?;
         let instant_ns = parse_instant_ns(timestamp).ok_or_else(|| {
             BadRow::column(COLUMNS[0], timestamp, "a timestamp such as 2023-11-16 18:15:46.6805900")
         })?;
-        let prompt_tokens = tokens(COLUMNS[1], prompt)?;
-        let output_tokens = tokens(COLUMNS[2], output)?;
-        Ok(Recorded { instant_ns, prompt_tokens, output_tokens })
+        row.prompt_tokens = BadRow::tokens(COLUMNS[1], prompt)?;
+        row.output_tokens = BadRow::tokens(COLUMNS[2], output)?;
+        if !images.is_empty() {
+            row.images =
+                images.parse().map_err(|_| BadRow::column(COLUMNS[3], images, "a number of images"))?;
+        }
+        Ok(Some(instant_ns))
     }
-}
-
-fn tokens(column: &str, found: &str) -> Result<u32, BadRow> {
-    found.parse().map_err(|_| BadRow::column(column, found, "a whole number of tokens, 0 to 4294967295"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::units::SimTime;
-    use crate::workload::trace::{TraceRow, read};
+    use crate::workload::trace::read;
     use proptest::prelude::*;
 
     const HEADER: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
 
     fn rows(text: &str) -> Result<Vec<TraceRow>, String> {
-        let lines = Lines::from_reader("t.csv", std::io::Cursor::new(text.to_owned()));
-        let reader = read(lines, Some("azure")).map_err(|error| error.to_string())?;
+        let input = Input::from_reader("t.csv", std::io::Cursor::new(text.to_owned()));
+        let reader = read(input, &Options::format("azure")).map_err(|error| error.to_string())?;
         reader.collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
 
@@ -69,8 +82,8 @@ mod tests {
     #[test]
     fn reads_columns_by_name_whatever_the_line_endings() {
         let expected = [
-            TraceRow { arrival: SimTime::ZERO, prompt_tokens: 374, output_tokens: 44 },
-            TraceRow { arrival: SimTime::from_ns(4_314_579_000), prompt_tokens: 0, output_tokens: 0 },
+            TraceRow { prompt_tokens: 374, output_tokens: 44, ..TraceRow::default() },
+            TraceRow { arrival: SimTime::from_ns(4_314_579_000), ..TraceRow::default() },
         ];
         let published = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n\
             2023-11-16 18:15:46.6805900,374,44\r\n2023-11-16 18:15:50.9951690,0,0";
@@ -78,6 +91,14 @@ mod tests {
         let shuffled = "GeneratedTokens,note,TIMESTAMP,ContextTokens\n\
             44,x,2023-11-16 18:15:46.680590+00:00,374\n0,y,2023-11-16 18:15:50.995169+00:00,0\n\n";
         assert_eq!(rows(shuffled).unwrap(), expected);
+    }
+
+    #[test]
+    fn images_of_the_multimodal_trace_are_counted() {
+        let text = "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens\n2025-01-01 00:00:00,3,1500,20\n";
+        let expected = TraceRow { images: 3, prompt_tokens: 1500, output_tokens: 20, ..TraceRow::default() };
+        assert_eq!(rows(text).unwrap(), [expected]);
+        assert!(rows(&text.replace(",3,", ",x,")).unwrap_err().contains("column `NumImages`"));
     }
 
     #[test]
@@ -132,8 +153,8 @@ mod tests {
             bytes.extend_from_slice(text.as_bytes());
             bytes.extend_from_slice(&noise);
             let mut last = SimTime::ZERO;
-            let lines = Lines::from_reader("t.csv", std::io::Cursor::new(bytes));
-            if let Ok(mut reader) = read(lines, Some("azure")) {
+            let input = Input::from_reader("t.csv", std::io::Cursor::new(bytes));
+            if let Ok(mut reader) = read(input, &Options::format("azure")) {
                 while let Some(Ok(row)) = reader.next() {
                     prop_assert!(row.arrival >= last);
                     last = row.arrival;
@@ -158,6 +179,7 @@ mod tests {
                 arrival: SimTime::from_ns(u64::from(second - sorted[0].0) * 1_000_000_000),
                 prompt_tokens,
                 output_tokens,
+                ..TraceRow::default()
             }).collect();
             prop_assert_eq!(rows(&text).unwrap(), expected);
         }

@@ -14,11 +14,12 @@ pub struct Columns<const N: usize> {
 }
 
 impl<const N: usize> Columns<N> {
-    /// Finds `names` in a header, whatever their order and case; other columns are ignored.
+    /// Finds `names` in a header, whatever their order and case; other columns are ignored. Of the
+    /// names, the last `optional` may be missing: their fields are then empty.
     ///
     /// # Errors
     /// The first name that the header lacks or has twice.
-    pub fn find(names: [&'static str; N], header: &str) -> Result<Self, BadRow> {
+    pub fn find(names: [&'static str; N], optional: usize, header: &str) -> Result<Self, BadRow> {
         let wanted: Vec<_> = header
             .split(',')
             .map(|column| names.iter().position(|name| name.eq_ignore_ascii_case(unquoted(column))))
@@ -26,6 +27,7 @@ impl<const N: usize> Columns<N> {
         for (index, name) in names.iter().enumerate() {
             match wanted.iter().filter(|found| **found == Some(index)).count() {
                 1 => {}
+                0 if index + optional >= N => {}
                 0 => return Err(BadRow::new(format!("the header has no column `{name}`"))),
                 _ => return Err(BadRow::new(format!("the header has column `{name}` twice"))),
             }
@@ -66,15 +68,22 @@ mod tests {
 
     #[test]
     fn columns_are_found_by_name() {
-        let columns = Columns::find(["a", "B"], "x, \"b\" ,A").unwrap();
+        let columns = Columns::find(["a", "B"], 0, "x, \"b\" ,A").unwrap();
         assert_eq!(columns.pick("1,2,\"3\"").unwrap(), ["3", "2"]);
         assert_eq!(columns.pick("1,2"), Err(BadRow::new("2 fields where the header has 3")));
         assert_eq!(columns.pick("1,2,3,"), Err(BadRow::new("4 fields where the header has 3")));
     }
 
     #[test]
+    fn an_optional_column_may_be_missing() {
+        let columns = Columns::find(["a", "b", "c"], 2, "c,a").unwrap();
+        assert_eq!(columns.pick("1,2").unwrap(), ["2", "", "1"]);
+        assert!(Columns::find(["a", "b"], 1, "b").is_err() && Columns::find(["a", "b"], 1, "b,b,a").is_err());
+    }
+
+    #[test]
     fn a_missing_or_doubled_column_is_named() {
-        let find = |header| Columns::find(["a", "b"], header).err().unwrap();
+        let find = |header| Columns::find(["a", "b"], 0, header).err().unwrap();
         assert_eq!(find("a,c"), BadRow::new("the header has no column `b`"));
         assert_eq!(find("b,a,A"), BadRow::new("the header has column `a` twice"));
     }

@@ -1,20 +1,9 @@
 //! What all formats of one request a line share: numbering, order, errors.
 
-use super::{Lines, TraceRow};
+use super::{Lines, TraceHeader, TraceReader, TraceRow};
 use crate::units::SimTime;
 use crate::workload::SourceError;
 use crate::workload::error::excerpt;
-
-/// One request as its line records it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// Arrival on the trace's own clock, in ns.
-    pub instant_ns: i128,
-    /// Prompt tokens.
-    pub prompt_tokens: u32,
-    /// Output tokens.
-    pub output_tokens: u32,
-}
 
 /// Why a line is not a row: column, what was found, what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +13,12 @@ impl BadRow {
     /// A row that is malformed as a whole.
     pub fn new(what: impl Into<String>) -> Self {
         Self(what.into())
+    }
+
+    /// The tokens in a column, or why there are none.
+    pub(super) fn tokens(column: &str, found: &str) -> Result<u32, Self> {
+        const EXPECTED: &str = "a whole number of tokens, 0 to 4294967295";
+        found.parse().map_err(|_| Self::column(column, found, EXPECTED))
     }
 
     /// A column whose value is not what it should be.
@@ -37,66 +32,91 @@ pub trait RowParser: Send + Sync {
     /// What the format calls the instant of arrival, for messages.
     const CLOCK: &'static str;
 
-    /// Reads one line.
+    /// Whether arrivals count from the first row, as on a clock of the trace's own, or from 0.
+    const FROM_FIRST_ROW: bool = true;
+
+    /// Reads one line into a row that was [cleared](TraceRow::clear); answers with the arrival on the
+    /// trace's own clock in ns, if the line has one. The row's `arrival` is the caller's to set.
     ///
     /// # Errors
     /// The line is not a row of the format.
-    fn parse(&mut self, line: &str) -> Result<Recorded, BadRow>;
+    fn parse(&mut self, line: &str, row: &mut TraceRow) -> Result<Option<i128>, BadRow>;
 }
 
-/// The rows of a file, counted from its first arrival and checked for order.
+/// The rows of a file, with their arrivals counted from its start and checked for order.
 pub struct Rows<P> {
     lines: Lines,
+    header: TraceHeader,
     parser: P,
     /// The first instant on the trace's own clock, in ns.
     start_ns: Option<i128>,
     last: SimTime,
-    over: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No row was read yet.
+    Fresh,
+    Reading,
+    Over,
 }
 
 impl<P: RowParser> Rows<P> {
     /// The rows of what is left of `lines`.
-    pub fn new(lines: Lines, parser: P) -> Self {
-        Self { lines, parser, start_ns: None, last: SimTime::ZERO, over: false }
+    pub fn new(lines: Lines, header: TraceHeader, parser: P) -> Self {
+        Self { lines, header, parser, start_ns: None, last: SimTime::ZERO, state: State::Fresh }
     }
 
-    fn read(&mut self) -> Result<Option<TraceRow>, SourceError> {
+    fn read(&mut self, row: &mut TraceRow) -> Result<bool, SourceError> {
         let Some(line) = self.lines.next_line()? else {
-            let path = self.lines.path();
-            return match self.start_ns {
-                Some(_) => Ok(None),
-                None => Err(SourceError::Empty { path: path.to_owned() }),
+            return match self.state {
+                State::Fresh => Err(SourceError::Empty { path: self.lines.path().to_owned() }),
+                _ => Ok(false),
             };
         };
-        let row = match self.parser.parse(line) {
-            Ok(row) => row,
+        row.clear();
+        let instant_ns = match self.parser.parse(line, row) {
+            Ok(instant_ns) => instant_ns,
             Err(BadRow(what)) => return Err(self.lines.error(what)),
         };
-        let since_start_ns = row.instant_ns - *self.start_ns.get_or_insert(row.instant_ns);
+        if let Some(instant_ns) = instant_ns {
+            self.last = self.arrival(instant_ns)?;
+        }
+        row.arrival = self.last;
+        Ok(true)
+    }
+
+    fn arrival(&mut self, instant_ns: i128) -> Result<SimTime, SourceError> {
+        let start_ns = if P::FROM_FIRST_ROW { *self.start_ns.get_or_insert(instant_ns) } else { 0 };
+        let since_start_ns = instant_ns - start_ns;
         let arrival = u64::try_from(since_start_ns).map(SimTime::from_ns);
-        let Some(arrival) = arrival.ok().filter(|arrival| *arrival >= self.last) else {
+        arrival.ok().filter(|arrival| *arrival >= self.last).ok_or_else(|| {
             let column = P::CLOCK;
-            return Err(self.lines.error(if since_start_ns > i128::from(u64::MAX) {
+            self.lines.error(if since_start_ns > i128::from(u64::MAX) {
                 format!("column `{column}`: more than 584 years after the first row")
             } else {
                 format!("column `{column}`: earlier than the row before; sort the trace by `{column}`")
-            }));
-        };
-        self.last = arrival;
-        let Recorded { prompt_tokens, output_tokens, .. } = row;
-        Ok(Some(TraceRow { arrival, prompt_tokens, output_tokens }))
+            })
+        })
     }
 }
 
-impl<P: RowParser> Iterator for Rows<P> {
-    type Item = Result<TraceRow, SourceError>;
+impl<P: RowParser> TraceReader for Rows<P> {
+    fn header(&self) -> TraceHeader {
+        self.header
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
-            return None;
+    fn next_into(&mut self, row: &mut TraceRow) -> Result<bool, SourceError> {
+        if self.state == State::Over {
+            return Ok(false);
         }
-        let row = self.read().transpose();
-        self.over = !matches!(row, Some(Ok(_)));
-        row
+        let read = self.read(row);
+        self.state = if matches!(read, Ok(true)) { State::Reading } else { State::Over };
+        read
+    }
+
+    fn error(&self, what: String) -> SourceError {
+        self.lines.error(what)
     }
 }

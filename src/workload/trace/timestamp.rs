@@ -12,6 +12,14 @@ pub fn parse_instant_ns(text: &str) -> Option<i128> {
     plain(text.as_bytes()).or_else(|| general(text))
 }
 
+/// Nanoseconds of a number of units of `ns_per_unit`, to the nearest; `None` when it is not finite or
+/// too large for a clock.
+pub(super) fn instant_ns(units: f64, ns_per_unit: u64) -> Option<i128> {
+    let ns = (units * ns_per_unit as f64 + 0.5).floor();
+    // Far beyond any clock, far below where differences of instants would overflow.
+    (ns.abs() < 1e30).then_some(ns as i128)
+}
+
 /// Whatever jiff reads.
 fn general(text: &str) -> Option<i128> {
     if let Ok(instant) = text.parse::<Timestamp>() {

@@ -1,0 +1,92 @@
+//! Recorded requests as a source: arrival, lengths and all else from one row.
+
+use std::path::Path;
+
+use super::trace::{self, Input, Options, TraceHeader, TraceReader, TraceRow};
+use super::{Lengths, SourceError};
+use crate::scenario::TraceSpec;
+use crate::units::SimTime;
+
+/// The requests of a trace, one at a time. Those that the recorded service failed to answer are left
+/// out: what they would have generated is not known.
+pub struct Replay {
+    reader: Box<dyn TraceReader>,
+    speedup: f64,
+    row: TraceRow,
+}
+
+impl Replay {
+    /// Opens the trace and looks at its first line. `folder` is where a relative path starts.
+    ///
+    /// # Errors
+    /// A value is out of range, the file cannot be read, or its format is not known.
+    pub fn open(spec: &TraceSpec, folder: &Path) -> Result<Self, String> {
+        let TraceSpec { path, format, speedup, block_tokens, chars_per_token } = spec;
+        if !(speedup.is_finite() && *speedup > 0.0) {
+            return Err(format!("speedup: must be finite and above 0, found {speedup}"));
+        }
+        let options = Options {
+            format: format.as_deref(),
+            block_tokens: *block_tokens,
+            chars_per_token: *chars_per_token,
+        };
+        let reader = Input::open(&folder.join(path)).and_then(|input| trace::read(input, &options));
+        let reader = reader.map_err(|error| error.to_string())?;
+        Ok(Self { reader, speedup: *speedup, row: TraceRow::default() })
+    }
+
+    /// Checks that the trace says when its requests arrive.
+    ///
+    /// # Errors
+    /// It holds lengths only.
+    pub fn timed(self) -> Result<Self, String> {
+        if self.reader.header().timed {
+            Ok(self)
+        } else {
+            Err("the trace holds lengths and no arrivals: use it as `lengths` only".to_owned())
+        }
+    }
+
+    /// What holds for all its requests.
+    pub fn header(&self) -> TraceHeader {
+        self.reader.header()
+    }
+
+    /// Goes on to the next request; `false` when there are no more.
+    ///
+    /// # Errors
+    /// The file cannot be read on, or a row is malformed.
+    pub fn advance(&mut self) -> Result<bool, SourceError> {
+        loop {
+            let read = self.reader.next_into(&mut self.row)?;
+            if !read || !self.row.failed {
+                return Ok(read);
+            }
+        }
+    }
+
+    /// The current request, as recorded.
+    pub const fn row(&self) -> &TraceRow {
+        &self.row
+    }
+
+    /// When the current request arrives.
+    ///
+    /// # Errors
+    /// It follows the end of other requests.
+    pub fn arrival(&self) -> Result<SimTime, SourceError> {
+        if self.row.delay.is_some() {
+            let what = "the request arrives after others are over, which a replay cannot do yet";
+            return Err(self.reader.error(what.to_owned()));
+        }
+        if self.speedup == 1.0 {
+            return Ok(self.row.arrival);
+        }
+        Ok(SimTime::from_ns((self.row.arrival.as_ns() as f64 / self.speedup + 0.5) as u64))
+    }
+
+    /// The current request's lengths.
+    pub const fn lengths(&self) -> Lengths {
+        Lengths { prompt_tokens: self.row.prompt_tokens, output_tokens: self.row.output_tokens }
+    }
+}

@@ -1,0 +1,225 @@
+//! MIST's own trace format: JSON, one request a line, after a line that says what it is.
+//!
+//! ```text
+//! {"mist_trace":1,"block_tokens":512}
+//! {"arrival_ns":0,"prompt_tokens":1400,"output_tokens":52,"session":"s","blocks":[[46,2],[2353,1]]}
+//! {"arrival_ns":0,"delay_ns":2500000,"prompt_tokens":1460,"output_tokens":9,"session":"s"}
+//! ```
+//!
+//! The first line:
+//!
+//! | key | meaning | default |
+//! |---|---|---|
+//! | `mist_trace` | the version of the format, 1 | required |
+//! | `block_tokens` | tokens of one block, 1 or more | none: no row has blocks |
+//! | `timed` | whether rows have arrivals | `true` |
+//!
+//! Every other line; what is absent was not recorded:
+//!
+//! | key | meaning | default |
+//! |---|---|---|
+//! | `arrival_ns` | arrival since the start of the trace, ns; rows are in this order | required if timed |
+//! | `delay_ns` | arrives this long after what it follows is over, and not at `arrival_ns`; ns | |
+//! | `prompt_tokens`, `output_tokens` | tokens | required |
+//! | `images` | images in the prompt | 0 |
+//! | `failed` | the recorded service did not answer it | `false` |
+//! | `id` | the request's own name | |
+//! | `model`, `kind` | the model asked for and the kind of request, in the words of the source | |
+//! | `session` | the conversation it belongs to; its turns come in order | |
+//! | `turn` | number in the conversation | |
+//! | `parent` | `id` of the request whose conversation it continues | |
+//! | `wait_for` | `id`s of requests that must be over first | `[]` |
+//! | `branches` | `id`s of requests that it sets off | `[]` |
+//! | `blocks` | blocks of the prompt from its start, as runs `[first id, number of blocks]` | `[]` |
+//! | `pipeline` | stages in order, `{"stage": name, "params": {…}}`; empty means prefill and decode | `[]` |
+//!
+//! Names are texts or whole numbers. Instants are whole ns, so that a replay is exact. Reading is
+//! strict: an unknown key is an error. What a stage's `params` mean is the stage's to say; here they
+//! must be a JSON object, and their text is kept as it is.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::json::{Label, copy, parse};
+use super::{
+    BadRow, Extents, Format, Input, Options, RowParser, Rows, StageRecord, TraceHeader, TraceReader, TraceRow,
+};
+use crate::units::SimSpan;
+use crate::workload::SourceError;
+
+/// The format's entry.
+pub(super) const FORMAT: Format = Format {
+    name: "native",
+    recognised_by: "a first line {\"mist_trace\": 1}",
+    recognises: |first_line| first_line.contains("\"mist_trace\""),
+    options: &[],
+    open,
+};
+
+/// The version that this MIST reads and writes.
+pub const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    pub mist_trace: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block_tokens: Option<u32>,
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub timed: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> {
+    let mut lines = input.into_lines();
+    let header = parse_header(lines.next_line()?.unwrap_or_default());
+    match header {
+        Ok(header) => Ok(Box::new(Rows::new(lines, header, Native { header }))),
+        Err(BadRow(what)) => Err(lines.error(what)),
+    }
+}
+
+fn parse_header(line: &str) -> Result<TraceHeader, BadRow> {
+    let Header { mist_trace, block_tokens, timed } = parse(line)?;
+    if mist_trace != VERSION {
+        return Err(BadRow::new(format!("trace format version {mist_trace}; this MIST reads {VERSION}")));
+    }
+    if block_tokens == Some(0) {
+        return Err(BadRow::new("field `block_tokens`: must be 1 or more, found 0"));
+    }
+    Ok(TraceHeader { block_tokens, timed })
+}
+
+struct Native {
+    header: TraceHeader,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    arrival_ns: Option<u64>,
+    delay_ns: Option<u64>,
+    prompt_tokens: u32,
+    output_tokens: u32,
+    #[serde(default)]
+    images: u32,
+    #[serde(default)]
+    failed: bool,
+    #[serde(borrow)]
+    id: Option<Label<'a>>,
+    #[serde(borrow)]
+    model: Option<Label<'a>>,
+    #[serde(borrow)]
+    kind: Option<Label<'a>>,
+    #[serde(borrow)]
+    session: Option<Label<'a>>,
+    turn: Option<u32>,
+    #[serde(borrow)]
+    parent: Option<Label<'a>>,
+    #[serde(default, borrow)]
+    wait_for: Vec<Label<'a>>,
+    #[serde(default, borrow)]
+    branches: Vec<Label<'a>>,
+    #[serde(default)]
+    blocks: Extents,
+    #[serde(default, borrow)]
+    pipeline: Vec<Stage<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stage<'a> {
+    #[serde(borrow)]
+    stage: Label<'a>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+}
+
+impl RowParser for Native {
+    const CLOCK: &'static str = "arrival_ns";
+    const FROM_FIRST_ROW: bool = false;
+
+    fn parse(&mut self, text: &str, row: &mut TraceRow) -> Result<Option<i128>, BadRow> {
+        let line: Line = parse(text)?;
+        match (self.header.timed, line.arrival_ns) {
+            (true, None) => return Err(BadRow::new("missing field `arrival_ns`")),
+            (false, Some(_)) => return Err(BadRow::new("field `arrival_ns`: the trace says `timed: false`")),
+            _ => {}
+        }
+        if self.header.block_tokens.is_none() && !line.blocks.is_empty() {
+            return Err(BadRow::new("field `blocks`: the first line does not say `block_tokens`"));
+        }
+        row.delay = line.delay_ns.map(SimSpan::from_ns);
+        row.prompt_tokens = line.prompt_tokens;
+        row.output_tokens = line.output_tokens;
+        row.images = line.images;
+        row.failed = line.failed;
+        row.turn = line.turn;
+        row.blocks = line.blocks;
+        copy(line.id.as_ref(), &mut row.id);
+        copy(line.model.as_ref(), &mut row.model);
+        copy(line.kind.as_ref(), &mut row.kind);
+        copy(line.session.as_ref(), &mut row.session);
+        copy(line.parent.as_ref(), &mut row.parent);
+        row.wait_for.extend(line.wait_for.into_iter().map(Label::into_text));
+        row.branches.extend(line.branches.into_iter().map(Label::into_text));
+        for Stage { stage, params } in line.pipeline {
+            let params = params.map_or("{}", RawValue::get);
+            if !params.starts_with('{') {
+                return Err(BadRow::column("params", params, "a JSON object"));
+            }
+            row.pipeline.push(StageRecord { stage: stage.into_text(), params: params.to_owned() });
+        }
+        Ok(line.arrival_ns.map(i128::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::units::{SimSpan, SimTime};
+    use crate::workload::trace::rows_of;
+
+    fn refusal(row: &str) -> String {
+        rows_of(&format!("{{\"mist_trace\":1}}\n{row}\n")).unwrap_err()
+    }
+
+    #[test]
+    fn arrivals_count_from_the_start_and_not_from_the_first_row() {
+        let text = "{\"mist_trace\":1,\"block_tokens\":16}\n\n{\"arrival_ns\":7,\"prompt_tokens\":1,\
+            \"output_tokens\":2,\"delay_ns\":5,\"id\":3,\"blocks\":[[0,1]],\
+            \"pipeline\":[{\"stage\":\"rag\",\"params\": {\"k\": [1e400, 5]} },{\"stage\":\"prefill\"}]}\n";
+        let row = &rows_of(text).unwrap()[0];
+        assert_eq!((row.arrival, row.delay), (SimTime::from_ns(7), Some(SimSpan::from_ns(5))));
+        assert_eq!((row.id.as_str(), row.blocks.blocks()), ("3", 1));
+        assert_eq!(row.pipeline[0].params, "{\"k\": [1e400, 5]}");
+        assert_eq!((row.pipeline[1].stage.as_str(), row.pipeline[1].params.as_str()), ("prefill", "{}"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = refusal("{\"arrival_ns\":0,\"prompt_tokens\":1,\"output_tokens\":2,\"modle\":\"m\"}");
+        assert!(error.starts_with("t:2: unknown field `modle`, expected one of `arrival_ns`"), "{error}");
+        let error = rows_of("{\"mist_trace\":1,\"block\":2}\n").unwrap_err();
+        assert!(error.starts_with("t:1: unknown field `block`"), "{error}");
+    }
+
+    #[test]
+    fn what_contradicts_the_first_line_is_refused() {
+        assert!(refusal("{\"prompt_tokens\":1,\"output_tokens\":2}").contains("missing field `arrival_ns`"));
+        let blocks = "{\"arrival_ns\":0,\"prompt_tokens\":1,\"output_tokens\":2,\"blocks\":[[0,1]]}";
+        assert!(refusal(blocks).contains("does not say `block_tokens`"));
+        let params = "{\"arrival_ns\":0,\"prompt_tokens\":1,\"output_tokens\":2,\"pipeline\":\
+            [{\"stage\":\"rag\",\"params\":[]}]}";
+        assert_eq!(refusal(params), "t:2: column `params`: expected a JSON object, found `[]`");
+        let version = rows_of("{\"mist_trace\":2}\n").unwrap_err();
+        assert_eq!(version, "t:1: trace format version 2; this MIST reads 1");
+        let untimed =
+            "{\"mist_trace\":1,\"timed\":false}\n{\"arrival_ns\":0,\"prompt_tokens\":1,\"output_tokens\":2}";
+        assert!(rows_of(untimed).unwrap_err().contains("says `timed: false`"));
+        assert_eq!(rows_of("{\"mist_trace\":1}\n").unwrap_err(), "t holds no requests");
+    }
+}

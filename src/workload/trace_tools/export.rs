@@ -1,0 +1,134 @@
+//! Traces out of other traces, and out of what a workload would generate.
+
+use std::io::Write;
+
+use super::TraceToolError;
+use crate::units::SimTime;
+use crate::workload::Source;
+use crate::workload::trace::{TraceHeader, TraceReader, TraceRow, TraceWriter};
+
+/// Writes every row of `reader` to `out` in the native format; how many there were.
+///
+/// # Errors
+/// A row is malformed, or `out` cannot be written to.
+pub fn convert(reader: &mut dyn TraceReader, out: impl Write) -> Result<u64, TraceToolError> {
+    let mut writer = TraceWriter::new(out, reader.header())?;
+    let (mut row, mut rows) = (TraceRow::default(), 0);
+    while reader.next_into(&mut row)? {
+        writer.write(&row)?;
+        rows += 1;
+    }
+    writer.finish()?;
+    Ok(rows)
+}
+
+/// Writes what `source` brings up to and including `until` to `out` in the native format, drawn as a
+/// run draws it, so that a replay of the trace gives the same run; how many requests there were.
+///
+/// Of a recorded source the rows are as recorded, but for their arrivals, which are as sped up.
+/// Without `until` the source must end by itself.
+///
+/// # Errors
+/// The source is a closed loop or cannot be read on, or `out` cannot be written to.
+pub fn export(source: &mut Source, until: Option<SimTime>, out: impl Write) -> Result<u64, TraceToolError> {
+    if source.is_closed() {
+        return Err(TraceToolError::Closed);
+    }
+    let block_tokens = source.recorded().and_then(|header| header.block_tokens);
+    let mut writer = TraceWriter::new(out, TraceHeader { block_tokens, timed: true })?;
+    let (mut drawn, mut last, mut rows) = (TraceRow::default(), SimTime::ZERO, 0);
+    while let Some(arrival) = source.next_arrival()? {
+        // The clock of a run does not go back either.
+        last = last.max(arrival);
+        if until.is_some_and(|until| last > until) {
+            break;
+        }
+        let Some(lengths) = source.lengths()? else { break };
+        if let Some(row) = source.row() {
+            drawn.clone_from(row);
+        }
+        drawn.arrival = last;
+        drawn.prompt_tokens = lengths.prompt_tokens;
+        drawn.output_tokens = lengths.output_tokens;
+        writer.write(&drawn)?;
+        rows += 1;
+    }
+    writer.finish()?;
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Streams;
+    use crate::scenario::TraceSpec;
+    use crate::workload::arrivals::{ClosedLoop, Poisson};
+    use crate::workload::lengths::AzureConv;
+    use crate::workload::trace::{Input, Options, read};
+    use crate::workload::{Lengths, Replay, Sources};
+
+    fn poisson(seed: u64) -> Source {
+        let arrivals = ron::from_str::<Poisson>("(rate: per_s(8))").unwrap().build().unwrap();
+        Source::new(arrivals, AzureConv {}.build().unwrap(), 0, 500, &Streams::new(seed), 1)
+    }
+
+    /// What a run would see.
+    fn requests(source: Source) -> Vec<(SimTime, Lengths)> {
+        let mut sources = Sources::new(vec![source]);
+        let mut seen = Vec::new();
+        while let Some(at) = sources.next_arrival(0).unwrap() {
+            seen.extend(sources.draw(0).unwrap().map(|(_, _, lengths)| (at, lengths)));
+        }
+        seen
+    }
+
+    fn replay(trace: &[u8], speedup: f64) -> Source {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("t"), trace).unwrap();
+        let spec = ron::from_str::<TraceSpec>(&format!("(path: \"t\", speedup: {speedup})")).unwrap();
+        Source::replay(Replay::open(&spec, folder.path()).unwrap().timed().unwrap(), 0, u64::MAX)
+    }
+
+    #[test]
+    fn a_replay_brings_what_the_workload_would_have() {
+        let mut trace = Vec::new();
+        assert_eq!(export(&mut poisson(7), None, &mut trace).unwrap(), 500);
+        assert_eq!(requests(replay(&trace, 1.0)), requests(poisson(7)));
+        let mut again = Vec::new();
+        export(&mut replay(&trace, 1.0), None, &mut again).unwrap();
+        assert_eq!(again, trace);
+    }
+
+    #[test]
+    fn a_sped_up_replay_is_exported_sped_up_and_whole() {
+        let text = "{\"mist_trace\":1,\"block_tokens\":16}\n{\"arrival_ns\":8,\"prompt_tokens\":1,\
+            \"output_tokens\":2,\"session\":\"s\",\"blocks\":[[3,1]]}\n{\"arrival_ns\":9,\"prompt_tokens\":1,\
+            \"output_tokens\":0,\"failed\":true}\n";
+        let mut trace = Vec::new();
+        assert_eq!(export(&mut replay(text.as_bytes(), 4.0), None, &mut trace).unwrap(), 1);
+        let expected = text.lines().take(2).map(|line| line.replace(":8", ":2") + "\n").collect::<String>();
+        assert_eq!(String::from_utf8(trace).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_horizon_cuts_and_a_closed_loop_is_refused() {
+        let all = requests(poisson(7));
+        let until = all[99].0;
+        assert_eq!(export(&mut poisson(7), Some(until), Vec::new()).unwrap(), 100);
+        let arrivals = ron::from_str::<ClosedLoop>("(concurrency: 2)").unwrap().build().unwrap();
+        let lengths = AzureConv {}.build().unwrap();
+        let mut closed = Source::new(arrivals, lengths, 0, 9, &Streams::new(0), 0);
+        assert!(matches!(export(&mut closed, None, Vec::new()), Err(TraceToolError::Closed)));
+    }
+
+    #[test]
+    fn converting_a_native_trace_changes_nothing() {
+        let mut trace = Vec::new();
+        export(&mut poisson(1), None, &mut trace).unwrap();
+        let input = Input::from_reader("t", std::io::Cursor::new(trace.clone()));
+        let mut converted = Vec::new();
+        let mut reader = read(input, &Options::default()).unwrap();
+        assert_eq!(convert(reader.as_mut(), &mut converted).unwrap(), 500);
+        assert_eq!(converted, trace);
+    }
+}
