@@ -118,7 +118,7 @@ fn make_sources(
         let path = format!("workload[{at}]");
         let arrivals = world.resource::<ArrivalRegistry>().resolve(&spec.arrivals);
         let lengths = world.resource::<LengthRegistry>().resolve(&spec.lengths);
-        let (arrivals, lengths) = match (arrivals, lengths) {
+        let (mut arrivals, lengths) = match (arrivals, lengths) {
             (Ok(arrivals), Ok(lengths)) => (arrivals.built, lengths.built),
             (arrivals, lengths) => {
                 let error =
@@ -128,6 +128,9 @@ fn make_sources(
                 continue;
             }
         };
+        if let Err(problem) = arrivals.plan(spec.requests) {
+            problems.push(problem.under("arrivals").under(&path));
+        }
         let ends = match arrivals.end() {
             End::Itself => true,
             End::Horizon => scenario.horizon.is_some(),

@@ -10,7 +10,7 @@ use crate::coordinator::routing::RoutingRegistry;
 use crate::runtime::RuntimeRegistry;
 use crate::scenario::{Choice, Kinds, Problem, Registry, Scenario};
 use crate::workload::arrivals::ArrivalRegistry;
-use crate::workload::lengths::LengthRegistry;
+use crate::workload::lengths::{LengthRegistry, rebase};
 
 /// Every registry a scenario may draw on.
 pub(super) fn kinds(world: &World) -> Kinds {
@@ -34,7 +34,7 @@ pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World) -> V
     problems.extend(settle_one(routing, &mut scenario.coordinator.routing, "coordinator.routing"));
     for (at, workload) in scenario.workload.iter_mut().enumerate() {
         workload.arrivals.rebase("path", folder);
-        workload.lengths.rebase("path", folder);
+        rebase(&mut workload.lengths, folder);
         let arrivals = world.resource::<ArrivalRegistry>();
         problems.extend(settle_one(arrivals, &mut workload.arrivals, &format!("workload[{at}].arrivals")));
         let lengths = world.resource::<LengthRegistry>();
