@@ -75,9 +75,17 @@ impl Reference {
         };
         Self {
             clients,
-            arrivals: world.resource::<ArrivalRegistry>().resolve(&workload.arrivals).unwrap().built,
+            arrivals: world
+                .resource::<ArrivalRegistry>()
+                .resolve(workload.arrivals.as_ref().unwrap())
+                .unwrap()
+                .built,
             arrival_draws: streams.stream("arrivals", 0),
-            lengths: world.resource::<LengthRegistry>().resolve(&workload.lengths).unwrap().built,
+            lengths: world
+                .resource::<LengthRegistry>()
+                .resolve(workload.lengths.as_ref().unwrap())
+                .unwrap()
+                .built,
             length_draws: streams.stream("lengths", 0),
             latency,
             recorder: Recorder::new(vec![source]),

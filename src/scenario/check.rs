@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ClusterSpec, Problem, Scenario};
+use super::{ClusterSpec, Problem, Scenario, WorkloadSpec};
 
 /// Everything wrong with `scenario` that needs neither catalog nor registries to see.
 pub fn check(scenario: &Scenario) -> Vec<Problem> {
@@ -38,6 +38,7 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
     names("workload", workload.iter().map(|w| w.name.as_str()), &mut problems);
     for (i, class) in workload.iter().enumerate() {
         positive(format!("workload[{i}].requests"), class.requests.unwrap_or(1), &mut problems);
+        origin(i, class, &mut problems);
     }
 
     if scenario.horizon.is_some_and(|horizon| horizon.as_secs() <= 0.0) {
@@ -106,6 +107,29 @@ fn names_at<'a>(names: impl Iterator<Item = (String, &'a str)>, problems: &mut V
             problems.push(Problem::new(path, format!("the name `{name}` is already taken by `{first}`")));
         } else {
             seen.insert(name, path);
+        }
+    }
+}
+
+/// Requests come from a trace, or from arrivals and lengths; from exactly one of the two.
+fn origin(i: usize, class: &WorkloadSpec, problems: &mut Vec<Problem>) {
+    let drawn = [("arrivals", &class.arrivals), ("lengths", &class.lengths)];
+    for (field, choice) in drawn {
+        match (&class.trace, choice) {
+            (Some(_), Some(_)) => {
+                let message = format!("`{field}` has no effect beside a `trace`");
+                let help = format!(
+                    "leave out either; to take only one of the two from a trace, use `{field}: Trace(…)`"
+                );
+                problems.push(Problem::new(format!("workload[{i}].{field}"), message).help(help));
+            }
+            (None, None) => {
+                let help = "give `arrivals` and `lengths`, or a `trace` that holds both";
+                problems.push(
+                    Problem::new(format!("workload[{i}]"), format!("missing field `{field}`")).help(help),
+                );
+            }
+            _ => {}
         }
     }
 }

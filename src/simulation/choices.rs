@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bevy_ecs::world::World;
 
+use crate::catalog::config_path;
 use crate::clients::ClientRegistry;
 use crate::clients::llm::BatchingRegistry;
 use crate::coordinator::routing::RoutingRegistry;
@@ -25,6 +26,7 @@ pub(super) fn kinds(world: &World) -> Kinds {
 pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (at, client) in scenario.clients.iter_mut().enumerate() {
+        client.runs.rebase_with("model", |name| config_path(name, folder));
         if let Err(wrong) = settle_client(&mut client.runs, world) {
             let path = format!("clients[{at}].runs");
             problems.extend(wrong.into_iter().map(|problem| problem.under(&path)));
@@ -33,12 +35,22 @@ pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World) -> V
     let routing = world.resource::<RoutingRegistry>();
     problems.extend(settle_one(routing, &mut scenario.coordinator.routing, "coordinator.routing"));
     for (at, workload) in scenario.workload.iter_mut().enumerate() {
-        workload.arrivals.rebase("path", folder);
-        rebase(&mut workload.lengths, folder);
-        let arrivals = world.resource::<ArrivalRegistry>();
-        problems.extend(settle_one(arrivals, &mut workload.arrivals, &format!("workload[{at}].arrivals")));
-        let lengths = world.resource::<LengthRegistry>();
-        problems.extend(settle_one(lengths, &mut workload.lengths, &format!("workload[{at}].lengths")));
+        if let Some(path) = config_path(&workload.model, folder) {
+            workload.model = path;
+        }
+        if let Some(trace) = &mut workload.trace {
+            trace.path = folder.join(&trace.path);
+        }
+        if let Some(arrivals) = &mut workload.arrivals {
+            arrivals.rebase("path", folder);
+            let registry = world.resource::<ArrivalRegistry>();
+            problems.extend(settle_one(registry, arrivals, &format!("workload[{at}].arrivals")));
+        }
+        if let Some(lengths) = &mut workload.lengths {
+            rebase(lengths, folder);
+            let registry = world.resource::<LengthRegistry>();
+            problems.extend(settle_one(registry, lengths, &format!("workload[{at}].lengths")));
+        }
     }
     problems
 }

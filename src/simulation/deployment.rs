@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bevy_ecs::world::World;
 
 use crate::catalog::{Accelerator, Catalog, Class};
-use crate::clients::{ClientRegistry, Deployed, Fact, Site, unknown_name};
+use crate::clients::{ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
 use crate::metrics::Price;
 use crate::scenario::{Carving, Cluster, Problem, Scenario, carve, did_you_mean};
 
@@ -16,6 +16,8 @@ pub struct Deployment {
     /// What all of it costs by the hour.
     pub price: Price,
     pub(super) carving: Carving,
+    /// The model each class of traffic asks for, by its name in the catalog.
+    pub(super) workload_models: Vec<String>,
 }
 
 /// The identical clients of one entry.
@@ -78,8 +80,12 @@ impl Deployment {
                 Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.under(&path))),
             }
         }
+        let mut workload_models = Vec::new();
         if problems.is_empty() {
-            problems.extend(unserved_models(scenario, &groups, catalog));
+            match asked_for(scenario, &groups, catalog) {
+                Ok(models) => workload_models = models,
+                Err(wrong) => problems.extend(wrong),
+            }
         }
         let price = match hardware.price(scenario, &carving, catalog) {
             Ok(price) => price,
@@ -88,7 +94,7 @@ impl Deployment {
                 Price::Unknown(String::new())
             }
         };
-        if problems.is_empty() { Ok(Self { groups, price, carving }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { groups, price, carving, workload_models }) } else { Err(problems) }
     }
 
     /// The accelerator of each node group, for `mist check` and for entities.
@@ -167,24 +173,21 @@ impl<'a> Hardware<'a> {
     }
 }
 
-/// Workloads that ask for a model nobody serves.
-fn unserved_models(scenario: &Scenario, groups: &[Group], catalog: &Catalog) -> Vec<Problem> {
+/// The model each class of traffic asks for, by its name in the catalog; somebody must serve it.
+fn asked_for(scenario: &Scenario, groups: &[Group], catalog: &Catalog) -> Result<Vec<String>, Vec<Problem>> {
     let served: Vec<&str> = groups.iter().map(Group::model).collect();
-    let mut problems = Vec::new();
+    let (mut models, mut problems) = (Vec::new(), Vec::new());
     for (at, workload) in scenario.workload.iter().enumerate() {
         let path = format!("workload[{at}].model");
-        match catalog.model(&workload.model) {
-            Ok(model) if served.contains(&model.name.as_str()) => {}
+        match catalog.model_or_config(&workload.model) {
+            Ok(model) if served.contains(&model.name.as_str()) => models.push(model.name.clone()),
             Ok(model) => {
                 let message = format!("no client serves `{}`", model.name);
-                problems.push(
-                    Problem::new(path, message).help(did_you_mean(&model.name, served.iter().copied())),
-                );
+                let help = did_you_mean(&model.name, served.iter().copied());
+                problems.push(Problem::new(path, message).help(help));
             }
-            Err(unknown) => {
-                problems.push(unknown_name(&path, &unknown));
-            }
+            Err(error) => problems.push(model_problem(&path, &error)),
         }
     }
-    problems
+    if problems.is_empty() { Ok(models) } else { Err(problems) }
 }

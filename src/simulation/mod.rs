@@ -18,6 +18,7 @@ mod choices;
 mod deployment;
 mod error;
 mod run;
+mod sources;
 
 use std::path::Path;
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::batching::{BatchingRegistry, MakeBatching};
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
-use crate::catalog::{Accelerator, Class, Model, ModelKind, Precision};
-use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, unknown_name};
+use crate::catalog::{Accelerator, Class, HfConfig, Model, ModelKind, Precision};
+use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, model_problem};
 use crate::engine::SimBuilder;
 use crate::memory::{BlockPool, KvCapacity, KvSizing};
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
@@ -23,7 +23,8 @@ use crate::units::{GIB, SimTime};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LlmSpec {
-    /// The model it serves, by its name in the model catalog. vLLM `--model`.
+    /// The model it serves: a name in the model catalog, or the path of a Hugging Face `config.json`,
+    /// relative to the scenario's own folder. vLLM `--model`.
     pub model: String,
     /// How many accelerators share every layer. Default: all of the cluster, and it must be all of
     /// them. vLLM `--tensor-parallel-size`, SGLang `--tp`.
@@ -96,8 +97,9 @@ impl ClientKind for LlmSpec {
 
     fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>> {
         let one = |problem: Problem| vec![problem];
-        let model =
-            site.catalog.model(&self.model).map_err(|unknown| one(unknown_name("model", &unknown)))?;
+        let found = site.catalog.model_or_config(&self.model);
+        let found = found.map_err(|error| one(model_problem("model", &error)))?;
+        let model: &Model = &found;
         let (accelerator, tensor_parallel) = self.cluster(site.nodes).map_err(one)?;
         self.check(model).map_err(one)?;
 
@@ -138,6 +140,7 @@ impl ClientKind for LlmSpec {
             make_policy,
             step_model,
             latency: format!("{} for {} on {}", self.runtime.name, model.name, accelerator.name),
+            config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
         }))
     }
 }
@@ -190,6 +193,21 @@ impl LlmSpec {
         Ok(())
     }
 
+    /// What a reader of a `config.json` wants to know of how it was read.
+    fn config_facts(&self, config: &HfConfig) -> Vec<Fact> {
+        let HfConfig { model, stored, ignored } = config;
+        let mut facts =
+            vec![Fact::new("config.json", format!("{:.2} B parameters", model.parameters() as f64 / 1e9))];
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.precision != Some(self.weights)) {
+            let written = &stored.written;
+            facts.push(Fact::new("", format!("stored as {written}, served with weights: {}", self.weights)));
+        }
+        if !ignored.is_empty() {
+            facts.push(Fact::new("", format!("keys without effect: {}", ignored.join(", "))));
+        }
+        facts
+    }
+
     fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
         let experts = model.experts.as_ref();
         KvSizing {
@@ -222,6 +240,8 @@ struct LlmDeployed {
     make_policy: MakeBatching,
     step_model: Arc<dyn StepModel>,
     latency: String,
+    /// What is to be said of the `config.json` behind the model.
+    config: Vec<Fact>,
 }
 
 impl Deployed for LlmDeployed {
@@ -232,7 +252,7 @@ impl Deployed for LlmDeployed {
     fn facts(&self) -> Vec<Fact> {
         let gib = |bytes: f64| format!("{:.1} GiB", bytes / GIB);
         let KvCapacity { budget, weights, activations, kv, blocks, tokens, .. } = self.capacity;
-        vec![
+        let mut facts = vec![
             Fact::new("serves", format!("{} on {}", self.model, self.hardware)),
             Fact::new("memory per device", format!("{} usable, {} weights", gib(budget), gib(weights))),
             Fact::new("", format!("{} activations, {} KV cache", gib(activations), gib(kv))),
@@ -241,7 +261,9 @@ impl Deployed for LlmDeployed {
                 "limits",
                 format!("{} sequences, {} tokens each", self.max_num_seqs, self.max_model_len),
             ),
-        ]
+        ];
+        facts.extend(self.config.iter().cloned());
+        facts
     }
 
     fn install(&self, sim: &mut SimBuilder) {

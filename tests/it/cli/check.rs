@@ -18,7 +18,7 @@ fn check_says_what_was_understood_and_runs_nothing() {
         "  latency             200 µs\n",
         "  Llama-3.1-8B        4 clients: llama\n",
         "  chat                300 requests for Llama-3.1-8B\n",
-        "    arrivals          Poisson(rate: per_s(70.0))\n",
+        "    arrivals          Poisson(rate: per_s(70.0), rescale: false)\n",
         "    targets           TTFT ≤ 1 s, TPOT ≤ 30 ms\n",
     ] {
         assert!(out.contains(line), "{line} is not in:\n{out}");
