@@ -88,7 +88,7 @@ fn listing(platform: &PlatformSpec) -> String {
     match (&platform.price, platform.usd_per_hour) {
         (Some(instance), _) => format!("a machine in use costs what a {instance} does"),
         (None, Some(amount)) => format!("{} an hour for a machine in use", usd(amount.get())),
-        (None, None) => "an accelerator in use costs its list price".to_owned(),
+        (None, None) => "each accelerator in use costs its share of the largest listed instance".to_owned(),
     }
 }
 

@@ -69,7 +69,9 @@ impl From<RunError> for Failure {
         match error {
             RunError::Scenario(invalid) => Self::Scenario(invalid),
             RunError::Source(_) | RunError::Trace(_) => Self::input(error.to_string().trim_end()),
-            RunError::Engine(_) | RunError::Rows(_) => Self::Broken(error.to_string().trim_end().to_owned()),
+            RunError::Engine(_) | RunError::Rows(_) | RunError::Stuck { .. } => {
+                Self::Broken(error.to_string().trim_end().to_owned())
+            }
             RunError::Stopped => Self::Interrupted,
         }
     }

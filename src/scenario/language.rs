@@ -59,8 +59,8 @@ pub struct PlatformSpec {
     /// What is in one machine; at least one group of nodes.
     pub nodes: Vec<NodeGroup>,
     /// The cloud instance whose catalogued price one machine has, such as `p5.48xlarge`.
-    /// Default: none; without `usd_per_hour` too, the cheapest dated on-demand listing of the
-    /// hardware counts, per accelerator.
+    /// Default: none; without `usd_per_hour` too, each accelerator in a cluster costs its share of the
+    /// largest instance that is listed on demand with it.
     #[serde(default)]
     pub price: Option<String>,
     /// What one machine costs in US dollars per hour, zero or more; excludes `price`. Default: none.

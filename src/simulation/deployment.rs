@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::world::World;
 
-use crate::catalog::{Accelerator, Catalog, Class};
+use crate::catalog::{self, Accelerator, Catalog, Class};
 use crate::clients::{ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
 use crate::metrics::Price;
-use crate::scenario::{Carving, Cluster, Problem, Scenario, carve, did_you_mean};
+use crate::scenario::{Carving, Cluster, PlatformSpec, Problem, Scenario, carve, did_you_mean};
 
 /// The deployment that a scenario describes.
 pub struct Deployment {
@@ -155,10 +155,9 @@ impl<'a> Hardware<'a> {
             if let Some(usd) = spec.usd_per_hour {
                 usd_per_hour += usd.get();
             } else if let Some(instance) = &spec.price {
-                let price = catalog.price(instance).map_err(|unknown| {
-                    let path = format!("platforms[{platform}].price");
-                    unknown_name(&path, &unknown)
-                })?;
+                let path = format!("platforms[{platform}].price");
+                let price = catalog.price(instance).map_err(|unknown| unknown_name(&path, &unknown))?;
+                fits(&path, price, &self.groups[platform], spec)?;
                 usd_per_hour += price.usd_per_hour;
             } else {
                 for node in nodes.into_iter().filter(|node| is_accelerator(node)) {
@@ -171,6 +170,25 @@ impl<'a> Hardware<'a> {
         }
         Ok(Price::UsdPerHour(usd_per_hour))
     }
+}
+
+/// Whether a machine of the scenario is what the priced instance has in it.
+fn fits(
+    path: &str,
+    price: &catalog::Price,
+    groups: &[&Accelerator],
+    spec: &PlatformSpec,
+) -> Result<(), Problem> {
+    let named = groups.iter().zip(&spec.nodes).filter(|(hardware, _)| is_accelerator(hardware));
+    let has: Vec<String> =
+        named.map(|(hardware, group)| format!("{} × {}", group.count, hardware.name)).collect();
+    let sold = format!("{} × {}", price.gpus, price.accelerator);
+    if has == [sold.as_str()] {
+        return Ok(());
+    }
+    let message =
+        format!("`{}` has {sold}, but a machine of `{}` has {}", price.instance, spec.name, has.join(", "));
+    Err(Problem::new(path, message).help("name an instance with the same hardware, or say `usd_per_hour`"))
 }
 
 /// The model each class of traffic asks for, by its name in the catalog; somebody must serve it.

@@ -13,6 +13,7 @@ use crate::request::{Request, Stage};
 use crate::scenario::{Document, Scenario};
 use crate::stats::TokenGaps;
 use crate::units::SimTime;
+use crate::workload::Sources;
 
 /// Ticks between two looks at the progress.
 const TICKS_A_LOOK: u32 = 16_384;
@@ -127,6 +128,10 @@ impl Run {
             if !more {
                 break;
             }
+        }
+        let requests = self.sim.world().resource::<Sources>().in_flight();
+        if requests > 0 && self.sim.next_time().is_none() {
+            return Err(RunError::Stuck { now: self.sim.now(), requests });
         }
         self.settle();
         self.outcome()

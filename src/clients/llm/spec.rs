@@ -13,7 +13,7 @@ use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
 use crate::catalog::{Accelerator, Class, HfConfig, Model, ModelKind, Precision};
 use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, model_problem};
 use crate::engine::SimBuilder;
-use crate::memory::{BlockPool, KvCapacity, KvSizing};
+use crate::memory::{BlockPool, KvCapacity, KvSizing, SizingError};
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::{Choice, Problem};
 use crate::stats::TokenGaps;
@@ -118,7 +118,7 @@ impl ClientKind for LlmSpec {
         }
 
         let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
-        let capacity = sizing.capacity().map_err(|error| one(Problem::new("model", error.to_string())))?;
+        let capacity = sizing.capacity().map_err(|error| one(misfit(&error)))?;
         let target = Target {
             model,
             accelerator,
@@ -143,6 +143,16 @@ impl ClientKind for LlmSpec {
             config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
         }))
     }
+}
+
+/// Why there is no room for KV, at the setting to blame.
+fn misfit(error: &SizingError) -> Problem {
+    let message = error.to_string();
+    let blamed = match error {
+        SizingError::Invalid(_) if message.starts_with("gpu_memory_utilization") => "gpu_memory_utilization",
+        _ => "model",
+    };
+    Problem::new(blamed, message)
 }
 
 impl LlmSpec {
@@ -262,6 +272,13 @@ impl Deployed for LlmDeployed {
                 format!("{} sequences, {} tokens each", self.max_num_seqs, self.max_model_len),
             ),
         ];
+        if u64::from(self.max_model_len) > tokens {
+            // vLLM checks this when it starts; requests that do fit are served here all the same.
+            let warning = format!(
+                "vLLM would not start: its KV cache must hold max_model_len; set it to {tokens} or less"
+            );
+            facts.push(Fact::new("warning", warning));
+        }
         facts.extend(self.config.iter().cloned());
         facts
     }
