@@ -19,13 +19,11 @@ pub fn load(name: &str, requests: u64) -> Run {
 
 /// The same, its steps priced by a table look-up that a plugin brings in.
 pub fn load_profiled(name: &str, requests: u64) -> Run {
-    let text = std::fs::read_to_string(path(name)).unwrap();
-    let text = text.replace("tensor_parallel: 2)", "tensor_parallel: 2, runtime: Profiled())");
-    assert!(text.contains("Profiled"), "{name} is not written as expected");
     Simulation::new()
         .with(profiled::plugin)
         .set(format!("workload[0].requests={requests}"))
-        .read(text, path(name))
+        .set("clients[0].runs.runtime=Profiled")
+        .load(path(name))
         .unwrap()
 }
 
