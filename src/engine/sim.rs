@@ -12,8 +12,9 @@ use crate::units::SimTime;
 
 /// Rounds of the schedule within one tick before work counts as endless.
 const MAX_ROUNDS: u32 = 64;
-/// Ticks at one instant before the clock counts as stuck; a few are common, when a wake-up is due at once.
-const MAX_TICKS_PER_INSTANT: u32 = 10_000;
+/// Ticks at one instant before the clock counts as stuck: many, for a user of a closed loop whose requests
+/// are all turned away at once goes through all of them at one instant, at four ticks each.
+const MAX_TICKS_PER_INSTANT: u32 = 10_000_000;
 
 /// Ticks between two sweeps of bevy's notes on what was removed.
 const TICKS_A_SWEEP: u64 = 1024;
