@@ -10,6 +10,8 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
     let Scenario { platforms, clients, workload, .. } = scenario;
 
     at_least_one("platforms", platforms.len(), "platform", &mut problems);
+    let groups = platforms.iter().map(|platform| platform.nodes.len()).sum();
+    at_most("platforms", groups, "groups of nodes", &mut problems);
     names("platforms", platforms.iter().map(|p| p.name.as_str()), &mut problems);
     for (i, platform) in platforms.iter().enumerate() {
         let path = format!("platforms[{i}]");
@@ -35,6 +37,7 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
     }
 
     at_least_one("workload", workload.len(), "class of traffic", &mut problems);
+    at_most("workload", workload.len(), "classes of traffic", &mut problems);
     names("workload", workload.iter().map(|w| w.name.as_str()), &mut problems);
     for (i, class) in workload.iter().enumerate() {
         positive(format!("workload[{i}].requests"), class.requests.unwrap_or(1), &mut problems);
@@ -77,6 +80,14 @@ fn cluster(path: &str, count: u32, cluster: &ClusterSpec, problems: &mut Vec<Pro
 fn at_least_one(path: &str, found: usize, what: &str, problems: &mut Vec<Problem>) {
     if found == 0 {
         problems.push(Problem::new(path, format!("at least one {what} is needed, found none")));
+    }
+}
+
+/// They are numbered in 16 bits.
+fn at_most(path: &str, found: usize, what: &str, problems: &mut Vec<Problem>) {
+    const MOST: usize = u16::MAX as usize;
+    if found > MOST {
+        problems.push(Problem::new(path, format!("at most {MOST} {what} are possible, found {found}")));
     }
 }
 
@@ -137,7 +148,7 @@ fn origin(i: usize, class: &WorkloadSpec, problems: &mut Vec<Problem>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::sample;
+    use crate::scenario::{WorkloadSpec, sample};
 
     /// The path and the message of every problem after `edit`.
     fn after(edit: impl FnOnce(&mut Scenario)) -> Vec<String> {
@@ -174,6 +185,17 @@ mod tests {
             }),
             ["clients[0].cluster: at least one node is needed, found none"]
         );
+    }
+
+    #[test]
+    fn there_is_a_most_of_what_is_numbered() {
+        let one = sample::scenario().workload[0].clone();
+        let many = |count: usize| {
+            (0..count).map(|at| WorkloadSpec { name: at.to_string(), ..one.clone() }).collect()
+        };
+        assert!(after(|s| s.workload = many(65_535)).is_empty());
+        let refused = ["workload: at most 65535 classes of traffic are possible, found 65536"];
+        assert_eq!(after(|s| s.workload = many(65_536)), refused);
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Serialize for Choice {
 
 /// Writes a choice that may be missing as a scenario writes it, without `Some(…)`, which RON would put
 /// around raw text.
+#[allow(clippy::ref_option)] // serde hands over the field as it is
 pub(super) fn bare<S: Serializer>(choice: &Option<Choice>, serializer: S) -> Result<S::Ok, S::Error> {
     match choice {
         Some(choice) => choice.serialize(serializer),

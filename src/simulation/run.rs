@@ -116,7 +116,9 @@ impl Run {
             self.sim.world_mut().resource_mut::<Recorder>().write_rows_to(rows);
         }
         let workload = &self.document.scenario.workload;
-        let expected = workload.iter().map(|workload| workload.requests).sum();
+        let expected = workload
+            .iter()
+            .try_fold(0_u64, |sum, workload| workload.requests.map(|requests| sum.saturating_add(requests)));
         let until = self.horizon.unwrap_or(SimTime::MAX);
         loop {
             let more = self.sim.run_some(until, TICKS_A_LOOK)?;

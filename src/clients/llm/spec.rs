@@ -182,6 +182,11 @@ impl LlmSpec {
     }
 
     fn check(&self, model: &Model) -> Result<(), Problem> {
+        let share = self.gpu_memory_utilization;
+        if !(share > 0.0 && share <= 1.0) {
+            let path = "gpu_memory_utilization";
+            return Err(Problem::new(path, format!("{path} must be above 0 and at most 1, found {share}")));
+        }
         let whole = |path: &str, value: u32, range: RangeInclusive<u32>| {
             if range.contains(&value) {
                 return Ok(());
