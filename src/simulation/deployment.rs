@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::world::World;
 
-use crate::catalog::{self, Accelerator, Catalog, Class};
+use crate::catalog::{self, Accelerator, Catalog};
 use crate::clients::{ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
 use crate::metrics::Price;
 use crate::scenario::{Carving, Cluster, PlatformSpec, Problem, Scenario, carve, did_you_mean};
@@ -74,7 +74,7 @@ impl Deployment {
                 Ok(deployed) => groups.push(Group {
                     name: client.name.clone(),
                     clients: client.count,
-                    accelerators: nodes.iter().filter(|node| is_accelerator(node)).count() as u32,
+                    accelerators: nodes.iter().filter(|node| node.is_accelerator()).count() as u32,
                     deployed,
                 }),
                 Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.under(&path))),
@@ -97,15 +97,11 @@ impl Deployment {
         if problems.is_empty() { Ok(Self { groups, price, carving, workload_models }) } else { Err(problems) }
     }
 
-    /// The accelerator of each node group, for `mist check` and for entities.
+    /// Numbers the node groups of all platforms.
     pub(super) fn sku(scenario: &Scenario, platform: usize, group: usize) -> u16 {
         let before: usize = scenario.platforms[..platform].iter().map(|platform| platform.nodes.len()).sum();
         (before + group) as u16
     }
-}
-
-fn is_accelerator(node: &Accelerator) -> bool {
-    !matches!(node.class, Class::Cpu | Class::Memory)
 }
 
 /// The catalogued hardware of each platform's node groups.
@@ -160,7 +156,7 @@ impl<'a> Hardware<'a> {
                 fits(&path, price, &self.groups[platform], spec)?;
                 usd_per_hour += price.usd_per_hour;
             } else {
-                for node in nodes.into_iter().filter(|node| is_accelerator(node)) {
+                for node in nodes.into_iter().filter(|node| node.is_accelerator()) {
                     let Some(price) = catalog.default_price(&node.name) else {
                         return Ok(Price::Unknown(format!("no on-demand price is listed for {}", node.name)));
                     };
@@ -179,7 +175,7 @@ fn fits(
     groups: &[&Accelerator],
     spec: &PlatformSpec,
 ) -> Result<(), Problem> {
-    let named = groups.iter().zip(&spec.nodes).filter(|(hardware, _)| is_accelerator(hardware));
+    let named = groups.iter().zip(&spec.nodes).filter(|(hardware, _)| hardware.is_accelerator());
     let has: Vec<String> =
         named.map(|(hardware, group)| format!("{} × {}", group.count, hardware.name)).collect();
     let sold = format!("{} × {}", price.gpus, price.accelerator);

@@ -10,7 +10,7 @@ use crate::engine::Streams;
 use crate::metrics::{Slo, SourceSpec};
 use crate::scenario::{Choice, Problem, Registry, Scenario, SloSpec, TraceSpec, WorkloadSpec};
 use crate::units::Span;
-use crate::workload::arrivals::{ArrivalRegistry, End};
+use crate::workload::arrivals::{ArrivalRegistry, End, MOST_AT_ONCE};
 use crate::workload::lengths::LengthRegistry;
 use crate::workload::{Replay, Source, Sources};
 
@@ -63,6 +63,12 @@ fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Ve
             if spec.requests.is_none() && !ends && !lengths.ends() {
                 let help = "say how many `requests` arrive, or until which `horizon`";
                 return Err(vec![Problem::new("", "this workload never ends").help(help)]);
+            }
+            if arrivals.end() == End::Nothing && spec.requests.is_some_and(|requests| requests > MOST_AT_ONCE)
+            {
+                let message =
+                    format!("must be {MOST_AT_ONCE} or less where all arrive at once, found {requests}");
+                return Err(vec![Problem::new("requests", message)]);
             }
             let streams = world.resource::<Streams>();
             Ok(Source::new(arrivals, lengths, place.pool, requests, streams, place.at))

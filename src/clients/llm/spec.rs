@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batching::{BatchingRegistry, MakeBatching};
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
-use crate::catalog::{Accelerator, Class, HfConfig, Model, ModelKind, Precision};
+use crate::catalog::{Accelerator, HfConfig, Model, ModelKind, Precision};
 use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, model_problem};
 use crate::engine::SimBuilder;
 use crate::memory::{BlockPool, KvCapacity, KvSizing, SizingError};
@@ -158,7 +158,7 @@ fn misfit(error: &SizingError) -> Problem {
 impl LlmSpec {
     /// The accelerator of the cluster, all of one kind, and how many share a layer.
     fn cluster<'a>(&self, nodes: &[&'a Accelerator]) -> Result<(&'a Accelerator, u32), Problem> {
-        let mut accelerators = nodes.iter().filter(|node| !matches!(node.class, Class::Cpu | Class::Memory));
+        let mut accelerators = nodes.iter().filter(|node| node.is_accelerator());
         let Some(first) = accelerators.next() else {
             return Err(Problem::new("", "an LLM client needs an accelerator, and its cluster has none"));
         };

@@ -12,6 +12,9 @@ use crate::clients::llm::scheduler::{Reserve, Scheduler};
 ///
 /// A prompt is admitted when blocks for all of it are free and a watermark of 1 % stays so. When a
 /// decoding sequence finds no block, the one admitted last is preempted and recomputed later.
+/// Two deviations: where vLLM would drop a prompt that the watermark never lets in, or one that grew
+/// beyond the budget by being preempted, it is admitted here once nothing else runs.
+///
 /// Mirrors `_schedule_default` of vLLM 0.6:
 /// <https://github.com/vllm-project/vllm/blob/v0.6.6/vllm/core/scheduler.py>.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
