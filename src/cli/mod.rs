@@ -35,6 +35,7 @@ mod derive;
 mod diagnostics;
 mod explain;
 mod failure;
+mod inputs;
 mod list;
 mod options;
 mod page;

@@ -110,6 +110,7 @@ pub(super) fn run() -> (Summary, Provenance) {
         events: 120_000,
         wall_s: 0.125,
         latency_sources: vec!["llama: analytical roofline, H100-SXM5-80GB, uncalibrated".to_owned()],
+        inputs: Vec::new(),
     };
     (summary, provenance)
 }

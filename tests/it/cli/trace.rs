@@ -27,3 +27,20 @@ fn a_trace_elsewhere_is_named_by_set() {
     let out = sandbox.ok(&["run", "azure_conv_trace.ron", "--set", set, "--no-results"]);
     assert!(out.contains("1 arrived = 1 completed"), "{out}");
 }
+
+#[test]
+fn a_result_says_which_trace_it_was() {
+    let sandbox = Sandbox::new();
+    sandbox.write("azure_conv_trace.ron", include_str!("../../../scenarios/azure_conv_trace.ron"));
+    let input = || {
+        sandbox.ok(&["run", "azure_conv_trace.ron"]);
+        sandbox.json("results/azure_conv_trace/provenance.json")["inputs"][0].clone()
+    };
+    sandbox.write_trace("AzureLLMInferenceTrace_conv.csv", ["374,44".into()]);
+    let before = input();
+    sandbox.write_trace("AzureLLMInferenceTrace_conv.csv", ["374,45".into()]);
+    let after = input();
+    assert!(before["path"].as_str().is_some_and(|path| path.ends_with("conv.csv")), "{before}");
+    assert_eq!(before["bytes"], after["bytes"]);
+    assert_ne!(before["digest"], after["digest"]);
+}
