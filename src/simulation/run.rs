@@ -148,20 +148,24 @@ impl Run {
             deployed.settle(self.sim.world_mut(), *client, now);
         }
         let world = self.sim.world_mut();
-        let first_tokens: Vec<(Entity, SimTime)> =
-            world.query::<&Stage>().iter(world).map(|stage| (stage.request, stage.first_token)).collect();
+        let stages: Vec<(Entity, [SimTime; 2])> = world
+            .query::<&Stage>()
+            .iter(world)
+            .map(|stage| (stage.request, [stage.started, stage.first_token]))
+            .collect();
         let mut in_flight: Vec<(Entity, Request)> = world
             .query::<(Entity, &Request)>()
             .iter(world)
             .map(|(entity, request)| (entity, *request))
             .collect();
         in_flight.sort_by_key(|(_, request)| request.id);
-        let first_tokens: std::collections::BTreeMap<_, _> = first_tokens.into_iter().collect();
+        let stages: std::collections::BTreeMap<_, _> = stages.into_iter().collect();
         let mut recorder = world.resource_mut::<Recorder>();
         for (entity, request) in in_flight {
-            let first_token = first_tokens.get(&entity).copied().filter(|at| *at != SimTime::MAX);
+            let times = stages.get(&entity).copied().unwrap_or([SimTime::MAX; 2]);
+            let [started, first_token] = times.map(|at| (at != SimTime::MAX).then_some(at));
             let Request { source, arrived, .. } = request;
-            recorder.unfinished(&Unfinished { source, arrived, first_token }, now);
+            recorder.unfinished(&Unfinished { source, arrived, started, first_token }, now);
         }
     }
 
