@@ -41,7 +41,9 @@ mod page;
 mod place;
 mod progress;
 mod run;
+mod sink;
 mod terminal;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -67,6 +69,7 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::Check(options) => check::check(options, simulation),
         Command::Explain { path } => explain::explain(&path, &simulation),
         Command::List(options) => list::list(&options),
+        Command::Trace(what) => trace::trace(what, simulation),
         Command::Derive(what) => derive::derive(&what),
     }
 }

@@ -10,6 +10,7 @@ mod reproducible;
 mod results;
 mod run;
 mod trace;
+mod trace_verbs;
 
 use std::fs;
 use std::path::PathBuf;
