@@ -42,7 +42,9 @@ mod page;
 mod place;
 mod progress;
 mod run;
+mod sink;
 mod terminal;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -68,6 +70,7 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::Check(options) => check::check(options, simulation),
         Command::Explain { path } => explain::explain(&path, &simulation),
         Command::List(options) => list::list(&options),
+        Command::Trace(what) => trace::trace(what, simulation),
         Command::Derive(what) => derive::derive(&what),
     }
 }

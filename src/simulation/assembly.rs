@@ -14,7 +14,7 @@ use crate::engine::{SimBuilder, Streams};
 use crate::metrics::{MetricsPlugin, Recorder};
 use crate::scenario::{Document, Problem, Scenario};
 use crate::units::SimTime;
-use crate::workload::{WorkloadPlugin, start};
+use crate::workload::{Sources, WorkloadPlugin, start};
 
 /// Builds the world of a scenario that was found sound.
 pub(super) fn assemble(
@@ -39,18 +39,24 @@ pub(super) fn assemble(
     };
     match sources::make(sim.world(), &document.scenario, &deployment, &models) {
         Ok((sources, specs)) => {
-            start(sources, &mut sim)?;
+            start(Sources::new(sources), &mut sim)?;
             sim.insert_resource(Recorder::new(specs));
         }
         Err(problems) => return Err(wrong(document, problems)),
     }
     let sim = sim.build()?;
-    let horizon = document.scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim());
+    let horizon = horizon(&document.scenario);
     let (executor, strides) = (simulation.executor, simulation.strides);
     Ok(Run { sim, document, deployment, clients, resolved, horizon, executor, strides })
 }
 
-fn wrong(document: Document, problems: Vec<Problem>) -> RunError {
+/// The last instant of a run, if the scenario stops it.
+pub(super) fn horizon(scenario: &Scenario) -> Option<SimTime> {
+    scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim())
+}
+
+/// A scenario with these problems.
+pub(super) fn wrong(document: Document, problems: Vec<Problem>) -> RunError {
     InvalidScenario::Wrong { document: Box::new(document), problems }.into()
 }
 

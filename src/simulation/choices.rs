@@ -9,7 +9,7 @@ use crate::clients::ClientRegistry;
 use crate::clients::llm::BatchingRegistry;
 use crate::coordinator::routing::RoutingRegistry;
 use crate::runtime::RuntimeRegistry;
-use crate::scenario::{Choice, Kinds, Problem, Registry, Scenario};
+use crate::scenario::{Choice, Kinds, Problem, Registry, Scenario, WorkloadSpec};
 use crate::workload::arrivals::ArrivalRegistry;
 use crate::workload::lengths::{LengthRegistry, rebase};
 
@@ -34,23 +34,29 @@ pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World) -> V
     }
     let routing = world.resource::<RoutingRegistry>();
     problems.extend(settle_one(routing, &mut scenario.coordinator.routing, "coordinator.routing"));
-    for (at, workload) in scenario.workload.iter_mut().enumerate() {
-        if let Some(path) = config_path(&workload.model, folder) {
-            workload.model = path;
-        }
-        if let Some(trace) = &mut workload.trace {
-            trace.path = folder.join(&trace.path);
-        }
-        if let Some(arrivals) = &mut workload.arrivals {
-            arrivals.rebase("path", folder);
-            let registry = world.resource::<ArrivalRegistry>();
-            problems.extend(settle_one(registry, arrivals, &format!("workload[{at}].arrivals")));
-        }
-        if let Some(lengths) = &mut workload.lengths {
-            rebase(lengths, folder);
-            let registry = world.resource::<LengthRegistry>();
-            problems.extend(settle_one(registry, lengths, &format!("workload[{at}].lengths")));
-        }
+    for (at, class) in scenario.workload.iter_mut().enumerate() {
+        let path = format!("workload[{at}]");
+        problems.extend(settle_class(class, folder, world).into_iter().map(|problem| problem.under(&path)));
+    }
+    problems
+}
+
+/// The same for one class of traffic.
+pub(super) fn settle_class(class: &mut WorkloadSpec, folder: &Path, world: &World) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Some(path) = config_path(&class.model, folder) {
+        class.model = path;
+    }
+    if let Some(trace) = &mut class.trace {
+        trace.path = folder.join(&trace.path);
+    }
+    if let Some(arrivals) = &mut class.arrivals {
+        arrivals.rebase("path", folder);
+        problems.extend(settle_one(world.resource::<ArrivalRegistry>(), arrivals, "arrivals"));
+    }
+    if let Some(lengths) = &mut class.lengths {
+        rebase(lengths, folder);
+        problems.extend(settle_one(world.resource::<LengthRegistry>(), lengths, "lengths"));
     }
     problems
 }

@@ -19,15 +19,17 @@ mod deployment;
 mod error;
 mod run;
 mod sources;
+mod traffic;
 
 use std::path::Path;
 
 pub use deployment::{Deployment, Group};
 pub use error::{InvalidScenario, RunError};
 pub use run::{Outcome, Progress, Run};
+pub use traffic::Traffic;
 
 use crate::engine::{Executor, Plugin, SimBuilder};
-use crate::scenario::{Document, Kinds};
+use crate::scenario::{Document, Kinds, Problem};
 use crate::{clients, coordinator, runtime, workload};
 
 /// What shapes a run besides its scenario.
@@ -114,15 +116,18 @@ impl Simulation {
     }
 
     fn prepare(&self, mut document: Document) -> Result<Run, RunError> {
+        match self.settle(&mut document) {
+            Ok(deployment) => assembly::assemble(self, document, deployment),
+            Err(problems) => Err(assembly::wrong(document, problems)),
+        }
+    }
+
+    /// Fills in what the scenario leaves open, and puts its clients on clusters.
+    fn settle(&self, document: &mut Document) -> Result<Deployment, Vec<Problem>> {
         let mut vocabulary = self.builder();
         let base = document.base_dir.clone();
-        let settled = document
-            .settle(&self.sets, &mut |scenario| choices::settle(scenario, &base, vocabulary.world()))
-            .and_then(|()| Deployment::plan(&document.scenario, vocabulary.world()));
-        match settled {
-            Ok(deployment) => assembly::assemble(self, document, deployment),
-            Err(problems) => Err(InvalidScenario::Wrong { document: Box::new(document), problems }.into()),
-        }
+        document.settle(&self.sets, &mut |scenario| choices::settle(scenario, &base, vocabulary.world()))?;
+        Deployment::plan(&document.scenario, vocabulary.world())
     }
 
     /// A builder with every feature and plugin.

@@ -12,7 +12,12 @@ use crate::scenario::{Choice, Problem, Registry, Scenario, SloSpec, TraceSpec, W
 use crate::units::Span;
 use crate::workload::arrivals::{ArrivalRegistry, End, MOST_AT_ONCE};
 use crate::workload::lengths::LengthRegistry;
-use crate::workload::{Replay, Source, Sources};
+use crate::workload::{Replay, Source};
+
+/// A class of traffic as a source without a scenario around it.
+pub(super) fn alone(world: &World, class: &WorkloadSpec) -> Result<Source, Vec<Problem>> {
+    source(world, class, Place { at: 0, pool: 0, horizon: false })
+}
 
 /// A source for each class of traffic; `pools` tells who serves which model.
 pub(super) fn make(
@@ -20,7 +25,7 @@ pub(super) fn make(
     scenario: &Scenario,
     deployment: &Deployment,
     pools: &BTreeMap<String, u16>,
-) -> Result<(Sources, Vec<SourceSpec>), Vec<Problem>> {
+) -> Result<(Vec<Source>, Vec<SourceSpec>), Vec<Problem>> {
     let mut problems = Vec::new();
     let (mut sources, mut specs) = (Vec::new(), Vec::new());
     for (at, (spec, model)) in scenario.workload.iter().zip(&deployment.workload_models).enumerate() {
@@ -34,7 +39,7 @@ pub(super) fn make(
             Err(wrong) => problems.extend(wrong.into_iter().map(|p| p.under(&format!("workload[{at}]")))),
         }
     }
-    if problems.is_empty() { Ok((Sources::new(sources), specs)) } else { Err(problems) }
+    if problems.is_empty() { Ok((sources, specs)) } else { Err(problems) }
 }
 
 /// Where a source stands among the others.

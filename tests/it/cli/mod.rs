@@ -5,10 +5,12 @@ mod bad_input;
 mod catalog;
 mod check;
 mod digest;
+mod examples;
 mod reproducible;
 mod results;
 mod run;
 mod trace;
+mod trace_verbs;
 
 use std::fs;
 use std::path::PathBuf;

@@ -162,7 +162,7 @@ fn an_interrupt_leaves_nothing() {
 fn help_and_version_go_to_stdout() {
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.ok(&["--version"]), concat!("mist ", env!("CARGO_PKG_VERSION"), "\n"));
-    for verb in ["run", "check", "explain", "list", "derive"] {
+    for verb in ["run", "check", "explain", "list", "trace", "derive"] {
         assert!(sandbox.ok(&["--help"]).contains(&format!("\n  {verb} ")));
         assert!(sandbox.ok(&[verb, "--help"]).contains(&format!("Usage: mist {verb}")));
     }
