@@ -113,7 +113,7 @@ fn export(scenario: &ScenarioOptions, folder: Option<&Path>, simulation: Simulat
 
 /// Why the requests of the scenario cannot be written where they should be.
 fn exportable(traffic: &mut Traffic, to_folder: bool) -> Vec<Problem> {
-    let closed_loops: Vec<bool> = traffic.sources().iter().map(|source| source.is_closed()).collect();
+    let closed_loops: Vec<bool> = traffic.sources().iter().map(crate::workload::Source::is_closed).collect();
     let classes = &traffic.scenario().workload;
     let mut problems = Vec::new();
     if !to_folder && classes.len() > 1 {

@@ -201,9 +201,11 @@ fn damaged_traces() {
             survive(&bytes, &Options { format: Some(format), chars_per_token: ratio, block_tokens: None });
             assert!(started.elapsed() < Duration::from_secs(10), "it takes too long");
         });
-        if caught.is_err() {
-            panic!("case {cases}, a damaged {format} trace: {:?}", String::from_utf8_lossy(&bytes));
-        }
+        assert!(
+            caught.is_ok(),
+            "case {cases}, a damaged {format} trace: {:?}",
+            String::from_utf8_lossy(&bytes)
+        );
         cases += 1;
     }
     println!("{cases} damaged traces");
