@@ -6,5 +6,6 @@
 mod cli;
 mod determinism;
 mod laws;
+mod replications;
 mod scenarios;
 mod theory;

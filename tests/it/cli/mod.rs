@@ -5,6 +5,7 @@ mod bad_input;
 mod catalog;
 mod check;
 mod digest;
+mod replications;
 mod reproducible;
 mod results;
 mod run;
