@@ -41,6 +41,7 @@ mod options;
 mod page;
 mod place;
 mod progress;
+mod replicate;
 mod run;
 mod sink;
 mod terminal;
@@ -66,7 +67,10 @@ pub fn main(simulation: Simulation) -> ExitCode {
 
 fn obey(simulation: Simulation) -> Result<(), Failure> {
     match Command::from_process()? {
-        Command::Run(options) => run::run(options, simulation),
+        Command::Run(options) => match options.replications {
+            Some(replications) => replicate::replicate(options, replications, simulation),
+            None => run::run(options, simulation),
+        },
         Command::Check(options) => check::check(options, simulation),
         Command::Explain { path } => explain::explain(&path, &simulation),
         Command::List(options) => list::list(&options),

@@ -6,6 +6,7 @@ mod catalog;
 mod check;
 mod digest;
 mod examples;
+mod replications;
 mod reproducible;
 mod results;
 mod run;
