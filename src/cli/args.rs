@@ -209,7 +209,7 @@ Examples:
   mist trace convert conversation_trace.jsonl -o mooncake.jsonl
   mist trace convert ShareGPT_V3.json --chars-per-token 4 -o sharegpt.jsonl
 
-Nothing that was recorded is lost. A trace without arrivals, such as ShareGPT's, serves as `lengths` only.")]
+Keys and columns that MIST has no use for are left out. A trace without arrivals, such as ShareGPT's, serves as `lengths` only.")]
     Convert {
         #[command(flatten)]
         trace: TraceFile,
