@@ -149,7 +149,7 @@ pub struct WorkloadSpec {
     #[serde(default, serialize_with = "super::choice::bare")]
     #[schemars(extend("x-choice" = "arrival process"))]
     pub arrivals: Option<Choice>,
-    /// How long prompts and answers are [tokens], such as `AzureConv`; needed unless there is a `trace`.
+    /// How long prompts and answers are (tokens), such as `AzureConv`; needed unless there is a `trace`.
     /// Mirrors `--random-input-len` and `--random-output-len` of `vllm bench serve`.
     #[serde(default, serialize_with = "super::choice::bare")]
     #[schemars(extend("x-choice" = "length distribution"))]
