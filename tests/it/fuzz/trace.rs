@@ -203,11 +203,8 @@ fn damaged_traces() {
             survive(&bytes, &Options { format: Some(format), chars_per_token: ratio, block_tokens: None });
             assert!(started.elapsed() < Duration::from_secs(10), "it takes too long");
         });
-        assert!(
-            caught.is_ok(),
-            "case {cases}, a damaged {format} trace: {:?}",
-            String::from_utf8_lossy(&bytes)
-        );
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(caught.is_ok(), "case {cases}, a damaged {format} trace: {text:?}");
         cases += 1;
     }
     println!("{cases} damaged traces");
