@@ -40,6 +40,7 @@ mod options;
 mod page;
 mod place;
 mod progress;
+mod reference;
 mod run;
 mod terminal;
 
@@ -66,6 +67,7 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::Run(options) => run::run(options, simulation),
         Command::Check(options) => check::check(options, simulation),
         Command::Explain { path } => explain::explain(&path, &simulation),
+        Command::Reference => reference::reference(&simulation),
         Command::List(options) => list::list(&options),
         Command::Derive(what) => derive::derive(&what),
     }

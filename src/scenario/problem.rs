@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::path::strip;
+
 /// Something wrong with a scenario: where, what, and what to do about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problem {
@@ -62,6 +64,93 @@ impl std::error::Error for Problem {}
 pub(super) fn join(prefix: &str, path: &str) -> String {
     let dot = if prefix.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
     format!("{prefix}{dot}{path}")
+}
+
+/// What is known to be wrong with a scenario, and which of its values cannot be relied upon.
+///
+/// A scenario with faults is looked through to the end, with the faulty values made up; what is then
+/// wrong because of those is no further fault of the user's, and is left out here.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    problems: Vec<Problem>,
+    /// The fields whose values were made up or are wrong.
+    unsound: Vec<String>,
+}
+
+impl Findings {
+    /// Enters a problem, unless it hangs on a value that is not sound; its field is not sound from now.
+    pub fn report(&mut self, problem: Problem) {
+        if self.is_sound(&problem.path) {
+            self.make_up(problem.path.clone());
+            self.problems.push(problem);
+        }
+    }
+
+    /// Enters every problem of `problems`, judged by what was known before.
+    pub fn report_all(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        let before = self.unsound.len();
+        for problem in problems {
+            if touches_none(&self.unsound[..before], &problem.path) {
+                self.make_up(problem.path.clone());
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    /// Enters a problem whatever it hangs on.
+    pub(super) fn note(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Whatever hangs on the value at `path` is not to be held against the user.
+    pub(super) fn make_up(&mut self, path: impl Into<String>) {
+        self.unsound.push(path.into());
+    }
+
+    /// Enters what was found in the value at `prefix`.
+    pub fn absorb(&mut self, inner: Self, prefix: &str) {
+        let before = self.unsound.len();
+        for problem in inner.problems {
+            let problem = problem.under(prefix);
+            if touches_none(&self.unsound[..before], &problem.path) {
+                self.problems.push(problem);
+            }
+        }
+        self.unsound.extend(inner.unsound.iter().map(|path| join(prefix, path)));
+    }
+
+    /// Moves the bytes that problems point at.
+    pub fn shift(&mut self, to: impl Fn(usize) -> usize) {
+        for span in self.problems.iter_mut().filter_map(|problem| problem.span.as_mut()) {
+            *span = to(span.start)..to(span.end);
+        }
+    }
+
+    /// Forgets what was found in the value at `path`, which has been replaced.
+    pub(super) fn forget(&mut self, path: &str) {
+        self.problems.retain(|problem| strip(&problem.path, path).is_none());
+        self.unsound.retain(|unsound| strip(unsound, path).is_none());
+    }
+
+    /// Whether the value at `path` can be relied upon, with all it holds.
+    pub fn is_sound(&self, path: &str) -> bool {
+        touches_none(&self.unsound, path)
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// What is wrong.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+/// Whether `path` is neither inside one of `others` nor around it.
+fn touches_none(others: &[String], path: &str) -> bool {
+    !others.iter().any(|other| strip(path, other).is_some() || strip(other, path).is_some())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::world::World;
 
 use super::deployment::Deployment;
 use super::run::Run;
@@ -12,7 +13,7 @@ use crate::coordinator::routing::RoutingRegistry;
 use crate::coordinator::{CoordinatorPlugin, Pool, Pools};
 use crate::engine::{SimBuilder, Streams};
 use crate::metrics::{MetricsPlugin, Recorder, Slo, SourceSpec};
-use crate::scenario::{Document, Problem, Scenario, SloSpec};
+use crate::scenario::{Document, Findings, Problem, Scenario, SloSpec};
 use crate::units::{SimTime, Span};
 use crate::workload::arrivals::{ArrivalRegistry, End};
 use crate::workload::lengths::LengthRegistry;
@@ -104,6 +105,31 @@ fn make_pools(
     Ok(models)
 }
 
+/// What is wrong with arrivals and lengths beyond what they say on their own.
+pub(super) fn check_workload(scenario: &Scenario, world: &World, findings: &mut Findings) {
+    let mut problems = Vec::new();
+    for (at, spec) in scenario.workload.iter().enumerate() {
+        let path = format!("workload[{at}]");
+        let arrivals = world.resource::<ArrivalRegistry>().resolve(&spec.arrivals);
+        let lengths = world.resource::<LengthRegistry>().resolve(&spec.lengths);
+        let (Ok(mut arrivals), Ok(lengths)) = (arrivals, lengths) else { continue };
+        if let Err(problem) = arrivals.built.plan(spec.requests) {
+            problems.push(problem.under("arrivals").under(&path));
+        }
+        let ends = match arrivals.built.end() {
+            End::Itself => true,
+            End::Horizon => scenario.horizon.is_some(),
+            End::Nothing => false,
+        };
+        if spec.requests.is_none() && !ends && !lengths.built.ends() {
+            let message = "this workload never ends";
+            let help = "say how many `requests` arrive, or until which `horizon`";
+            problems.push(Problem::new(path, message).help(help));
+        }
+    }
+    findings.report_all(problems);
+}
+
 /// The sources of the workload, and what the recorder is to know of them.
 fn make_sources(
     sim: &mut SimBuilder,
@@ -130,16 +156,6 @@ fn make_sources(
         };
         if let Err(problem) = arrivals.plan(spec.requests) {
             problems.push(problem.under("arrivals").under(&path));
-        }
-        let ends = match arrivals.end() {
-            End::Itself => true,
-            End::Horizon => scenario.horizon.is_some(),
-            End::Nothing => false,
-        };
-        if spec.requests.is_none() && !ends && !lengths.ends() {
-            let message = "this workload never ends";
-            let help = "say how many `requests` arrive, or until which `horizon`";
-            problems.push(Problem::new(path, message).help(help));
         }
         specs.push(SourceSpec {
             name: spec.name.clone(),

@@ -8,7 +8,7 @@ use crate::clients::ClientRegistry;
 use crate::clients::llm::BatchingRegistry;
 use crate::coordinator::routing::RoutingRegistry;
 use crate::runtime::RuntimeRegistry;
-use crate::scenario::{Choice, Kinds, Problem, Registry, Scenario};
+use crate::scenario::{Choice, Findings, Kinds, Registry, Scenario};
 use crate::workload::arrivals::ArrivalRegistry;
 use crate::workload::lengths::{LengthRegistry, rebase};
 
@@ -22,44 +22,47 @@ pub(super) fn kinds(world: &World) -> Kinds {
 }
 
 /// Fills in the defaults of every open choice and makes its paths absolute, from `folder`.
-pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World) -> Vec<Problem> {
-    let mut problems = Vec::new();
+pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World, findings: &mut Findings) {
     for (at, client) in scenario.clients.iter_mut().enumerate() {
-        if let Err(wrong) = settle_client(&mut client.runs, world) {
-            let path = format!("clients[{at}].runs");
-            problems.extend(wrong.into_iter().map(|problem| problem.under(&path)));
+        let mut inside = Findings::default();
+        if let Some(kind) = world.resource::<ClientRegistry>().settle(&mut client.runs, "", &mut inside) {
+            let mut nested = Findings::default();
+            kind.complete(&mut client.runs, world, &mut nested);
+            inside.absorb(nested, "");
         }
+        findings.absorb(inside, &format!("clients[{at}].runs"));
     }
     let routing = world.resource::<RoutingRegistry>();
-    problems.extend(settle_one(routing, &mut scenario.coordinator.routing, "coordinator.routing"));
+    routing.settle(&mut scenario.coordinator.routing, "coordinator.routing", findings);
     for (at, workload) in scenario.workload.iter_mut().enumerate() {
-        workload.arrivals.rebase("path", folder);
-        rebase(&mut workload.lengths, folder);
         let arrivals = world.resource::<ArrivalRegistry>();
-        problems.extend(settle_one(arrivals, &mut workload.arrivals, &format!("workload[{at}].arrivals")));
+        let path = format!("workload[{at}].arrivals");
+        settle_from(folder, arrivals, &mut workload.arrivals, &path, findings, |choice, folder| {
+            choice.rebase("path", folder);
+        });
         let lengths = world.resource::<LengthRegistry>();
-        problems.extend(settle_one(lengths, &mut workload.lengths, &format!("workload[{at}].lengths")));
+        let path = format!("workload[{at}].lengths");
+        settle_from(folder, lengths, &mut workload.lengths, &path, findings, rebase);
     }
-    problems
 }
 
-fn settle_client(runs: &mut Choice, world: &World) -> Result<(), Vec<Problem>> {
-    let resolved = world.resource::<ClientRegistry>().resolve(runs);
-    let resolved = resolved.map_err(|error| vec![error.into_problem("")])?;
-    *runs = resolved.choice;
-    resolved.built.complete(runs, world)
-}
-
-fn settle_one<B: Send + Sync + 'static>(
+/// Settles a choice with files in it, whose paths `rebase` makes absolute.
+fn settle_from<B: Send + Sync + 'static>(
+    folder: &Path,
     registry: &Registry<B>,
     choice: &mut Choice,
     path: &str,
-) -> Option<Problem> {
-    match registry.resolve(choice) {
-        Ok(resolved) => {
-            *choice = resolved.choice;
-            None
-        }
-        Err(error) => Some(error.into_problem(path)),
-    }
+    findings: &mut Findings,
+    rebase: impl Fn(&mut Choice, &Path),
+) {
+    let written = choice.to_string();
+    rebase(choice, folder);
+    let moved = choice.to_string();
+    let mut found = Findings::default();
+    registry.settle(choice, "", &mut found);
+    // Spans are to count in the choice as it is written.
+    let same = written.bytes().zip(moved.bytes()).take_while(|(a, b)| a == b).count();
+    let longer = moved.len().saturating_sub(written.len());
+    found.shift(|at| if at > same { at.saturating_sub(longer).max(same) } else { at });
+    findings.absorb(found, path);
 }

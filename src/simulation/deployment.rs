@@ -7,7 +7,7 @@ use bevy_ecs::world::World;
 use crate::catalog::{Accelerator, Catalog, Class};
 use crate::clients::{ClientRegistry, Deployed, Fact, Site, unknown_name};
 use crate::metrics::Price;
-use crate::scenario::{Carving, Cluster, Problem, Scenario, carve, did_you_mean};
+use crate::scenario::{Carving, Cluster, Findings, Problem, Scenario, carve, did_you_mean};
 
 /// The deployment that a scenario describes.
 pub struct Deployment {
@@ -42,28 +42,45 @@ impl Group {
 }
 
 impl Deployment {
-    /// Works the deployment out from a scenario whose choices are settled.
-    pub(super) fn plan(scenario: &Scenario, world: &World) -> Result<Self, Vec<Problem>> {
+    /// Works the deployment out from a scenario whose choices are settled. What is wrong goes to
+    /// `findings`, as far as it can be told beside what is wrong already; then there is no deployment.
+    pub(super) fn plan(scenario: &Scenario, world: &World, findings: &mut Findings) -> Option<Self> {
         let own;
         let catalog = match &scenario.catalog {
             None => Catalog::embedded(),
-            Some(folder) => {
-                own = Catalog::with_folder(folder.as_ref())
-                    .map_err(|error| vec![Problem::new("catalog", error.to_string())])?;
-                &own
+            Some(folder) => match Catalog::with_folder(folder.as_ref()) {
+                Ok(catalog) => {
+                    own = catalog;
+                    &own
+                }
+                Err(error) => {
+                    findings.report(Problem::new("catalog", error.to_string()));
+                    return None; // no telling which names there are
+                }
+            },
+        };
+        let hardware = Hardware::look_up(scenario, catalog, findings);
+        check_names(scenario, catalog, world, findings);
+        if !can_be_carved(scenario, findings) {
+            return None;
+        }
+        let carving = match carve(scenario) {
+            Ok(carving) => carving,
+            Err(problems) => {
+                findings.report_all(problems);
+                return None;
             }
         };
-        let hardware = Hardware::look_up(scenario, catalog)?;
-        let carving = carve(scenario)?;
         let mut groups = Vec::new();
-        let mut problems = Vec::new();
         for (at, client) in scenario.clients.iter().enumerate() {
             // All clients of an entry take the same nodes of equal machines, so one speaks for all.
             let Some(cluster) = carving.clusters.iter().find(|cluster| cluster.client == at) else {
                 continue;
             };
-            let nodes = hardware.of(cluster, &carving);
             let path = format!("clients[{at}].runs");
+            let Some(nodes) = hardware.of(cluster, &carving).filter(|_| findings.is_sound(&path)) else {
+                continue;
+            };
             let kind = world.resource::<ClientRegistry>().resolve(&client.runs);
             let site = Site { catalog, nodes: &nodes, world };
             let deployed =
@@ -75,20 +92,17 @@ impl Deployment {
                     accelerators: nodes.iter().filter(|node| is_accelerator(node)).count() as u32,
                     deployed,
                 }),
-                Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.under(&path))),
+                Err(wrong) => findings.report_all(wrong.into_iter().map(|problem| problem.under(&path))),
             }
         }
-        if problems.is_empty() {
-            problems.extend(unserved_models(scenario, &groups, catalog));
+        if groups.len() == scenario.clients.len() {
+            findings.report_all(unserved_models(scenario, &groups, catalog));
         }
-        let price = match hardware.price(scenario, &carving, catalog) {
-            Ok(price) => price,
-            Err(problem) => {
-                problems.push(problem);
-                Price::Unknown(String::new())
-            }
-        };
-        if problems.is_empty() { Ok(Self { groups, price, carving }) } else { Err(problems) }
+        if !findings.is_empty() {
+            return None;
+        }
+        let price = hardware.price(scenario, &carving, catalog);
+        Some(Self { groups, price, carving })
     }
 
     /// The accelerator of each node group, for `mist check` and for entities.
@@ -102,46 +116,82 @@ fn is_accelerator(node: &Accelerator) -> bool {
     !matches!(node.class, Class::Cpu | Class::Memory)
 }
 
-/// The catalogued hardware of each platform's node groups.
+/// Whether nodes can be shared out: with one wrong count, nobody's share is known.
+fn can_be_carved(scenario: &Scenario, findings: &Findings) -> bool {
+    let platforms = scenario.platforms.iter().enumerate().flat_map(|(at, platform)| {
+        let path = format!("platforms[{at}]");
+        let nodes = (0..platform.nodes.len()).map(|node| format!("{path}.nodes[{node}]"));
+        let fields = nodes.flat_map(|node| ["name", "count"].map(|field| format!("{node}.{field}")));
+        fields.chain(["name", "count"].map(|field| format!("{path}.{field}"))).collect::<Vec<_>>()
+    });
+    let clients = (0..scenario.clients.len())
+        .flat_map(|at| ["count", "cluster"].map(|field| format!("clients[{at}].{field}")));
+    !scenario.platforms.is_empty()
+        && !scenario.clients.is_empty()
+        && platforms.chain(clients).all(|path| findings.is_sound(&path))
+}
+
+/// Names of the catalog, and settings that are wrong wherever a client is deployed.
+fn check_names(scenario: &Scenario, catalog: &Catalog, world: &World, findings: &mut Findings) {
+    let mut problems = Vec::new();
+    for (at, platform) in scenario.platforms.iter().enumerate() {
+        let known = platform.price.as_ref().map(|instance| catalog.price(instance));
+        if let Some(Err(unknown)) = known {
+            problems.push(unknown_name(&format!("platforms[{at}].price"), &unknown));
+        }
+    }
+    for (at, client) in scenario.clients.iter().enumerate() {
+        let path = format!("clients[{at}].runs");
+        if let Ok(kind) = world.resource::<ClientRegistry>().resolve(&client.runs) {
+            let wrong = kind.built.check(catalog);
+            problems.extend(wrong.into_iter().map(|problem| problem.under(&path)));
+        }
+    }
+    for (at, workload) in scenario.workload.iter().enumerate() {
+        if let Err(unknown) = catalog.model(&workload.model) {
+            problems.push(unknown_name(&format!("workload[{at}].model"), &unknown));
+        }
+    }
+    findings.report_all(problems);
+}
+
+/// The catalogued hardware of each platform's node groups, as far as it is known.
 struct Hardware<'a> {
-    groups: Vec<Vec<&'a Accelerator>>,
+    groups: Vec<Vec<Option<&'a Accelerator>>>,
 }
 
 impl<'a> Hardware<'a> {
-    fn look_up(scenario: &Scenario, catalog: &'a Catalog) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
+    fn look_up(scenario: &Scenario, catalog: &'a Catalog, findings: &mut Findings) -> Self {
         let mut groups = Vec::new();
         for (p, platform) in scenario.platforms.iter().enumerate() {
             let mut found = Vec::new();
             for (g, group) in platform.nodes.iter().enumerate() {
-                match catalog.accelerator(&group.hardware) {
-                    Ok(accelerator) => found.push(accelerator),
-                    Err(unknown) => {
-                        let path = format!("platforms[{p}].nodes[{g}].hardware");
-                        problems.push(unknown_name(&path, &unknown));
-                    }
+                let accelerator = catalog.accelerator(&group.hardware);
+                if let Err(unknown) = &accelerator {
+                    let path = format!("platforms[{p}].nodes[{g}].hardware");
+                    findings.report(unknown_name(&path, unknown));
                 }
+                found.push(accelerator.ok());
             }
             groups.push(found);
         }
-        if problems.is_empty() { Ok(Self { groups }) } else { Err(problems) }
+        Self { groups }
     }
 
-    fn of(&self, cluster: &Cluster, carving: &Carving) -> Vec<&'a Accelerator> {
+    /// The nodes of a cluster; `None` if one is not known.
+    fn of(&self, cluster: &Cluster, carving: &Carving) -> Option<Vec<&'a Accelerator>> {
         let site = |node: &u32| &carving.nodes[*node as usize];
         cluster.nodes.iter().map(site).map(|site| self.groups[site.platform][site.group]).collect()
     }
 
     /// A machine with a price costs all of it as soon as one client is on it; without one, every
     /// accelerator in a cluster costs its listed share of an instance.
-    fn price(&self, scenario: &Scenario, carving: &Carving, catalog: &Catalog) -> Result<Price, Problem> {
+    fn price(&self, scenario: &Scenario, carving: &Carving, catalog: &Catalog) -> Price {
         let mut machines: BTreeMap<(usize, u32), Vec<&Accelerator>> = BTreeMap::new();
         for node in carving.clusters.iter().flat_map(|cluster| &cluster.nodes) {
             let site = &carving.nodes[*node as usize];
-            machines
-                .entry((site.platform, site.instance))
-                .or_default()
-                .push(self.groups[site.platform][site.group]);
+            let nodes = machines.entry((site.platform, site.instance)).or_default();
+            nodes.extend(self.groups[site.platform][site.group]);
         }
         let mut usd_per_hour = 0.0;
         for ((platform, _), nodes) in machines {
@@ -149,21 +199,20 @@ impl<'a> Hardware<'a> {
             if let Some(usd) = spec.usd_per_hour {
                 usd_per_hour += usd.get();
             } else if let Some(instance) = &spec.price {
-                let price = catalog.price(instance).map_err(|unknown| {
-                    let path = format!("platforms[{platform}].price");
-                    unknown_name(&path, &unknown)
-                })?;
+                let Ok(price) = catalog.price(instance) else {
+                    return Price::Unknown(format!("no price is listed for {instance}"));
+                };
                 usd_per_hour += price.usd_per_hour;
             } else {
                 for node in nodes.into_iter().filter(|node| is_accelerator(node)) {
                     let Some(price) = catalog.default_price(&node.name) else {
-                        return Ok(Price::Unknown(format!("no on-demand price is listed for {}", node.name)));
+                        return Price::Unknown(format!("no on-demand price is listed for {}", node.name));
                     };
                     usd_per_hour += price.usd_per_gpu_hour();
                 }
             }
         }
-        Ok(Price::UsdPerHour(usd_per_hour))
+        Price::UsdPerHour(usd_per_hour)
     }
 }
 
@@ -172,18 +221,12 @@ fn unserved_models(scenario: &Scenario, groups: &[Group], catalog: &Catalog) -> 
     let served: Vec<&str> = groups.iter().map(Group::model).collect();
     let mut problems = Vec::new();
     for (at, workload) in scenario.workload.iter().enumerate() {
-        let path = format!("workload[{at}].model");
-        match catalog.model(&workload.model) {
-            Ok(model) if served.contains(&model.name.as_str()) => {}
-            Ok(model) => {
-                let message = format!("no client serves `{}`", model.name);
-                problems.push(
-                    Problem::new(path, message).help(did_you_mean(&model.name, served.iter().copied())),
-                );
-            }
-            Err(unknown) => {
-                problems.push(unknown_name(&path, &unknown));
-            }
+        if let Ok(model) = catalog.model(&workload.model)
+            && !served.contains(&model.name.as_str())
+        {
+            let message = format!("no client serves `{}`", model.name);
+            let help = did_you_mean(&model.name, served.iter().copied());
+            problems.push(Problem::new(format!("workload[{at}].model"), message).help(help));
         }
     }
     problems

@@ -96,7 +96,7 @@ impl Simulation {
     /// # Errors
     /// Everything wrong with the scenario.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Run, RunError> {
-        self.prepare(Document::load(path.as_ref()).map_err(InvalidScenario::Unreadable)?)
+        self.prepare(Document::open(path.as_ref()).map_err(InvalidScenario::Unreadable)?)
     }
 
     /// Makes the scenario in `text` ready to run; `name` is the path it has or would have.
@@ -104,7 +104,7 @@ impl Simulation {
     /// # Errors
     /// Everything wrong with the scenario.
     pub fn read(&self, text: impl Into<String>, name: impl Into<String>) -> Result<Run, RunError> {
-        self.prepare(Document::parse(text, name).map_err(InvalidScenario::Unreadable)?)
+        self.prepare(Document::examine(text, name).map_err(InvalidScenario::Unreadable)?)
     }
 
     /// The open choices that scenarios may make here, for [`explain`](crate::scenario::explain).
@@ -115,12 +115,20 @@ impl Simulation {
     fn prepare(&self, mut document: Document) -> Result<Run, RunError> {
         let mut vocabulary = self.builder();
         let base = document.base_dir.clone();
-        let settled = document
-            .settle(&self.sets, &mut |scenario| choices::settle(scenario, &base, vocabulary.world()))
-            .and_then(|()| Deployment::plan(&document.scenario, vocabulary.world()));
-        match settled {
-            Ok(deployment) => assembly::assemble(self, document, deployment),
-            Err(problems) => Err(InvalidScenario::Wrong { document: Box::new(document), problems }.into()),
+        let _ = document.settle(&self.sets, &mut |scenario, findings| {
+            choices::settle(scenario, &base, vocabulary.world(), findings);
+        });
+        let scenario = document.scenario.clone();
+        let deployment = Deployment::plan(&scenario, vocabulary.world(), document.findings());
+        assembly::check_workload(&scenario, vocabulary.world(), document.findings());
+        match deployment {
+            Some(deployment) if document.findings().is_empty() => {
+                assembly::assemble(self, document, deployment)
+            }
+            _ => {
+                let problems = document.problems();
+                Err(InvalidScenario::Wrong { document: Box::new(document), problems }.into())
+            }
         }
     }
 

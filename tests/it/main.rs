@@ -5,6 +5,7 @@
 
 mod cli;
 mod determinism;
+mod fuzz;
 mod laws;
 mod scenarios;
 mod theory;

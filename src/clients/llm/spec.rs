@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::batching::{BatchingRegistry, MakeBatching};
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
-use crate::catalog::{Accelerator, Class, Model, ModelKind, Precision};
+use crate::catalog::{Accelerator, Catalog, Class, Model, ModelKind, Precision};
 use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, unknown_name};
 use crate::engine::SimBuilder;
 use crate::memory::{BlockPool, KvCapacity, KvSizing};
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
-use crate::scenario::{Choice, Problem};
+use crate::scenario::{Choice, Findings, Problem};
 use crate::stats::TokenGaps;
 use crate::units::{GIB, SimTime};
 
@@ -87,11 +87,16 @@ fn default_runtime() -> Choice {
 }
 
 impl ClientKind for LlmSpec {
-    fn complete(&self, settings: &mut Choice, world: &World) -> Result<(), Vec<Problem>> {
-        let batching = world.resource::<BatchingRegistry>().fill(settings, "batching", &self.batching);
-        let runtime = world.resource::<RuntimeRegistry>().fill(settings, "runtime", &self.runtime);
-        let problems: Vec<_> = batching.err().into_iter().chain(runtime.err()).collect();
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    fn complete(&self, settings: &mut Choice, world: &World, findings: &mut Findings) {
+        world.resource::<BatchingRegistry>().fill(settings, "batching", &self.batching, findings);
+        world.resource::<RuntimeRegistry>().fill(settings, "runtime", &self.runtime, findings);
+    }
+
+    fn check(&self, catalog: &Catalog) -> Vec<Problem> {
+        match catalog.model(&self.model) {
+            Ok(model) => self.wrong_with(model),
+            Err(unknown) => vec![unknown_name("model", &unknown)],
+        }
     }
 
     fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>> {
@@ -99,7 +104,10 @@ impl ClientKind for LlmSpec {
         let model =
             site.catalog.model(&self.model).map_err(|unknown| one(unknown_name("model", &unknown)))?;
         let (accelerator, tensor_parallel) = self.cluster(site.nodes).map_err(one)?;
-        self.check(model).map_err(one)?;
+        let wrong = self.wrong_with(model);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
 
         let registry = site.world.resource::<BatchingRegistry>();
         let make_policy =
@@ -168,26 +176,27 @@ impl LlmSpec {
         }
     }
 
-    fn check(&self, model: &Model) -> Result<(), Problem> {
-        let whole = |path: &str, value: u32, range: RangeInclusive<u32>| {
-            if range.contains(&value) {
-                return Ok(());
+    /// What is wrong with the settings for `model`, wherever it runs.
+    fn wrong_with(&self, model: &Model) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut whole = |path: &str, value: u32, range: RangeInclusive<u32>| {
+            if !range.contains(&value) {
+                let message = format!("{path} must be {} to {}, found {value}", range.start(), range.end());
+                problems.push(Problem::new(path, message));
             }
-            let message = format!("{path} must be {} to {}, found {value}", range.start(), range.end());
-            Err(Problem::new(path, message))
         };
-        whole("block_size", self.block_size, 1..=1024)?;
-        whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000)?;
-        whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context)?;
+        whole("block_size", self.block_size, 1..=1024);
+        whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000);
+        whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context);
         if model.kind != ModelKind::Decoder {
             let message = format!("{} does not generate text", model.name);
-            return Err(Problem::new("model", message).help("an LLM client serves decoder models"));
+            problems.push(Problem::new("model", message).help("an LLM client serves decoder models"));
         }
         if self.kv_cache == Precision::Fp4 {
             let help = "use bf16, fp16, fp8 or int8";
-            return Err(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
+            problems.push(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
         }
-        Ok(())
+        problems
     }
 
     fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {

@@ -1,10 +1,13 @@
 //! The program, run in a folder of its own.
 #![allow(clippy::unwrap_used)] // also in what tests share
 
+mod all_errors;
 mod bad_input;
 mod catalog;
 mod check;
 mod digest;
+pub(crate) mod mistypes;
+mod reference;
 mod reproducible;
 mod results;
 mod run;
