@@ -9,7 +9,7 @@ use super::locate::{Located, locate, nearest};
 use super::overrides::Override;
 use super::read::{ReadError, Sort, read};
 use super::scan::{Fault, scan};
-use super::survey::{Survey, survey};
+use super::survey::{Survey, WORK, survey};
 use super::{Findings, Problem, Scenario, VERSION, check, path};
 
 /// A scenario with the text it came from.
@@ -145,6 +145,7 @@ impl Document {
             match self.set(set) {
                 Ok(path) => {
                     settled.forget(&path);
+                    settled.reopen();
                     fill(&mut self.scenario, &mut settled);
                 }
                 Err(problem) => {
@@ -169,7 +170,9 @@ impl Document {
     /// What is known to be wrong, in the order of the text; what comes from the command line is last.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.findings.problems().to_vec();
-        problems.sort_by_key(|problem| match self.place(problem) {
+        // Each is looked for in the whole text.
+        problems.truncate((WORK / self.text.len().max(1)).max(1));
+        problems.sort_by_cached_key(|problem| match self.place(problem) {
             Place::Nowhere => (0, 0),
             Place::File(range) => (1, range.start),
             Place::Set(..) => (2, 0),
@@ -416,7 +419,10 @@ mod tests {
         assert_eq!(swap("platforms:", "platfroms:"), found("unknown field `platfroms`", "", "platfroms"));
         assert_eq!(swap("hardware:", "hw:"), found("unknown field `hw`", "platforms[0].nodes[0]", "hw"));
         assert_eq!(swap("Take(", "Tale ("), found("unknown value `Tale`", "clients[0].cluster", "Tale"));
-        assert_eq!(swap("ms(50)", "msec(50)"), found("unknown value `msec`", "workload[0].slo.tpot", "msec"));
+        assert_eq!(
+            swap("ms(50)", "msec(50)"),
+            found("`msec` is no unit of a length of time", "workload[0].slo.tpot", "msec")
+        );
         let help =
             Document::parse(sample::with("count: 2", "cuont: 2"), "a").unwrap_err().problems[0].help.clone();
         assert!(help.unwrap().starts_with("did you mean `count`? Allowed: "));

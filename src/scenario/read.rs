@@ -28,8 +28,8 @@ pub(super) struct ReadError {
 /// A sort of error, by what would mend it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Sort {
-    /// A field that the types do not have; these are the ones that they do.
-    UnknownField(String, &'static [&'static str]),
+    /// A field that the types do not have.
+    UnknownField(String),
     /// A required field that is not there.
     Missing(&'static str),
     /// A field that is there already.
@@ -85,7 +85,7 @@ fn explain(error: SpannedError, mut path: Vec<Segment>, text: &str) -> ReadError
             path.pop();
             let help = did_you_mean(&found, expected.iter().copied());
             let message = format!("unknown field `{found}`");
-            (message, Some(help), Some(span), Sort::UnknownField(found, expected))
+            (message, Some(help), Some(span), Sort::UnknownField(found))
         }
         Code::NoSuchEnumVariant { expected, found, .. } => {
             while matches!(path.last(), Some(Segment::Enum { .. })) {

@@ -55,8 +55,6 @@ struct Look<B> {
     errors: Vec<ChoiceError>,
     /// What the choice comes to, mended if it must be.
     resolved: Option<Resolved<B>>,
-    /// The choice as far as it was mended.
-    mended: Choice,
     /// The parameters whose values were made up.
     made_up: Vec<String>,
 }
@@ -156,7 +154,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
             let mut params: P = parse(name, text)?;
             let built =
                 build(&mut params, registry).map_err(|ChoiceError { field, message, help, span }| {
-                    let span = span.map(|span| shifted(&span, -(name.len() as isize)));
+                    let span = span.map(|span| shifted(&span, -name.len().cast_signed()));
                     ReadError { span, ..ReadError::value(field, message, help) }
                 })?;
             Ok(Resolved { built, choice: filled(name, &params)? })
@@ -184,22 +182,19 @@ impl<B: Send + Sync + 'static> Registry<B> {
     /// Everything wrong with it goes to `findings`; then what is built is what was likely meant, good
     /// for finding more that is wrong and for nothing else.
     pub fn settle(&self, choice: &mut Choice, path: &str, findings: &mut Findings) -> Option<B> {
-        let Look { errors, resolved, mended, made_up } = self.look(choice);
+        let Look { errors, resolved, made_up } = self.look(choice);
         for error in errors {
             findings.note(error.into_problem(path));
         }
         for parameter in made_up {
             findings.make_up(join(path, &parameter));
         }
-        let (built, settled) = match resolved {
-            Some(Resolved { built, choice }) => (Some(built), choice),
-            None => {
-                findings.make_up(path);
-                (None, mended)
-            }
+        let Some(Resolved { built, choice: settled }) = resolved else {
+            findings.leave_open(path);
+            return None;
         };
         *choice = settled;
-        built
+        Some(built)
     }
 
     /// Fills in the defaults of `choice`, which is the parameter `field` of `outer`; everything wrong
@@ -213,7 +208,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
     fn look(&self, choice: &Choice) -> Look<B> {
         let mut errors = Vec::new();
         let mut name = choice.name.as_str();
-        let nothing = |errors| Look { errors, resolved: None, mended: choice.clone(), made_up: Vec::new() };
+        let nothing = |errors| Look { errors, resolved: None, made_up: Vec::new() };
         if !self.entries.contains_key(name) {
             let help = did_you_mean(name, self.names());
             let meant = suggested(&help).and_then(|meant| self.entries.get_key_value(meant));
@@ -232,12 +227,10 @@ impl<B: Send + Sync + 'static> Registry<B> {
         let text = format!("({})", choice.params);
         let found = survey(&text, entry.schema.as_value(), &|text| (entry.build)(self, name, text));
         errors.extend(found.errors.into_iter().map(|ReadError { path, message, help, span, .. }| {
-            let span = span.map(|span| shifted(&span, choice.name.len() as isize));
+            let span = span.map(|span| shifted(&span, choice.name.len().cast_signed()));
             ChoiceError { field: path, message, help, span }
         }));
-        let mended = found.text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or_default();
-        let mended = Choice::new(name, mended);
-        Look { errors, resolved: found.value, mended, made_up: found.made_up }
+        Look { errors, resolved: found.value, made_up: found.made_up }
     }
 
     /// The names, in alphabetical order.

@@ -90,7 +90,7 @@ fn fault(range: Range<usize>, message: impl Into<String>) -> Fault {
 
 /// What separates words.
 fn is_delimiter(c: char) -> bool {
-    is_blank(c) || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ':' | '"' | '\'' | '/')
+    is_blank(c) || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ':' | '"' | '\'' | '/' | ';')
 }
 
 /// RON's white space.
@@ -256,6 +256,10 @@ impl<'a> Scanner<'a> {
                 None | Some(')' | ']' | '}') => return Err(unclosed()),
                 // A field name: the list was to end before it.
                 Some(':') if close == ']' => return Err(unclosed()),
+                Some(';') => {
+                    let fault = fault(self.here(), "expected a comma, found `;`");
+                    return Err(Fault { comma: true, ..fault });
+                }
                 Some(_) => {
                     let comma = self.begins_anew();
                     return Err(Fault { comma, ..fault(self.here(), "a comma is missing before this") });

@@ -6,6 +6,9 @@ const LISTED: usize = 16;
 /// How a guess begins.
 const GUESS: &str = "did you mean `";
 
+/// No name is longer (bytes), and comparing takes time.
+const LONGEST: usize = 200;
+
 /// What to say about a name that is not among `allowed`: the nearest one, and the list.
 ///
 /// ```
@@ -57,6 +60,9 @@ fn kinship(found: &str, name: &str) -> (bool, usize) {
 
 /// How alike two names are, 0 to 1, whatever their case and separators.
 fn likeness(found: &str, name: &str) -> f64 {
+    if found.len() > LONGEST {
+        return 0.0;
+    }
     let plain = |text: &str| -> String {
         text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
     };

@@ -21,10 +21,10 @@ use super::suggest::suggested;
 use super::teach::{Lesson, lesson};
 
 /// Faults beyond which a text is left to its writer.
-const MOST: usize = 50;
+pub(super) const MOST: usize = 50;
 
 /// Bytes that are judged at most, over all rounds; the first round is free.
-const WORK: usize = 64 << 20;
+pub(super) const WORK: usize = 16 << 20;
 
 /// What there is to say about a text, and what it comes to when that is mended.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ pub(super) fn survey<T>(
         }
     }
     let Mender { text: mended, made_up, mut errors, .. } = mender;
-    errors.sort_by_key(|error| start(text, error));
+    errors.sort_by_cached_key(|error| start(text, error));
     Survey { errors, value, text: mended.into_owned(), made_up }
 }
 
@@ -115,16 +115,12 @@ impl Mender<'_> {
             && fault.comma
             && self.errors.len() < MOST
         {
-            let (at, span) = (fault.range.start, self.origin(&fault.range));
+            let semicolon = self.text[fault.range.clone()] == *";";
+            let range = if semicolon { fault.range.clone() } else { fault.range.start..fault.range.start };
+            let (span, message) = (Some(self.origin(&fault.range)), fault.message);
             let (path, help) = (String::new(), None);
-            self.errors.push(ReadError {
-                path,
-                message: fault.message,
-                help,
-                span: Some(span),
-                sort: Sort::Malformed,
-            });
-            self.apply(Mend::meant(at..at, ","));
+            self.errors.push(ReadError { path, message, help, span, sort: Sort::Malformed });
+            self.apply(Mend::meant(range, ","));
         }
     }
 
@@ -212,7 +208,7 @@ impl Mender<'_> {
 /// What tells a fault from others.
 fn key(error: &ReadError) -> String {
     match &error.sort {
-        Sort::UnknownField(name, _) => format!("{}/{name}", error.path),
+        Sort::UnknownField(name) => format!("{}/{name}", error.path),
         Sort::Missing(name) => format!("{}+{name}", error.path),
         Sort::Twice => format!("{}/{}", error.path, error.message),
         Sort::UnknownVariant(_) | Sort::Value | Sort::Malformed => error.path.clone(),
@@ -230,11 +226,10 @@ fn mends(
     let inside = slot.and_then(|slot| slot.entered(text, node));
     let mut mends = Vec::new();
     match &error.sort {
-        Sort::UnknownField(name, allowed) => {
+        Sort::UnknownField(name) => {
             let Some([key, gone, whole]) = named(text, node, name, false) else { return mends };
             let absent = |name: &&str| named(text, node, name, false).is_none();
-            let nearest = error.help.as_deref().and_then(suggested);
-            if let Some(meant) = allowed.iter().copied().find(|name| nearest == Some(name)).filter(absent) {
+            if let Some(meant) = error.help.as_deref().and_then(suggested).filter(absent) {
                 mends.push(Mend::meant(key, meant));
             }
             if let Some((missing, sample)) = only_missing(text, node, slot) {

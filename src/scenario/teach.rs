@@ -69,8 +69,11 @@ pub(super) fn lesson(text: &str, node: &Node, slot: Slot) -> Option<Lesson> {
     let scalar = matches!(node.kind, Kind::Scalar);
     if slot.has_fields() {
         return match &node.kind {
-            Kind::Group { .. } => None,
-            Kind::List(_) => Some(wrong("fields in parentheses").help("write `(name: value, …)`")),
+            Kind::Group { name, fields, .. }
+                if name.is_empty() || fields.first().is_none_or(|field| field.key.is_some()) =>
+            {
+                None
+            }
             _ => Some(wrong("fields in parentheses").help("write `(name: value, …)`")),
         };
     }

@@ -81,7 +81,10 @@ impl Page<'_> {
         }
         for (_, child) in children {
             if child.has_structure() && child.kind().is_none() {
-                let title = format!("`{}`", child.path());
+                // Inside a choice, without its kind: `ClosedLoop.think_law`.
+                let path = child.path();
+                let inside = self.kinds.names().find_map(|kind| path.strip_prefix(kind)?.strip_prefix('.'));
+                let title = format!("`{}`", inside.unwrap_or(path));
                 self.section(&child, &title, depth + 1);
             }
         }

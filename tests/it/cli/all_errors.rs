@@ -51,7 +51,7 @@ fn faults_of_every_sort_are_said_together() {
             "unknown model `Llama-3.1-9B`",
             "unknown field `colour`",
             "`ms` is no unit of a rate",
-            "expected a name, with parameters or without, found `\"AzureConv\"`",
+            "expected a length distribution, found the text `\"AzureConv\"`",
             "expected a length of time with its unit, found the number 0.5",
             "a length of time must be finite and not negative, found -30",
             "field `ttft` is given twice",

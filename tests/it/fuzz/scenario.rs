@@ -245,21 +245,21 @@ fn hostile() -> Vec<String> {
         texts.push(open.repeat(1 << 20));
         texts.push(with("requests: 5000", &format!("requests: {}", open.repeat(1 << 20))));
     }
-    let long = "x".repeat(4 << 20);
+    let long = "x".repeat(1 << 20);
     for (from, to) in [
         ("name: \"quickstart\"", format!("name: \"{long}\"")),
         ("hardware: \"H100-SXM5-80GB\"", format!("hardware: \"{long}\"")),
         ("model: \"Llama-3.1-8B\"", format!("model: \"{long}\"")),
         ("routing: LeastOutstanding", format!("routing: {long}")),
         ("requests: 5000", format!("{long}: 5000")),
-        ("requests: 5000", format!("requests: {}", "9".repeat(4 << 20))),
+        ("requests: 5000", format!("requests: {}", "9".repeat(1 << 20))),
         ("Take(platform", format!("{long}(platform")),
-        ("nodes: [(\"gpu\", 1)]", format!("nodes: [{}]", "(\"gpu\", 1), ".repeat(100_000))),
-        ("nodes: [(\"gpu\", 1)]", format!("nodes: [{}]", "gpu, ".repeat(100_000))),
-        ("seed: 42,", "sed: 42, ".repeat(100_000)),
-        ("seed: 42,", "seed: 42, ".repeat(100_000)),
-        ("seed: 42,", format!("seed: 42, {}", "// x\n".repeat(1_000_000))),
-        ("seed: 42,", " ".repeat(8 << 20)),
+        ("nodes: [(\"gpu\", 1)]", format!("nodes: [{}]", "(\"gpu\", 1), ".repeat(30_000))),
+        ("nodes: [(\"gpu\", 1)]", format!("nodes: [{}]", "gpu, ".repeat(30_000))),
+        ("seed: 42,", "sed: 42, ".repeat(30_000)),
+        ("seed: 42,", "seed: 42, ".repeat(30_000)),
+        ("seed: 42,", format!("seed: 42, {}", "// x\n".repeat(300_000))),
+        ("seed: 42,", " ".repeat(2 << 20)),
         ("count: 1, ", "count: 4294967295, ".into()),
         ("count: 4)]", "count: 4294967295)]".into()),
         ("count: 4, //", "count: 4294967295, //".into()),
@@ -320,9 +320,10 @@ fn what_was_found_once_is_refused_or_read() {
 
 #[test]
 fn what_means_harm_does_none() {
-    for text in hostile() {
-        println!("{} bytes, {:?}", text.len(), text.get(..60));
-        within(LONGEST, &text, &mut read);
+    for (at, text) in hostile().iter().enumerate() {
+        let start = std::time::Instant::now();
+        within(LONGEST, text, &mut read);
+        println!("{at}: {} bytes, {:?}", text.len(), start.elapsed());
     }
 }
 
