@@ -3,7 +3,8 @@
 //! The same clients, arrivals, lengths, token gaps and metrics, in plain vectors, driven by one heap
 //! of events in the order (time, kind, sequence). It knows round robin over one pool of LLM clients
 //! with one open workload and nothing else, and does not say which system failed, run plugins, or
-//! refuse what is not well ordered. Its summary is the engine's to the byte.
+//! refuse what is not well ordered. Its summary is the engine's to the byte, as long as no request comes
+//! at the very nanosecond at which a step in mid-stride ends.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -75,9 +76,17 @@ impl Reference {
         };
         Self {
             clients,
-            arrivals: world.resource::<ArrivalRegistry>().resolve(&workload.arrivals).unwrap().built,
+            arrivals: world
+                .resource::<ArrivalRegistry>()
+                .resolve(workload.arrivals.as_ref().unwrap())
+                .unwrap()
+                .built,
             arrival_draws: streams.stream("arrivals", 0),
-            lengths: world.resource::<LengthRegistry>().resolve(&workload.lengths).unwrap().built,
+            lengths: world
+                .resource::<LengthRegistry>()
+                .resolve(workload.lengths.as_ref().unwrap())
+                .unwrap()
+                .built,
             length_draws: streams.stream("lengths", 0),
             latency,
             recorder: Recorder::new(vec![source]),

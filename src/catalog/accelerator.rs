@@ -156,6 +156,11 @@ impl Accelerator {
         })
     }
 
+    /// Whether it runs models by itself; a CPU or a memory node does not count.
+    pub const fn is_accelerator(&self) -> bool {
+        !matches!(self.class, Class::Cpu | Class::Memory)
+    }
+
     /// Memory capacity (bytes).
     pub fn memory_bytes(&self) -> f64 {
         self.memory.gib * GIB

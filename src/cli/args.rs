@@ -6,6 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::output::EXPORTERS;
+use crate::workload::trace::FORMATS;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +15,7 @@ Examples:
   mist check scenarios/quickstart.ron
   mist explain workload.arrivals
   mist list models llama
+  mist trace inspect trace.jsonl
 
 Exit codes: 0 done, 1 the run failed, 2 bad input, 130 interrupted";
 
@@ -72,6 +74,17 @@ Examples:
         /// A folder with hardware.ron, models.ron or prices.ron to lay over the built-in catalog
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         catalog: Option<PathBuf>,
+    },
+    /// Make, describe and convert traces of requests
+    #[command(
+        arg_required_else_help = true,
+        subcommand_value_name = "WHAT",
+        subcommand_help_heading = "What"
+    )]
+    #[command(disable_help_subcommand = true)]
+    Trace {
+        #[command(subcommand)]
+        what: TraceArgs,
     },
     /// Make an asset from raw data, on stdout
     #[command(
@@ -135,6 +148,114 @@ pub(super) enum Listed {
     Hardware,
     Models,
     Prices,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TraceArgs {
+    /// Draw requests and write them as a trace in MIST's own format
+    #[command(after_help = "\
+Examples:
+  mist trace gen --arrivals 'Poisson(rate: per_s(8))' --lengths AzureConv --requests 10000 -o poisson.jsonl
+  mist trace gen --arrivals 'OnOff(on: s(5), off: s(15), on_rate: per_s(40))' --lengths AzureCode \\
+      --requests 2000 | mist trace inspect -
+
+`mist explain workload.arrivals` and `mist explain workload.lengths` show what there is to draw from.
+The same seed gives the same trace, which is what the first class of a scenario with that seed would bring.")]
+    Gen {
+        /// When requests arrive, as a scenario says it, such as `Poisson(rate: per_s(8))`
+        #[arg(long, value_name = "CHOICE")]
+        arrivals: String,
+        /// How long prompts and answers are, as a scenario says it, such as `AzureConv`
+        #[arg(long, value_name = "CHOICE")]
+        lengths: String,
+        /// How many requests, at most
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        requests: u64,
+        /// The seed of every random draw
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        seed: u64,
+        #[command(flatten)]
+        out: OutFile,
+    },
+    /// Describe a trace: lengths, rates, burstiness, sessions, and what a prefix cache could save
+    #[command(after_help = "\
+Examples:
+  mist trace inspect AzureLLMInferenceTrace_conv.csv
+  mist trace inspect conversation_trace.jsonl --format json | jq .prefix.token_hit_ratio
+
+The prefix-hit ceiling is the share of prompt tokens that a cache which never forgets would hold already;
+only a trace with block ids (Mooncake, Bailian, native) has one. An index of dispersion of 1 is as bursty
+as Poisson arrivals are.")]
+    Inspect {
+        #[command(flatten)]
+        trace: TraceFile,
+        /// Form of the description
+        #[arg(long, value_enum, default_value_t = Form::Table)]
+        format: Form,
+    },
+    /// Write the requests that a scenario brings, so that a replay gives the same run
+    #[command(after_help = "\
+Examples:
+  mist trace export scenarios/quickstart.ron > quickstart.jsonl
+  mist trace export scenarios/examples/two_classes.ron -o traces     writes traces/chat.jsonl, traces/code.jsonl
+
+To replay, put `trace: (path: \"quickstart.jsonl\")` in the place of the class's arrivals, lengths and
+requests. Closed loops cannot be exported: when their requests come depends on who serves them.")]
+    Export {
+        #[command(flatten)]
+        scenario: ScenarioArgs,
+        /// Where the traces go, one CLASS.jsonl a class; default: stdout, if there is one class only
+        #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        output: Option<PathBuf>,
+    },
+    /// Write a trace of any format in MIST's own
+    #[command(after_help = "\
+Examples:
+  mist trace convert conversation_trace.jsonl -o mooncake.jsonl
+  mist trace convert ShareGPT_V3.json --chars-per-token 4 -o sharegpt.jsonl
+
+Nothing that was recorded is lost. A trace without arrivals, such as ShareGPT's, serves as `lengths` only.")]
+    Convert {
+        #[command(flatten)]
+        trace: TraceFile,
+        #[command(flatten)]
+        out: OutFile,
+    },
+}
+
+#[derive(Debug, Group)]
+pub(super) struct TraceFile {
+    /// The trace; `-` for stdin
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// The trace's format; default: the one that fits its first line
+    #[arg(long, value_name = "FORMAT", value_parser = trace_formats())]
+    pub(super) from: Option<String>,
+    /// Tokens of one block of the prompts, for a Mooncake or Bailian trace that was made with others
+    /// than the published ones, 512 and 16
+    #[arg(long, value_name = "N")]
+    pub(super) block_tokens: Option<u32>,
+    /// Characters a token, for a ShareGPT file whose tokens were not counted beforehand
+    #[arg(long, value_name = "X")]
+    pub(super) chars_per_token: Option<f64>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct OutFile {
+    /// Where the trace goes, whole or not at all; default: stdout
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) output: Option<PathBuf>,
+}
+
+fn trace_formats() -> PossibleValuesParser {
+    PossibleValuesParser::new(FORMATS.iter().map(|format| format.name))
+}
+
+/// How a description is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    Table,
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -88,7 +88,7 @@ fn listing(platform: &PlatformSpec) -> String {
     match (&platform.price, platform.usd_per_hour) {
         (Some(instance), _) => format!("a machine in use costs what a {instance} does"),
         (None, Some(amount)) => format!("{} an hour for a machine in use", usd(amount.get())),
-        (None, None) => "an accelerator in use costs its list price".to_owned(),
+        (None, None) => "each accelerator in use costs its share of the largest listed instance".to_owned(),
     }
 }
 
@@ -132,8 +132,14 @@ fn pools(deployment: &Deployment) -> Vec<(&str, String)> {
 fn traffic(page: &mut Page, class: &WorkloadSpec) {
     let requests = class.requests.map_or("as many as come".to_owned(), thousands);
     page.row(1, &class.name, &format!("{requests} requests for {}", class.model));
-    page.row(2, "arrivals", &class.arrivals.to_string());
-    page.row(2, "lengths", &class.lengths.to_string());
+    if let Some(trace) = &class.trace {
+        page.row(2, "trace", &trace.path.display().to_string());
+    }
+    for (name, choice) in [("arrivals", &class.arrivals), ("lengths", &class.lengths)] {
+        if let Some(choice) = choice {
+            page.row(2, name, &choice.to_string());
+        }
+    }
     page.row(2, "targets", &targets(&class.slo));
 }
 

@@ -129,7 +129,8 @@ mod tests {
         let path = "coordinator.routing".to_owned();
         let mut choices = vec![(path, &mut scenario.coordinator.routing, &routing)];
         for (i, class) in scenario.workload.iter_mut().enumerate() {
-            choices.push((format!("workload[{i}].arrivals"), &mut class.arrivals, &arrivals));
+            let class_arrivals = class.arrivals.as_mut().unwrap();
+            choices.push((format!("workload[{i}].arrivals"), class_arrivals, &arrivals));
         }
         for (path, choice, registry) in choices {
             registry.settle(choice, &path, findings);
@@ -279,7 +280,7 @@ mod tests {
   |                   ^^^^^^^
   |
   = field: workload[0].reqests
-  = help: did you mean `requests`? Allowed: `name`, `model`, `requests`, `arrivals`, `lengths`, `slo`
+  = help: did you mean `requests`? Allowed: `name`, `model`, `requests`, `trace`, `arrivals`, `lengths`, `slo`
 "
         );
         let rate = check_with(sample::TEXT, &["workload[0].arrivals.rate=per_s(0)"]);

@@ -14,6 +14,8 @@ pub(super) enum Failure {
     Scenario(InvalidScenario),
     /// Something else that was given makes no sense.
     Input(Problem),
+    /// Values among the arguments make no sense.
+    Values(Vec<Problem>),
     /// It made sense, and then something broke.
     Broken(String),
     /// The user stopped it.
@@ -36,7 +38,7 @@ impl Failure {
         match self {
             // 2, or 0 for help and version.
             Self::Arguments(error) => error.exit_code() as u8,
-            Self::Scenario(_) | Self::Input(_) => 2,
+            Self::Scenario(_) | Self::Input(_) | Self::Values(_) => 2,
             Self::Broken(_) => 1,
             Self::Interrupted => 130,
         }
@@ -52,6 +54,10 @@ impl Failure {
                 render(document, problems, colour)
             }
             Self::Input(problem) => render_bare(problem, colour),
+            Self::Values(problems) => {
+                let each: Vec<_> = problems.iter().map(|problem| render_bare(problem, colour)).collect();
+                each.join("\n")
+            }
             Self::Broken(message) => render_bare(&Problem::new("", message), colour),
             Self::Interrupted => "interrupted: no results\n".to_owned(),
         }
@@ -69,7 +75,9 @@ impl From<RunError> for Failure {
         match error {
             RunError::Scenario(invalid) => Self::Scenario(invalid),
             RunError::Source(_) | RunError::Trace(_) => Self::input(error.to_string().trim_end()),
-            RunError::Engine(_) | RunError::Rows(_) => Self::Broken(error.to_string().trim_end().to_owned()),
+            RunError::Engine(_) | RunError::Rows(_) | RunError::Stuck { .. } => {
+                Self::Broken(error.to_string().trim_end().to_owned())
+            }
             RunError::Stopped => Self::Interrupted,
         }
     }

@@ -35,6 +35,7 @@ mod derive;
 mod diagnostics;
 mod explain;
 mod failure;
+mod inputs;
 mod list;
 mod options;
 mod page;
@@ -42,7 +43,9 @@ mod place;
 mod progress;
 mod reference;
 mod run;
+mod sink;
 mod terminal;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -69,6 +72,7 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::Explain { path } => explain::explain(&path, &simulation),
         Command::Reference => reference::reference(&simulation),
         Command::List(options) => list::list(&options),
+        Command::Trace(what) => trace::trace(what, simulation),
         Command::Derive(what) => derive::derive(&what),
     }
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::args::{Args, DeriveArgs, ExecutorName, Listed, RunArgs, ScenarioArgs, Verb};
+use super::args::{
+    Args, DeriveArgs, ExecutorName, Form, Listed, RunArgs, ScenarioArgs, TraceArgs, TraceFile, Verb,
+};
 use super::failure::Failure;
 use crate::engine::Executor;
 use crate::output::{EXPORTERS, Exporter, exporter};
@@ -22,6 +24,8 @@ pub(super) enum Command {
     Reference,
     /// `mist list`
     List(ListOptions),
+    /// `mist trace`
+    Trace(Trace),
     /// `mist derive`
     Derive(Derive),
 }
@@ -76,6 +80,23 @@ pub(super) enum Catalogued {
     Prices,
 }
 
+/// What to do with traces.
+pub(super) enum Trace {
+    Gen { arrivals: String, lengths: String, requests: u64, seed: u64, output: Option<PathBuf> },
+    Inspect { trace: Recorded, json: bool },
+    Export { scenario: ScenarioOptions, output: Option<PathBuf> },
+    Convert { trace: Recorded, output: Option<PathBuf> },
+}
+
+/// A trace, and how to read it where it does not say.
+pub(super) struct Recorded {
+    /// `None` for stdin.
+    pub(super) file: Option<PathBuf>,
+    pub(super) format: Option<String>,
+    pub(super) block_tokens: Option<u32>,
+    pub(super) chars_per_token: Option<f64>,
+}
+
 /// What to make of which file.
 pub(super) enum Derive {
     Lengths { trace: PathBuf, format: Option<String>, name: String, source: String, licence: String },
@@ -102,6 +123,7 @@ impl Command {
                 };
                 Self::List(ListOptions { what, filter, catalog })
             }
+            Verb::Trace { what } => Self::Trace(Trace::new(what)),
             Verb::Derive { what } => Self::Derive(match what {
                 DeriveArgs::Lengths { trace, name, source, licence, format } => {
                     Derive::Lengths { trace, format, name, source, licence }
@@ -111,6 +133,33 @@ impl Command {
                 DeriveArgs::Prices { file } => Derive::Catalog { what: Catalogued::Prices, file },
             }),
         }
+    }
+}
+
+impl Trace {
+    fn new(args: TraceArgs) -> Self {
+        match args {
+            TraceArgs::Gen { arrivals, lengths, requests, seed, out } => {
+                Self::Gen { arrivals, lengths, requests, seed, output: out.output }
+            }
+            TraceArgs::Inspect { trace, format } => {
+                Self::Inspect { trace: Recorded::new(trace), json: format == Form::Json }
+            }
+            TraceArgs::Export { scenario, output } => {
+                Self::Export { scenario: ScenarioOptions::new(scenario), output }
+            }
+            TraceArgs::Convert { trace, out } => {
+                Self::Convert { trace: Recorded::new(trace), output: out.output }
+            }
+        }
+    }
+}
+
+impl Recorded {
+    fn new(args: TraceFile) -> Self {
+        let TraceFile { file, from, block_tokens, chars_per_token } = args;
+        let file = Some(file).filter(|file| file.as_os_str() != "-");
+        Self { file, format: from, block_tokens, chars_per_token }
     }
 }
 

@@ -16,7 +16,7 @@ const RESULTS: &str = "results";
 pub(super) struct Place {
     // Dropped in this order: the folder goes before the parent that was made for it.
     folder: ResultsFolder,
-    _parent: Option<MadeParent>,
+    _parent: Option<MadeFolder>,
 }
 
 impl Place {
@@ -32,7 +32,9 @@ impl Place {
                 ));
             }
             Keep::At(folder) => (folder.clone(), None),
-            Keep::ByName => (Path::new(RESULTS).join(folder_name(name)?), MadeParent::make()?),
+            Keep::ByName => {
+                (Path::new(RESULTS).join(folder_name(name)?), MadeFolder::make(Path::new(RESULTS))?)
+            }
         };
         let folder = ResultsFolder::create(&target).map_err(|error| Failure::no_place(&error))?;
         Ok(Some(Self { folder, _parent: parent }))
@@ -56,34 +58,39 @@ impl Place {
 
 /// A scenario's name as the name of one folder in `results/`, never a way out of there.
 fn folder_name(name: &str) -> Result<&str, Failure> {
-    let mut parts = Path::new(name).components();
-    match (parts.next(), parts.next()) {
-        (Some(Component::Normal(part)), None) if part == name => Ok(name),
-        _ => {
-            let problem = Problem::new("name", format!("`{name}` cannot be the name of a results folder"));
-            Err(Failure::Input(problem.help("rename the scenario, or say where with --results DIR")))
-        }
+    if is_one_name(name) {
+        Ok(name)
+    } else {
+        let problem = Problem::new("name", format!("`{name}` cannot be the name of a results folder"));
+        Err(Failure::Input(problem.help("rename the scenario, or say where with --results DIR")))
     }
 }
 
-/// A `results/` that was not there before; it goes again when nothing came into it.
-struct MadeParent;
+/// Whether `name` names something in a folder, and no way out of it or further into it.
+pub(super) fn is_one_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
+}
 
-impl MadeParent {
-    fn make() -> Result<Option<Self>, Failure> {
-        if Path::new(RESULTS).exists() {
+/// A folder that was not there before; it goes again when nothing came into it.
+pub(super) struct MadeFolder(PathBuf);
+
+impl MadeFolder {
+    /// Makes the folder, unless it is there.
+    pub(super) fn make(folder: &Path) -> Result<Option<Self>, Failure> {
+        if folder.exists() {
             return Ok(None);
         }
-        let refused = |error| Failure::input(format!("cannot make the folder {RESULTS}: {error}"));
-        fs::create_dir(RESULTS).map_err(refused)?;
-        Ok(Some(Self))
+        let refused = |error| Failure::input(format!("cannot make the folder {}: {error}", folder.display()));
+        fs::create_dir(folder).map_err(refused)?;
+        Ok(Some(Self(folder.to_owned())))
     }
 }
 
-impl Drop for MadeParent {
+impl Drop for MadeFolder {
     fn drop(&mut self) {
-        // Refused when results lie in it, ours or others', which is as it should be.
-        let _ = fs::remove_dir(RESULTS);
+        // Refused when something lies in it, ours or others', which is as it should be.
+        let _ = fs::remove_dir(&self.0);
     }
 }
 

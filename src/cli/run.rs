@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::failure::Failure;
+use super::inputs;
 use super::options::RunOptions;
 use super::place::Place;
 use super::progress::Bar;
@@ -13,7 +14,7 @@ use super::terminal;
 use crate::engine::Executor;
 use crate::metrics::RowSink;
 use crate::output::figures::{figure, thousands};
-use crate::output::{Provenance, Report, digest};
+use crate::output::{Input, Provenance, Report, digest};
 use crate::simulation::{Outcome, Simulation};
 use crate::units::SimTime;
 
@@ -32,6 +33,7 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let rows = rows.transpose().map_err(|error| Failure::no_place(&error))?;
     let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
 
+    let inputs = if place.is_some() { inputs::inputs(scenario) } else { Vec::new() };
     let horizon = scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim());
     let bar = Bar::new(terminal::watched() && !options.quiet, horizon);
     let outcome = run.run_with(rows, |progress| {
@@ -41,7 +43,7 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let wall_s = bar.finish();
     let outcome = outcome?;
 
-    let provenance = provenance(&outcome, wall_s);
+    let provenance = provenance(&outcome, wall_s, inputs);
     let kept = place.map(|place| place.commit(&outcome, &provenance)).transpose()?;
     let mut report = Vec::new();
     let written =
@@ -63,7 +65,7 @@ fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
     Ok(interrupted)
 }
 
-fn provenance(outcome: &Outcome, wall_s: f64) -> Provenance {
+fn provenance(outcome: &Outcome, wall_s: f64, inputs: Vec<Input>) -> Provenance {
     Provenance {
         mist_version: env!("CARGO_PKG_VERSION").to_owned(),
         scenario_digest: digest(&outcome.resolved),
@@ -78,6 +80,7 @@ fn provenance(outcome: &Outcome, wall_s: f64) -> Provenance {
         events: outcome.events,
         wall_s,
         latency_sources: outcome.latency_sources.clone(),
+        inputs,
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::catalog::{Accelerator, Catalog, UnknownName};
+use crate::catalog::{Accelerator, Catalog, ModelError, UnknownName};
 use crate::engine::SimBuilder;
 use crate::scenario::{Choice, Findings, Problem, Registry};
 use crate::units::SimTime;
@@ -109,4 +109,12 @@ pub fn unknown_name(path: &str, unknown: &UnknownName) -> Problem {
     let problem = Problem::new(path, format!("unknown {what} `{name}`"));
     let near: Vec<_> = suggestions.iter().map(|name| format!("`{name}`")).collect();
     if near.is_empty() { problem } else { problem.help(format!("did you mean {}?", near.join(" or "))) }
+}
+
+/// A model that cannot be had, as a problem of the field at `path`.
+pub fn model_problem(path: &str, error: &ModelError) -> Problem {
+    match error {
+        ModelError::Unknown(unknown) => unknown_name(path, unknown),
+        ModelError::Config(error) => Problem::new(path, error.to_string()),
+    }
 }

@@ -10,7 +10,7 @@ pub mod llm;
 mod usage;
 
 pub use components::{Client, Delivered, Node};
-pub use kind::{ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Site, unknown_name};
+pub use kind::{ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
 pub use usage::Usage;
 
 use crate::engine::SimBuilder;

@@ -34,7 +34,7 @@ pub enum CoordinatorSet {
     Carry,
 }
 
-/// Adds the coordinator over `pools`.
+/// Adds the coordinator; the [`Pools`] it routes in are inserted with their clients.
 pub struct CoordinatorPlugin;
 
 impl Plugin for CoordinatorPlugin {

@@ -51,6 +51,8 @@ pub struct Calendar {
     kinds: Vec<(TypeId, Inbox)>,
     scheduled: u64,
     now: SimTime,
+    /// Ticks at the current instant so far, this one included.
+    visits: u32,
     stopped: bool,
 }
 
@@ -67,6 +69,18 @@ impl Calendar {
     #[inline]
     pub const fn now(&self) -> SimTime {
         self.now
+    }
+
+    /// Whether this is the first tick of the current instant: the one that delivers all that was
+    /// scheduled before it. Later ones deliver what it brought about without delay.
+    #[inline]
+    pub const fn is_first_tick(&self) -> bool {
+        self.visits <= 1
+    }
+
+    /// Ticks at the current instant so far.
+    pub(super) const fn visits(&self) -> u32 {
+        self.visits
     }
 
     /// Schedules `wake` at `time`; a time in the past means now.
@@ -121,6 +135,7 @@ impl Calendar {
     /// done, when nothing is pending up to and including `until`.
     pub(super) fn advance(&mut self, until: SimTime, due: &mut Vec<Entry>) -> Option<SimTime> {
         let now = self.next_time().filter(|next| *next <= until)?;
+        self.visits = if now == self.now { self.visits.saturating_add(1) } else { 1 };
         self.now = now;
         while self.next_time() == Some(now) {
             due.extend(self.heap.pop());
@@ -131,7 +146,11 @@ impl Calendar {
     /// Moves the clock to `time`, which nothing pending may precede.
     pub(super) fn rest_at(&mut self, time: SimTime) {
         debug_assert!(self.next_time().is_none_or(|next| next >= time));
-        self.now = self.now.max(time);
+        if time > self.now {
+            self.now = time;
+            // Everything due then has had its tick.
+            self.visits = 1;
+        }
     }
 }
 

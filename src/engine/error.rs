@@ -46,7 +46,7 @@ pub enum EngineError {
     },
     /// Wake-ups keep scheduling wake-ups for the same instant.
     #[error(
-        "the clock is stuck at {time}: {ticks} ticks passed without time passing; a wake-up reschedules itself without delay"
+        "the clock is stuck at {time}: {ticks} ticks passed without time passing; a wake-up reschedules itself without delay (such as a closed loop without think time whose requests are all turned away)"
     )]
     Stuck {
         /// The instant.

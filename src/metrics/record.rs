@@ -64,6 +64,8 @@ pub struct Unfinished {
     pub source: u16,
     /// When it entered the system.
     pub arrived: SimTime,
+    /// When it was first scheduled into a step, as far as that is known.
+    pub started: Option<SimTime>,
     /// When its first output token existed, if it does.
     pub first_token: Option<SimTime>,
 }

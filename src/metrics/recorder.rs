@@ -61,10 +61,9 @@ impl fmt::Debug for Recorder {
 impl Recorder {
     /// A recorder for `sources`, which records name by their place here.
     pub fn new(sources: Vec<SourceSpec>) -> Self {
-        let closed_loop = sources.iter().any(|source| source.closed_loop);
         Self {
             sources: sources.into_iter().map(Source::new).collect(),
-            load: Load::new(closed_loop),
+            load: Load::default(),
             arrived: 0,
             completed: 0,
             left: 0,
@@ -85,11 +84,12 @@ impl Recorder {
     pub fn arrived(&mut self, source: u16, at: SimTime) {
         let source = &mut self.sources[usize::from(source)];
         source.arrived();
-        if !source.spec.closed_loop {
-            self.load.arrived(at);
-        }
         self.arrived += 1;
-        self.peak_in_flight = self.peak_in_flight.max(self.arrived - self.left);
+        let in_flight = self.arrived - self.left;
+        if !source.spec.closed_loop {
+            self.load.arrived(at, in_flight);
+        }
+        self.peak_in_flight = self.peak_in_flight.max(in_flight);
         self.first_arrival.get_or_insert(at);
         self.last_event = self.last_event.max(at);
     }
@@ -102,9 +102,7 @@ impl Recorder {
         let source = &mut self.sources[usize::from(request.source)];
         source.completed(request);
         if !source.spec.closed_loop {
-            self.load.left += 1;
-            self.load.completed += 1;
-            self.load.cohorts.known(request.arrived, request.queueing(), request.e2e());
+            self.load.completed(request);
         }
         self.left += 1;
         self.completed += 1;
@@ -121,20 +119,20 @@ impl Recorder {
         let source = &mut self.sources[usize::from(source)];
         source.rejected(why, at.since(arrived));
         if !source.spec.closed_loop {
-            self.load.left += 1;
-            self.load.cohorts.turned_away(arrived);
+            self.load.turned_away(arrived);
         }
         self.left += 1;
         self.last_event = self.last_event.max(at);
     }
 
-    /// A request is still in flight at `now`, where the clock stops. Optional, for each of them once, before
-    /// [`summary`](Self::summary): without it they are counted, but enter neither the verdict nor the SLO.
+    /// A request is still in flight at `now`, where the clock stops; for each of them once, before
+    /// [`summary`](Self::summary). Without it they are counted, but missing from the SLO, and the verdict
+    /// takes them for waiting.
     pub fn unfinished(&mut self, request: &Unfinished, now: SimTime) {
         let source = &mut self.sources[usize::from(request.source)];
         source.unfinished(request, now);
         if !source.spec.closed_loop {
-            self.load.cohorts.unfinished(request.arrived);
+            self.load.unfinished(request, now);
         }
     }
 
@@ -179,7 +177,7 @@ impl Recorder {
         Summary {
             scenario: run.scenario.to_owned(),
             duration_s,
-            stability: self.load.judge(),
+            stability: self.load.judge(self.arrived, self.completed),
             throughput: throughput(requests.completed, tokens, duration_s),
             requests,
             tokens,

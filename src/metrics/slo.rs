@@ -163,7 +163,8 @@ mod tests {
     #[test]
     fn in_flight_counts_only_when_late_already() {
         let slo = Slo { tpot: None, ..slo(200, 0, 900) };
-        let waiting = Unfinished { source: 0, arrived: SimTime::from_ns(0), first_token: None };
+        let arrived = SimTime::from_ns(0);
+        let waiting = Unfinished { source: 0, arrived, started: None, first_token: None };
         let answering = Unfinished { first_token: Some(SimTime::from_ns(150)), ..waiting };
         assert!(!slo.missed(&waiting, SimTime::from_ns(200)));
         assert!(slo.missed(&waiting, SimTime::from_ns(201)));

@@ -134,7 +134,7 @@ pub struct Bottleneck {
     /// throughput. Otherwise what bound the steps that took the largest share of the time.
     pub bound_by: BoundBy,
     /// Shares of the time in steps by what bound them, adding up to 1 (or all zero without steps).
-    pub busy_time_frac: BusyShares,
+    pub time_in_steps_bound_by_frac: StepTimeShares,
 }
 
 /// What bound the run.
@@ -155,7 +155,7 @@ pub enum BoundBy {
 
 /// Shares of the time in steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct BusyShares {
+pub struct StepTimeShares {
     /// In steps bound by arithmetic.
     pub compute: f64,
     /// In steps bound by device memory bandwidth.

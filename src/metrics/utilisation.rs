@@ -1,7 +1,7 @@
 //! From the running totals of clients to utilisations and what bound the run.
 
 use super::deployment::{ClientUsage, Price};
-use super::summary::{Bottleneck, BoundBy, BusyShares, Cost, GroupSummary, TokenCounts, Utilisation};
+use super::summary::{Bottleneck, BoundBy, Cost, GroupSummary, StepTimeShares, TokenCounts, Utilisation};
 use crate::runtime::Bound;
 
 /// Share of accelerator time in steps below which the load is what bounds a run.
@@ -49,13 +49,13 @@ pub(super) fn utilisation<'a>(
             Bound::Host => BoundBy::Host,
         }
     };
-    let busy_time_frac = BusyShares {
+    let time_in_steps_bound_by_frac = StepTimeShares {
         compute: share(Bound::Compute),
         memory: share(Bound::Memory),
         communication: share(Bound::Communication),
         host: share(Bound::Host),
     };
-    (total, Bottleneck { bound_by, busy_time_frac })
+    (total, Bottleneck { bound_by, time_in_steps_bound_by_frac })
 }
 
 /// The groups of clients, in order of appearance; empty when there is only one.
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(total.accelerator_busy_frac, 3.0 / 5.0);
         assert_eq!((total.kv_mean_frac, total.kv_peak_frac, total.mean_batch), (0.5, 0.8, 4.0));
         assert_eq!(bottleneck.bound_by, BoundBy::Memory);
-        assert_eq!(bottleneck.busy_time_frac.memory, 2.0 / 3.0);
+        assert_eq!(bottleneck.time_in_steps_bound_by_frac.memory, 2.0 / 3.0);
         let groups = by_group(&clients, 1.0);
         assert_eq!(groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(groups[0].bottleneck.bound_by, BoundBy::Compute);

@@ -35,7 +35,7 @@ mod tests {
         assert_eq!(json["itl"]["exact"], false);
         assert_eq!(json["requests"]["rejected_by_reason"]["kv_capacity"], 2);
         assert_eq!(json["bottleneck"]["bound_by"], "memory");
-        assert_eq!(json["bottleneck"]["busy_time_frac"]["memory"], 0.64);
+        assert_eq!(json["bottleneck"]["time_in_steps_bound_by_frac"]["memory"], 0.64);
         assert_eq!(json["slo"]["tpot_met_frac"], serde_json::Value::Null);
         assert_eq!(json.get("sources"), None);
         for differs_between_executors in ["ticks", "events", "wall_s", "executor", "strides"] {

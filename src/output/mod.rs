@@ -24,7 +24,7 @@ use std::io::{self, Write};
 use crate::metrics::Summary;
 
 pub use json::Json;
-pub use provenance::{Provenance, digest};
+pub use provenance::{Digest, Input, Provenance, digest};
 pub use request_rows::RequestRows;
 pub use results_folder::{FolderError, ResultsFolder};
 pub use table::Table;

@@ -1,5 +1,7 @@
 //! Where a result came from: enough to run it again, and everything about the run that is not a result.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The contents of `provenance.json`.
@@ -23,14 +25,51 @@ pub struct Provenance {
     pub wall_s: f64,
     /// Where each latency comes from, a line for each runtime model: "llama: analytical roofline, H100".
     pub latency_sources: Vec<String>,
+    /// The files the scenario drew on: traces, a catalog folder, model configs.
+    pub inputs: Vec<Input>,
 }
 
-/// A stable digest of a text: 64-bit FNV-1a, as `fnv1a64:0123456789abcdef`. Tells texts apart; no security.
+/// A file that a scenario drew on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Where it lay.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// The [`Digest`] of its contents.
+    pub digest: String,
+}
+
+/// A stable digest: 64-bit FNV-1a, as `fnv1a64:0123456789abcdef`. Tells contents apart; no security.
+#[derive(Clone, Copy, Debug)]
+pub struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Digest {
+    /// Takes in more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fnv1a64:{:016x}", self.0)
+    }
+}
+
+/// The [`Digest`] of a text.
 pub fn digest(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("fnv1a64:{hash:016x}")
+    let mut digest = Digest::default();
+    digest.update(text.as_bytes());
+    digest.to_string()
 }
 
 #[cfg(test)]

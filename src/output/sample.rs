@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::provenance::{Provenance, digest};
 use crate::metrics::{
-    Attainment, Bottleneck, BoundBy, BusyShares, Cost, Latencies, RequestCounts, SourceSummary, Stability,
-    Summary, Throughput, TokenCounts, Utilisation, Verdict,
+    Attainment, Bottleneck, BoundBy, Cost, Latencies, RequestCounts, SourceSummary, Stability,
+    StepTimeShares, Summary, Throughput, TokenCounts, Utilisation, Verdict,
 };
 use crate::stats::Statistics;
 
@@ -33,11 +33,11 @@ pub(super) fn run() -> (Summary, Provenance) {
             arrival_window_s: 249.5,
             offered_per_s: Some(8.012),
             completed_in_window_per_s: Some(7.85),
-            backlog_at_last_arrival: 41,
-            queueing_second_quarter_s: 0.0181,
-            queueing_last_quarter_s: 0.0194,
-            queueing_growth_frac: 0.000_01,
-            e2e_growth_frac: 0.000_4,
+            in_flight_at_last_arrival: Some(41),
+            in_flight_growth_per_s: Some(0.012),
+            waiting_growth_per_s: Some(0.0),
+            mean_in_system_s: Some(5.3),
+            enough_requests: None,
         },
         requests: RequestCounts {
             arrived: 2_000,
@@ -88,7 +88,12 @@ pub(super) fn run() -> (Summary, Provenance) {
         },
         bottleneck: Bottleneck {
             bound_by: BoundBy::Memory,
-            busy_time_frac: BusyShares { compute: 0.25, memory: 0.64, communication: 0.0, host: 0.11 },
+            time_in_steps_bound_by_frac: StepTimeShares {
+                compute: 0.25,
+                memory: 0.64,
+                communication: 0.0,
+                host: 0.11,
+            },
         },
         cost: Cost {
             usd_per_hour: Some(55.04),
@@ -110,6 +115,7 @@ pub(super) fn run() -> (Summary, Provenance) {
         events: 120_000,
         wall_s: 0.125,
         latency_sources: vec!["llama: analytical roofline, H100-SXM5-80GB, uncalibrated".to_owned()],
+        inputs: Vec::new(),
     };
     (summary, provenance)
 }

@@ -35,7 +35,7 @@ fn render(Report { summary, provenance }: Report<'_>) -> String {
     let mut page = Page::default();
     page.line(&summary.scenario);
     page.gap();
-    page.row("Verdict", &verdict(&summary.stability));
+    page.row("Verdict", &verdict(summary));
     requests(&mut page, summary);
     page.gap();
     latencies(&mut page, summary);
@@ -100,21 +100,50 @@ impl Page {
     }
 }
 
-fn verdict(stability: &Stability) -> String {
+fn verdict(summary: &Summary) -> String {
+    let stability = &summary.stability;
     match stability.verdict {
-        Verdict::Stable => "STABLE: queues do not grow".to_owned(),
+        Verdict::Stable => "STABLE: requests do not pile up".to_owned(),
         Verdict::Overloaded => format!(
-            "OVERLOADED: each second of load adds {} s of queueing, so latencies only tell how long the run \
-             was",
-            figure(stability.queueing_growth_frac)
+            "OVERLOADED: requests in flight grow by {} a second, so latencies only tell how long the run was",
+            figure(stability.in_flight_growth_per_s.unwrap_or_default())
         ),
         Verdict::ClosedLoop => "CLOSED LOOP: arrivals wait for completions".to_owned(),
         Verdict::Offline => "OFFLINE: everything arrived at once".to_owned(),
-        Verdict::TooShort => {
-            "TOO SHORT to tell whether queues grow, so latencies may not be those of a steady state; run more \
-             requests"
-                .to_owned()
+        Verdict::TooShort => format!(
+            "TOO SHORT to tell whether requests pile up, so latencies may not be those of a steady state; {}",
+            longer(stability)
+        ),
+        Verdict::NothingCompleted => format!("NOTHING COMPLETED: {}", why_nothing(&summary.requests)),
+    }
+}
+
+/// How long a run would show whether requests pile up, to two digits.
+fn longer(stability: &Stability) -> String {
+    let Some(enough) = stability.enough_requests else { return "run more requests".to_owned() };
+    let two_digits = 10_u64.pow(enough.max(1).ilog10().saturating_sub(1));
+    let enough = enough.div_ceil(two_digits) * two_digits;
+    match stability.offered_per_s {
+        Some(per_s) if per_s > 0.0 => {
+            format!("try {} requests, {} s of them", thousands(enough), figure(enough as f64 / per_s))
         }
+        _ => format!("try {} requests", thousands(enough)),
+    }
+}
+
+/// What became of most requests when none completed.
+fn why_nothing(requests: &RequestCounts) -> String {
+    // The first of the most frequent, by name.
+    let reason = requests.rejected_by_reason.iter().rev().max_by_key(|(_, count)| **count);
+    match reason {
+        Some((reason, count)) if requests.rejected >= requests.in_flight => {
+            format!(
+                "{} of {} requests were turned away, {reason}",
+                thousands(*count),
+                thousands(requests.arrived)
+            )
+        }
+        _ => "the clock stopped before any request was done".to_owned(),
     }
 }
 
@@ -151,15 +180,15 @@ fn requests(page: &mut Page, summary: &Summary) {
             ),
         );
     }
-    page.row(
-        "  in flight",
-        &format!(
-            "{} on average, {} at most, {} at the last arrival",
-            figure(summary.requests.mean_in_flight),
-            thousands(summary.requests.peak_in_flight),
-            thousands(stability.backlog_at_last_arrival)
-        ),
+    let mut in_flight = format!(
+        "{} on average, {} at most",
+        figure(summary.requests.mean_in_flight),
+        thousands(summary.requests.peak_in_flight)
     );
+    if let Some(at_last) = stability.in_flight_at_last_arrival {
+        write!(in_flight, ", {} at the last arrival", thousands(at_last)).expect("a string takes any text");
+    }
+    page.row("  in flight", &in_flight);
 }
 
 fn latencies(page: &mut Page, summary: &Summary) {
@@ -240,13 +269,13 @@ fn hardware(page: &mut Page, summary: &Summary) {
     page.row(
         "Hardware",
         &format!(
-            "{} accelerators in {} clients, busy {} of the time",
-            thousands(used.accelerators),
-            thousands(used.clients),
+            "{} in {}, busy {} of the time",
+            counted(used.accelerators, "accelerator"),
+            counted(used.clients, "client"),
             percent(used.accelerator_busy_frac)
         ),
     );
-    let shares = &summary.bottleneck.busy_time_frac;
+    let shares = &summary.bottleneck.time_in_steps_bound_by_frac;
     let mut by = [
         ("compute", shares.compute),
         ("memory", shares.memory),
@@ -261,21 +290,26 @@ fn hardware(page: &mut Page, summary: &Summary) {
         .collect();
     page.row("  bound by", bound(summary.bottleneck.bound_by));
     if !by.is_empty() {
-        page.row("  busy with", &by.join(", "));
+        page.row("  step time", &format!("in steps bound by {}", by.join(", ")));
     }
     page.row(
         "  batch",
-        &format!("{} sequences a step, {} steps", figure(used.mean_batch), thousands(used.steps)),
+        &format!("{} sequences a step, {}", figure(used.mean_batch), counted(used.steps, "step")),
     );
     page.row(
         "  KV cache",
         &format!(
-            "{} used on average, {} at most, {} preemptions",
+            "{} used on average, {} at most, {}",
             percent(used.kv_mean_frac),
             percent(used.kv_peak_frac),
-            thousands(used.preemptions)
+            counted(used.preemptions, "preemption")
         ),
     );
+}
+
+/// `1 client`, `2 clients`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
 fn bound(by: BoundBy) -> &'static str {
@@ -302,26 +336,39 @@ fn cost(page: &mut Page, cost: &Cost) {
 
 fn sources(page: &mut Page, sources: &[SourceSummary]) {
     page.line(&format!(
-        "{:<20}{:>10}{:>9}{:>10}{:>10}{:>10}{:>11}",
-        "Source", "completed", "SLO met", "TTFT p50", "TTFT p99", "TPOT p99", "E2E p99"
+        "{:<20}{:>11}{:>11}{:>11}{:>11}{:>9}",
+        "Source", "arrived", "completed", "rejected", "in flight", "SLO met"
     ));
     for source in sources {
-        let p = |statistics: &Option<Statistics>, value: fn(&Statistics) -> f64, unit: f64| {
-            statistics.as_ref().map_or_else(|| "-".to_owned(), |s| figure(value(s) * unit))
-        };
+        let counts = &source.requests;
         let met = source.slo.as_ref().map_or_else(|| "-".to_owned(), |slo| percent(slo.attainment_frac));
         page.line(&format!(
-            "  {:<18}{:>10}{:>9}{:>10}{:>10}{:>10}{:>11}",
+            "  {:<18}{:>11}{:>11}{:>11}{:>11}{:>9}",
             short(&source.name, 17),
-            thousands(source.requests.completed),
-            met,
-            p(&source.latency.ttft, |s| s.p50_ms, 1.0),
-            p(&source.latency.ttft, |s| s.p99_ms, 1.0),
-            p(&source.latency.tpot, |s| s.p99_ms, 1.0),
-            p(&source.latency.e2e, |s| s.p99_ms, 1.0),
+            thousands(counts.arrived),
+            thousands(counts.completed),
+            thousands(counts.rejected),
+            thousands(counts.in_flight),
+            met
         ));
     }
-    page.line("  (times in ms)");
+    page.line(&format!(
+        "{:<20}{:>11}{:>11}{:>11}{:>11}",
+        "  (times in ms)", "TTFT p50", "TTFT p99", "TPOT p99", "E2E p99"
+    ));
+    for source in sources {
+        let p = |statistics: &Option<Statistics>, value: fn(&Statistics) -> f64| {
+            statistics.as_ref().map_or_else(|| "-".to_owned(), |s| figure(value(s)))
+        };
+        page.line(&format!(
+            "  {:<18}{:>11}{:>11}{:>11}{:>11}",
+            short(&source.name, 17),
+            p(&source.latency.ttft, |s| s.p50_ms),
+            p(&source.latency.ttft, |s| s.p99_ms),
+            p(&source.latency.tpot, |s| s.p99_ms),
+            p(&source.latency.e2e, |s| s.p99_ms),
+        ));
+    }
 }
 
 fn groups(page: &mut Page, groups: &[GroupSummary]) {

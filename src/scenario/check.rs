@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ClusterSpec, Problem, Scenario};
+use super::{ClusterSpec, Problem, Scenario, WorkloadSpec};
 
 /// Everything wrong with `scenario` that needs neither catalog nor registries to see.
 pub fn check(scenario: &Scenario) -> Vec<Problem> {
@@ -10,6 +10,8 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
     let Scenario { platforms, clients, workload, .. } = scenario;
 
     at_least_one("platforms", platforms.len(), "platform", &mut problems);
+    let groups = platforms.iter().map(|platform| platform.nodes.len()).sum();
+    at_most("platforms", groups, "groups of nodes", &mut problems);
     names("platforms", platforms.iter().map(|p| p.name.as_str()), &mut problems);
     for (i, platform) in platforms.iter().enumerate() {
         let path = format!("platforms[{i}]");
@@ -35,9 +37,11 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
     }
 
     at_least_one("workload", workload.len(), "class of traffic", &mut problems);
+    at_most("workload", workload.len(), "classes of traffic", &mut problems);
     names("workload", workload.iter().map(|w| w.name.as_str()), &mut problems);
     for (i, class) in workload.iter().enumerate() {
         positive(format!("workload[{i}].requests"), class.requests.unwrap_or(1), &mut problems);
+        origin(i, class, &mut problems);
     }
 
     if scenario.horizon.is_some_and(|horizon| horizon.as_secs() <= 0.0) {
@@ -79,6 +83,14 @@ fn at_least_one(path: &str, found: usize, what: &str, problems: &mut Vec<Problem
     }
 }
 
+/// They are numbered in 16 bits.
+fn at_most(path: &str, found: usize, what: &str, problems: &mut Vec<Problem>) {
+    const MOST: usize = u16::MAX as usize;
+    if found > MOST {
+        problems.push(Problem::new(path, format!("at most {MOST} {what} are possible, found {found}")));
+    }
+}
+
 fn positive(path: String, count: u64, problems: &mut Vec<Problem>) {
     if count == 0 {
         problems.push(Problem::new(path, "must be at least 1, found 0"));
@@ -110,10 +122,33 @@ fn names_at<'a>(names: impl Iterator<Item = (String, &'a str)>, problems: &mut V
     }
 }
 
+/// Requests come from a trace, or from arrivals and lengths; from exactly one of the two.
+fn origin(i: usize, class: &WorkloadSpec, problems: &mut Vec<Problem>) {
+    let drawn = [("arrivals", &class.arrivals), ("lengths", &class.lengths)];
+    for (field, choice) in drawn {
+        match (&class.trace, choice) {
+            (Some(_), Some(_)) => {
+                let message = format!("`{field}` has no effect beside a `trace`");
+                let help = format!(
+                    "leave out either; to take only one of the two from a trace, use `{field}: Trace(…)`"
+                );
+                problems.push(Problem::new(format!("workload[{i}].{field}"), message).help(help));
+            }
+            (None, None) => {
+                let help = "give `arrivals` and `lengths`, or a `trace` that holds both";
+                problems.push(
+                    Problem::new(format!("workload[{i}]"), format!("missing field `{field}`")).help(help),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::sample;
+    use crate::scenario::{WorkloadSpec, sample};
 
     /// The path and the message of every problem after `edit`.
     fn after(edit: impl FnOnce(&mut Scenario)) -> Vec<String> {
@@ -150,6 +185,17 @@ mod tests {
             }),
             ["clients[0].cluster: at least one node is needed, found none"]
         );
+    }
+
+    #[test]
+    fn there_is_a_most_of_what_is_numbered() {
+        let one = sample::scenario().workload[0].clone();
+        let many = |count: usize| {
+            (0..count).map(|at| WorkloadSpec { name: at.to_string(), ..one.clone() }).collect()
+        };
+        assert!(after(|s| s.workload = many(65_535)).is_empty());
+        let refused = ["workload: at most 65535 classes of traffic are possible, found 65536"];
+        assert_eq!(after(|s| s.workload = many(65_536)), refused);
     }
 
     #[test]

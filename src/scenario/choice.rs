@@ -56,9 +56,14 @@ impl Choice {
 
     /// Makes the path in the text parameter at `field` start from `folder`, if it is there and relative.
     pub fn rebase(&mut self, field: &str, folder: &Path) {
-        let path = self.get(field).and_then(|text| ron::from_str::<String>(text).ok());
-        if let Some(path) = path {
-            self.set(field, &quoted(&folder.join(path).to_string_lossy()));
+        self.rebase_with(field, |path| Some(folder.join(path).to_string_lossy().into_owned()));
+    }
+
+    /// Replaces the text parameter at `field`, if it is there, by what `moved` makes of it, if anything.
+    pub fn rebase_with(&mut self, field: &str, moved: impl FnOnce(&str) -> Option<String>) {
+        let text = self.get(field).and_then(|text| ron::from_str::<String>(text).ok());
+        if let Some(moved) = text.and_then(|text| moved(&text)) {
+            self.set(field, &quoted(&moved));
         }
     }
 
@@ -113,6 +118,16 @@ impl Serialize for Choice {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = self.to_string();
         RawValue::from_ron(&text).map_err(ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// Writes a choice that may be missing as a scenario writes it, without `Some(…)`, which RON would put
+/// around raw text.
+#[allow(clippy::ref_option)] // serde hands over the field as it is
+pub(super) fn bare<S: Serializer>(choice: &Option<Choice>, serializer: S) -> Result<S::Ok, S::Error> {
+    match choice {
+        Some(choice) => choice.serialize(serializer),
+        None => serializer.serialize_none(),
     }
 }
 

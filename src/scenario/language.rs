@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, NodeSet};
+use super::{Choice, NodeSet, TraceSpec};
 use crate::units::Span;
 
 /// The version of the language that this MIST reads.
@@ -59,8 +59,8 @@ pub struct PlatformSpec {
     /// What is in one machine; at least one group of nodes.
     pub nodes: Vec<NodeGroup>,
     /// The cloud instance whose catalogued price one machine has, such as `p5.48xlarge`.
-    /// Default: none; without `usd_per_hour` too, the cheapest dated on-demand listing of the
-    /// hardware counts, per accelerator.
+    /// Default: none; without `usd_per_hour` too, each accelerator in a cluster costs its share of the
+    /// largest instance that is listed on demand with it.
     #[serde(default)]
     pub price: Option<String>,
     /// What one machine costs in US dollars per hour, zero or more; excludes `price`. Default: none.
@@ -132,21 +132,28 @@ pub struct CoordinatorSpec {
 pub struct WorkloadSpec {
     /// The name in results; unique in the workload.
     pub name: String,
-    /// The model that the requests ask for, by its name in the model catalog.
+    /// The model that the requests ask for: a name in the model catalog, or the path of a Hugging Face
+    /// `config.json`, relative to the scenario's own folder.
     /// Mirrors `--model` of `vllm bench serve`.
     pub model: String,
     /// How many requests arrive; at least 1. Default: none, as many as the arrivals have or come
     /// before the horizon. Mirrors `--num-prompts` of `vllm bench serve`.
     #[serde(default)]
     pub requests: Option<u64>,
-    /// When requests arrive, such as `Poisson(rate: per_s(8))`.
+    /// Recorded requests to replay; takes the place of `arrivals` and `lengths`. Default: none.
+    /// Mirrors `--dataset-path` of `vllm bench serve`.
+    #[serde(default)]
+    pub trace: Option<TraceSpec>,
+    /// When requests arrive, such as `Poisson(rate: per_s(8))`; needed unless there is a `trace`.
     /// Mirrors `--request-rate` and `--max-concurrency` of `vllm bench serve`.
+    #[serde(default, serialize_with = "super::choice::bare")]
     #[schemars(extend("x-choice" = "arrival process"))]
-    pub arrivals: Choice,
-    /// How long prompts and answers are, in tokens, such as `AzureConv`.
+    pub arrivals: Option<Choice>,
+    /// How long prompts and answers are (tokens), such as `AzureConv`; needed unless there is a `trace`.
     /// Mirrors `--random-input-len` and `--random-output-len` of `vllm bench serve`.
+    #[serde(default, serialize_with = "super::choice::bare")]
     #[schemars(extend("x-choice" = "length distribution"))]
-    pub lengths: Choice,
+    pub lengths: Option<Choice>,
     /// What makes a request of this class a good one. Default: nothing is asked.
     #[serde(default)]
     pub slo: SloSpec,

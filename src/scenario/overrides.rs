@@ -209,7 +209,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((scenario.seed, scenario.workload[0].requests), (7, Some(100)));
-        assert_eq!(scenario.workload[0].arrivals, Choice::new("Poisson", "rate: per_s(9)"));
+        assert_eq!(scenario.workload[0].arrivals, Some(Choice::new("Poisson", "rate: per_s(9)")));
         assert_eq!(scenario.clients[0].runs.params, "model: \"Llama-3.1-70B\", batching: Continuous");
         assert_eq!(scenario.horizon, Some(Span::from_secs(30.0)));
         assert_eq!(scenario.workload[0].slo.e2e, Some(Span::from_secs(9.0)));

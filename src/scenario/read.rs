@@ -29,13 +29,13 @@ pub(super) struct ReadError {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Sort {
     /// A field that the types do not have.
-    UnknownField(String),
+    UnknownField(Box<str>),
     /// A required field that is not there.
     Missing(&'static str),
     /// A field that is there already.
     Twice,
     /// A name that is none of those a closed choice has.
-    UnknownVariant(String),
+    UnknownVariant,
     /// A value of the wrong type, or one that its type refuses.
     Value,
     /// The text is no RON at all, so that a look at its brackets may say more.
@@ -85,14 +85,14 @@ fn explain(error: SpannedError, mut path: Vec<Segment>, text: &str) -> ReadError
             path.pop();
             let help = did_you_mean(&found, expected.iter().copied());
             let message = format!("unknown field `{found}`");
-            (message, Some(help), Some(span), Sort::UnknownField(found))
+            (message, Some(help), Some(span), Sort::UnknownField(found.into()))
         }
         Code::NoSuchEnumVariant { expected, found, .. } => {
             while matches!(path.last(), Some(Segment::Enum { .. })) {
                 path.pop();
             }
             let help = did_you_mean(&found, expected.iter().copied());
-            (format!("unknown value `{found}`"), Some(help), Some(span), Sort::UnknownVariant(found))
+            (format!("unknown value `{found}`"), Some(help), Some(span), Sort::UnknownVariant)
         }
         Code::MissingStructField { field, .. } => {
             (format!("missing field `{field}`"), None, None, Sort::Missing(field))

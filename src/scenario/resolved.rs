@@ -60,6 +60,7 @@ mod tests {
             name: "chat",
             model: "Llama-3.1-70B",
             requests: 1000,
+            trace: None,
             arrivals: Poisson(rate: per_s(240)),
             lengths: AzureConv,
             slo: (ttft: s(1.0), tpot: s(0.05), e2e: None),

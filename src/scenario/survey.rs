@@ -146,7 +146,7 @@ impl Mender<'_> {
         let (node, slot, taken) = self.slot.walk(&text, &root, &steps);
         let there = taken == steps.len();
         let lesson = slot.filter(|_| there).and_then(|slot| lesson(&text, node, slot));
-        let lesson = lesson.filter(|_| matches!(error.sort, Sort::Value | Sort::UnknownVariant(_)));
+        let lesson = lesson.filter(|_| matches!(error.sort, Sort::Value | Sort::UnknownVariant));
         let mends = if there { mends(&text, &error, node, slot, lesson.as_ref()) } else { Vec::new() };
 
         let tries = self.tries.entry(key(&error)).or_default();
@@ -211,7 +211,7 @@ fn key(error: &ReadError) -> String {
         Sort::UnknownField(name) => format!("{}/{name}", error.path),
         Sort::Missing(name) => format!("{}+{name}", error.path),
         Sort::Twice => format!("{}/{}", error.path, error.message),
-        Sort::UnknownVariant(_) | Sort::Value | Sort::Malformed => error.path.clone(),
+        Sort::UnknownVariant | Sort::Value | Sort::Malformed => error.path.clone(),
     }
 }
 
@@ -252,7 +252,7 @@ fn mends(
             }
         }
         // A name that closed choices do not have, or open ones.
-        Sort::UnknownVariant(_) | Sort::Value => {
+        Sort::UnknownVariant | Sort::Value => {
             let nearest = error.help.as_deref().and_then(suggested);
             let written = unwrap(text, node);
             let word = match &written.kind {
@@ -267,7 +267,7 @@ fn mends(
         }
         Sort::Malformed => {}
     }
-    if matches!(error.sort, Sort::Value | Sort::UnknownVariant(_)) {
+    if matches!(error.sort, Sort::Value | Sort::UnknownVariant) {
         if let Some(meant) = lesson.and_then(|lesson| lesson.meant.clone()) {
             mends.push(Mend::meant(node.range.clone(), meant));
         }

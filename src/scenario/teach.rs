@@ -187,12 +187,11 @@ fn of_forms(text: &str, node: &Node, forms: &[Form], found: &str) -> Option<Less
             Some(form) if form.held.is_null() && !fields.is_empty() => {
                 Some(Lesson::new(format!("`{}` takes no parameters", form.name)).write(form.name.to_owned()))
             }
-            Some(_) => None,
             None if name.is_empty() => Some(
                 Lesson::new("a name is missing before the parenthesis".into())
                     .help(did_you_mean("", names())),
             ),
-            None => None, // the reader says which names there are
+            _ => None, // the reader says which names there are
         },
         Kind::Scalar => {
             let plain = unquoted(written);

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use bevy_ecs::world::World;
 
+use crate::catalog::config_path;
 use crate::clients::ClientRegistry;
 use crate::clients::llm::BatchingRegistry;
 use crate::coordinator::routing::RoutingRegistry;
 use crate::runtime::RuntimeRegistry;
-use crate::scenario::{Choice, Findings, Kinds, Registry, Scenario};
+use crate::scenario::{Choice, Findings, Kinds, Registry, Scenario, WorkloadSpec};
 use crate::workload::arrivals::ArrivalRegistry;
 use crate::workload::lengths::{LengthRegistry, rebase};
 
@@ -25,7 +26,11 @@ pub(super) fn kinds(world: &World) -> Kinds {
 pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World, findings: &mut Findings) {
     for (at, client) in scenario.clients.iter_mut().enumerate() {
         let mut inside = Findings::default();
-        if let Some(kind) = world.resource::<ClientRegistry>().settle(&mut client.runs, "", &mut inside) {
+        let kinds = world.resource::<ClientRegistry>();
+        let kind = settle_from(folder, kinds, &mut client.runs, "", &mut inside, |choice, folder| {
+            choice.rebase_with("model", |name| config_path(name, folder));
+        });
+        if let Some(kind) = kind {
             let mut nested = Findings::default();
             kind.complete(&mut client.runs, world, &mut nested);
             inside.absorb(nested, "");
@@ -34,15 +39,30 @@ pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World, find
     }
     let routing = world.resource::<RoutingRegistry>();
     routing.settle(&mut scenario.coordinator.routing, "coordinator.routing", findings);
-    for (at, workload) in scenario.workload.iter_mut().enumerate() {
-        let arrivals = world.resource::<ArrivalRegistry>();
-        let path = format!("workload[{at}].arrivals");
-        settle_from(folder, arrivals, &mut workload.arrivals, &path, findings, |choice, folder| {
+    for (at, class) in scenario.workload.iter_mut().enumerate() {
+        let mut inside = Findings::default();
+        settle_class(class, folder, world, &mut inside);
+        findings.absorb(inside, &format!("workload[{at}]"));
+    }
+}
+
+/// The same for one class of traffic.
+pub(super) fn settle_class(class: &mut WorkloadSpec, folder: &Path, world: &World, findings: &mut Findings) {
+    if let Some(path) = config_path(&class.model, folder) {
+        class.model = path;
+    }
+    if let Some(trace) = &mut class.trace {
+        trace.path = folder.join(&trace.path);
+    }
+    if let Some(arrivals) = &mut class.arrivals {
+        let registry = world.resource::<ArrivalRegistry>();
+        settle_from(folder, registry, arrivals, "arrivals", findings, |choice, folder| {
             choice.rebase("path", folder);
         });
-        let lengths = world.resource::<LengthRegistry>();
-        let path = format!("workload[{at}].lengths");
-        settle_from(folder, lengths, &mut workload.lengths, &path, findings, rebase);
+    }
+    if let Some(lengths) = &mut class.lengths {
+        let registry = world.resource::<LengthRegistry>();
+        settle_from(folder, registry, lengths, "lengths", findings, rebase);
     }
 }
 
@@ -54,15 +74,16 @@ fn settle_from<B: Send + Sync + 'static>(
     path: &str,
     findings: &mut Findings,
     rebase: impl Fn(&mut Choice, &Path),
-) {
+) -> Option<B> {
     let written = choice.to_string();
     rebase(choice, folder);
     let moved = choice.to_string();
     let mut found = Findings::default();
-    registry.settle(choice, "", &mut found);
+    let built = registry.settle(choice, "", &mut found);
     // Spans are to count in the choice as it is written.
     let same = written.bytes().zip(moved.bytes()).take_while(|(a, b)| a == b).count();
     let longer = moved.len().saturating_sub(written.len());
     found.shift(|at| if at > same { at.saturating_sub(longer).max(same) } else { at });
     findings.absorb(found, path);
+    built
 }

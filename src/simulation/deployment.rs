@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::world::World;
 
-use crate::catalog::{Accelerator, Catalog, Class};
-use crate::clients::{ClientRegistry, Deployed, Fact, Site, unknown_name};
+use crate::catalog::{self, Accelerator, Catalog};
+use crate::clients::{ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
 use crate::metrics::Price;
-use crate::scenario::{Carving, Cluster, Findings, Problem, Scenario, carve, did_you_mean};
+use crate::scenario::{Carving, Cluster, Findings, PlatformSpec, Problem, Scenario, carve, did_you_mean};
 
 /// The deployment that a scenario describes.
 pub struct Deployment {
@@ -16,6 +16,8 @@ pub struct Deployment {
     /// What all of it costs by the hour.
     pub price: Price,
     pub(super) carving: Carving,
+    /// The model each class of traffic asks for, by its name in the catalog.
+    pub(super) workload_models: Vec<String>,
 }
 
 /// The identical clients of one entry.
@@ -89,31 +91,34 @@ impl Deployment {
                 Ok(deployed) => groups.push(Group {
                     name: client.name.clone(),
                     clients: client.count,
-                    accelerators: nodes.iter().filter(|node| is_accelerator(node)).count() as u32,
+                    accelerators: nodes.iter().filter(|node| node.is_accelerator()).count() as u32,
                     deployed,
                 }),
                 Err(wrong) => findings.report_all(wrong.into_iter().map(|problem| problem.under(&path))),
             }
         }
+        let mut workload_models = Vec::new();
         if groups.len() == scenario.clients.len() {
-            findings.report_all(unserved_models(scenario, &groups, catalog));
+            match asked_for(scenario, &groups, catalog) {
+                Ok(models) => workload_models = models,
+                Err(wrong) => findings.report_all(wrong),
+            }
         }
-        if !findings.is_empty() {
-            return None;
-        }
-        let price = hardware.price(scenario, &carving, catalog);
-        Some(Self { groups, price, carving })
+        let price = match hardware.price(scenario, &carving, catalog) {
+            Ok(price) => price,
+            Err(problem) => {
+                findings.report(problem);
+                return None;
+            }
+        };
+        findings.is_empty().then_some(Self { groups, price, carving, workload_models })
     }
 
-    /// The accelerator of each node group, for `mist check` and for entities.
+    /// Numbers the node groups of all platforms.
     pub(super) fn sku(scenario: &Scenario, platform: usize, group: usize) -> u16 {
         let before: usize = scenario.platforms[..platform].iter().map(|platform| platform.nodes.len()).sum();
         (before + group) as u16
     }
-}
-
-fn is_accelerator(node: &Accelerator) -> bool {
-    !matches!(node.class, Class::Cpu | Class::Memory)
 }
 
 /// Whether nodes can be shared out: with one wrong count, nobody's share is known.
@@ -148,8 +153,8 @@ fn check_names(scenario: &Scenario, catalog: &Catalog, world: &World, findings: 
         }
     }
     for (at, workload) in scenario.workload.iter().enumerate() {
-        if let Err(unknown) = catalog.model(&workload.model) {
-            problems.push(unknown_name(&format!("workload[{at}].model"), &unknown));
+        if let Err(error) = catalog.model_or_config(&workload.model) {
+            problems.push(model_problem(&format!("workload[{at}].model"), &error));
         }
     }
     findings.report_all(problems);
@@ -186,7 +191,7 @@ impl<'a> Hardware<'a> {
 
     /// A machine with a price costs all of it as soon as one client is on it; without one, every
     /// accelerator in a cluster costs its listed share of an instance.
-    fn price(&self, scenario: &Scenario, carving: &Carving, catalog: &Catalog) -> Price {
+    fn price(&self, scenario: &Scenario, carving: &Carving, catalog: &Catalog) -> Result<Price, Problem> {
         let mut machines: BTreeMap<(usize, u32), Vec<&Accelerator>> = BTreeMap::new();
         for node in carving.clusters.iter().flat_map(|cluster| &cluster.nodes) {
             let site = &carving.nodes[*node as usize];
@@ -199,35 +204,60 @@ impl<'a> Hardware<'a> {
             if let Some(usd) = spec.usd_per_hour {
                 usd_per_hour += usd.get();
             } else if let Some(instance) = &spec.price {
-                let Ok(price) = catalog.price(instance) else {
-                    return Price::Unknown(format!("no price is listed for {instance}"));
-                };
+                let path = format!("platforms[{platform}].price");
+                let price = catalog.price(instance).map_err(|unknown| unknown_name(&path, &unknown))?;
+                let groups: Option<Vec<_>> = self.groups[platform].iter().copied().collect();
+                if let Some(groups) = groups {
+                    fits(&path, price, &groups, spec)?;
+                }
                 usd_per_hour += price.usd_per_hour;
             } else {
-                for node in nodes.into_iter().filter(|node| is_accelerator(node)) {
+                for node in nodes.into_iter().filter(|node| node.is_accelerator()) {
                     let Some(price) = catalog.default_price(&node.name) else {
-                        return Price::Unknown(format!("no on-demand price is listed for {}", node.name));
+                        return Ok(Price::Unknown(format!("no on-demand price is listed for {}", node.name)));
                     };
                     usd_per_hour += price.usd_per_gpu_hour();
                 }
             }
         }
-        Price::UsdPerHour(usd_per_hour)
+        Ok(Price::UsdPerHour(usd_per_hour))
     }
 }
 
-/// Workloads that ask for a model nobody serves.
-fn unserved_models(scenario: &Scenario, groups: &[Group], catalog: &Catalog) -> Vec<Problem> {
+/// Whether a machine of the scenario is what the priced instance has in it.
+fn fits(
+    path: &str,
+    price: &catalog::Price,
+    groups: &[&Accelerator],
+    spec: &PlatformSpec,
+) -> Result<(), Problem> {
+    let named = groups.iter().zip(&spec.nodes).filter(|(hardware, _)| hardware.is_accelerator());
+    let has: Vec<String> =
+        named.map(|(hardware, group)| format!("{} × {}", group.count, hardware.name)).collect();
+    let sold = format!("{} × {}", price.gpus, price.accelerator);
+    if has == [sold.as_str()] {
+        return Ok(());
+    }
+    let message =
+        format!("`{}` has {sold}, but a machine of `{}` has {}", price.instance, spec.name, has.join(", "));
+    Err(Problem::new(path, message).help("name an instance with the same hardware, or say `usd_per_hour`"))
+}
+
+/// The model each class of traffic asks for, by its name in the catalog; somebody must serve it.
+fn asked_for(scenario: &Scenario, groups: &[Group], catalog: &Catalog) -> Result<Vec<String>, Vec<Problem>> {
     let served: Vec<&str> = groups.iter().map(Group::model).collect();
-    let mut problems = Vec::new();
+    let (mut models, mut problems) = (Vec::new(), Vec::new());
     for (at, workload) in scenario.workload.iter().enumerate() {
-        if let Ok(model) = catalog.model(&workload.model)
-            && !served.contains(&model.name.as_str())
-        {
-            let message = format!("no client serves `{}`", model.name);
-            let help = did_you_mean(&model.name, served.iter().copied());
-            problems.push(Problem::new(format!("workload[{at}].model"), message).help(help));
+        let path = format!("workload[{at}].model");
+        match catalog.model_or_config(&workload.model) {
+            Ok(model) if served.contains(&model.name.as_str()) => models.push(model.name.clone()),
+            Ok(model) => {
+                let message = format!("no client serves `{}`", model.name);
+                let help = did_you_mean(&model.name, served.iter().copied());
+                problems.push(Problem::new(path, message).help(help));
+            }
+            Err(error) => problems.push(model_problem(&path, &error)),
         }
     }
-    problems
+    if problems.is_empty() { Ok(models) } else { Err(problems) }
 }

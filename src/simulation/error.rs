@@ -2,6 +2,7 @@
 
 use crate::engine::EngineError;
 use crate::scenario::{Document, Problem, Unreadable};
+use crate::units::SimTime;
 use crate::workload::SourceError;
 
 /// Why a simulation did not come to its end.
@@ -22,6 +23,16 @@ pub enum RunError {
     /// A row of a request could not be written.
     #[error("cannot write the rows of requests: {0}")]
     Rows(std::io::Error),
+    /// Requests are left that nothing will ever finish.
+    #[error(
+        "nothing is left to do at {now}, but {requests} requests are in flight: a policy never admits or never finishes them"
+    )]
+    Stuck {
+        /// When it came to that.
+        now: SimTime,
+        /// Requests in flight.
+        requests: u64,
+    },
     /// Whoever watched the run stopped it.
     #[error("stopped")]
     Stopped,

@@ -18,15 +18,18 @@ mod choices;
 mod deployment;
 mod error;
 mod run;
+mod sources;
+mod traffic;
 
 use std::path::Path;
 
 pub use deployment::{Deployment, Group};
 pub use error::{InvalidScenario, RunError};
 pub use run::{Outcome, Progress, Run};
+pub use traffic::Traffic;
 
 use crate::engine::{Executor, Plugin, SimBuilder};
-use crate::scenario::{Document, Kinds};
+use crate::scenario::{Document, Kinds, Problem};
 use crate::{clients, coordinator, runtime, workload};
 
 /// What shapes a run besides its scenario.
@@ -113,22 +116,30 @@ impl Simulation {
     }
 
     fn prepare(&self, mut document: Document) -> Result<Run, RunError> {
+        match self.settle(&mut document) {
+            Ok(deployment) => assembly::assemble(self, document, deployment),
+            Err(problems) => Err(assembly::wrong(document, problems)),
+        }
+    }
+
+    /// Fills in what the scenario leaves open, and puts its clients on clusters.
+    fn settle(&self, document: &mut Document) -> Result<Deployment, Vec<Problem>> {
         let mut vocabulary = self.builder();
+        let world = vocabulary.world();
         let base = document.base_dir.clone();
+        // What is wrong is kept in the document, and more is looked for.
         let _ = document.settle(&self.sets, &mut |scenario, findings| {
-            choices::settle(scenario, &base, vocabulary.world(), findings);
+            choices::settle(scenario, &base, world, findings);
         });
         let scenario = document.scenario.clone();
-        let deployment = Deployment::plan(&scenario, vocabulary.world(), document.findings());
-        assembly::check_workload(&scenario, vocabulary.world(), document.findings());
+        let deployment = Deployment::plan(&scenario, world, document.findings());
+        if !document.findings().is_empty() {
+            // Otherwise it is found out when the sources are made, for good.
+            sources::check(world, &scenario, document.findings());
+        }
         match deployment {
-            Some(deployment) if document.findings().is_empty() => {
-                assembly::assemble(self, document, deployment)
-            }
-            _ => {
-                let problems = document.problems();
-                Err(InvalidScenario::Wrong { document: Box::new(document), problems }.into())
-            }
+            Some(deployment) if document.findings().is_empty() => Ok(deployment),
+            _ => Err(document.problems()),
         }
     }
 

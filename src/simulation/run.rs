@@ -13,6 +13,7 @@ use crate::request::{Request, Stage};
 use crate::scenario::{Document, Scenario};
 use crate::stats::TokenGaps;
 use crate::units::SimTime;
+use crate::workload::Sources;
 
 /// Ticks between two looks at the progress.
 const TICKS_A_LOOK: u32 = 16_384;
@@ -115,7 +116,9 @@ impl Run {
             self.sim.world_mut().resource_mut::<Recorder>().write_rows_to(rows);
         }
         let workload = &self.document.scenario.workload;
-        let expected = workload.iter().map(|workload| workload.requests).sum();
+        let expected = workload
+            .iter()
+            .try_fold(0_u64, |sum, workload| workload.requests.map(|requests| sum.saturating_add(requests)));
         let until = self.horizon.unwrap_or(SimTime::MAX);
         loop {
             let more = self.sim.run_some(until, TICKS_A_LOOK)?;
@@ -127,6 +130,10 @@ impl Run {
             if !more {
                 break;
             }
+        }
+        let requests = self.sim.world().resource::<Sources>().in_flight();
+        if requests > 0 && self.sim.next_time().is_none() {
+            return Err(RunError::Stuck { now: self.sim.now(), requests });
         }
         self.settle();
         self.outcome()
@@ -141,20 +148,24 @@ impl Run {
             deployed.settle(self.sim.world_mut(), *client, now);
         }
         let world = self.sim.world_mut();
-        let first_tokens: Vec<(Entity, SimTime)> =
-            world.query::<&Stage>().iter(world).map(|stage| (stage.request, stage.first_token)).collect();
+        let stages: Vec<(Entity, [SimTime; 2])> = world
+            .query::<&Stage>()
+            .iter(world)
+            .map(|stage| (stage.request, [stage.started, stage.first_token]))
+            .collect();
         let mut in_flight: Vec<(Entity, Request)> = world
             .query::<(Entity, &Request)>()
             .iter(world)
             .map(|(entity, request)| (entity, *request))
             .collect();
         in_flight.sort_by_key(|(_, request)| request.id);
-        let first_tokens: std::collections::BTreeMap<_, _> = first_tokens.into_iter().collect();
+        let stages: std::collections::BTreeMap<_, _> = stages.into_iter().collect();
         let mut recorder = world.resource_mut::<Recorder>();
         for (entity, request) in in_flight {
-            let first_token = first_tokens.get(&entity).copied().filter(|at| *at != SimTime::MAX);
+            let times = stages.get(&entity).copied().unwrap_or([SimTime::MAX; 2]);
+            let [started, first_token] = times.map(|at| (at != SimTime::MAX).then_some(at));
             let Request { source, arrived, .. } = request;
-            recorder.unfinished(&Unfinished { source, arrived, first_token }, now);
+            recorder.unfinished(&Unfinished { source, arrived, started, first_token }, now);
         }
     }
 

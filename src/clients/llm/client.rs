@@ -115,7 +115,14 @@ impl LlmClient {
     /// the client's own entity. For systems before `Phase::Price`, which prices steps that begin now.
     pub fn set_model(&mut self, me: Entity, model: Arc<dyn StepModel>, calendar: &mut Calendar) {
         self.model = model;
-        if let Some(end) = self.cut(calendar.now()) {
+        let now = calendar.now();
+        // What begins now is yet to be priced in the first tick of an instant, and was in later ones.
+        let yet_to_be_priced = calendar.is_first_tick();
+        let before = |step: &PricedStep| step.end < now || step.end == now && !yet_to_be_priced;
+        let (steps, kept) = (self.stride.len(), self.stride.partition_point(before) + 1);
+        if kept < steps {
+            self.stride.truncate(kept);
+            let end = self.price_up_to(steps);
             calendar.at(end.time, StrideEnded { client: me, index: self.index, epoch: end.epoch });
         }
     }
@@ -151,23 +158,29 @@ impl LlmClient {
     }
 
     /// Takes in a request that [`refuses`](Self::refuses) has nothing against. When that cuts the
-    /// stride under way short, tells its new end.
+    /// stride under way short, tells its new end, which is after `now`: see [`catch_up`](Self::catch_up).
     pub fn enqueue(&mut self, stage: Entity, prompt: u32, output: u32, now: SimTime) -> Option<StrideEnd> {
         let interrupts = self.policy.arrival_interrupts(prompt, &self.scheduler);
         self.scheduler.enqueue(stage, prompt, output);
-        if self.busy && interrupts { self.cut(now) } else { None }
-    }
-
-    /// Cuts the stride under way at the first step that ends now or later.
-    fn cut(&mut self, now: SimTime) -> Option<StrideEnd> {
-        let steps = self.stride.partition_point(|step| step.end < now) + 1;
-        if steps >= self.stride.len() {
+        let steps = self.stride.partition_point(|step| step.end <= now) + 1;
+        if !interrupts || steps >= self.stride.len() {
             return None;
         }
         self.stride.truncate(steps);
         self.reach = steps.next_power_of_two().max(SHORT_STRIDE);
         self.epoch += 1;
         Some(StrideEnd { time: self.stride[steps - 1].end, epoch: self.epoch })
+    }
+
+    /// Ends the stride under way if one of its steps ends now, so that whoever comes now may join the
+    /// next one, as without strides. For what arrives in the first tick of an instant; in later ones
+    /// the next step has begun.
+    pub fn catch_up(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
+        let ended = self.stride.partition_point(|step| step.end <= now);
+        // The last step has an end of its own in the calendar.
+        if ended > 0 && ended < self.stride.len() && self.stride[ended - 1].end == now {
+            self.settle(now, usage, gaps);
+        }
     }
 
     /// Composes the next step if the client is idle; tells whether there is one.
@@ -187,26 +200,33 @@ impl LlmClient {
         if steps == self.reach {
             self.reach = (2 * self.reach).min(STRIDE_LIMIT);
         }
-        let mut costs = [StepCost::default(); STRIDE_LIMIT];
-        let costs = &mut costs[..steps];
-        let shape = self.scheduler.shape();
-        match costs {
-            [only] => *only = self.model.price(&shape),
-            _ => self.model.price_decodes(shape.decode_seqs, shape.decode_context, costs),
-        }
-        let mut end = now;
         self.stride.clear();
-        self.stride.extend(costs.iter().map(|cost| {
+        self.begun = now;
+        self.price_up_to(steps)
+    }
+
+    /// Prices what the stride lacks to be `steps` long.
+    fn price_up_to(&mut self, steps: usize) -> StrideEnd {
+        let mut costs = [StepCost::default(); STRIDE_LIMIT];
+        let (shape, priced) = (self.scheduler.shape(), self.stride.len());
+        match (&mut costs[priced..steps], priced) {
+            ([only], 0) => *only = self.model.price(&shape),
+            (costs, _) => {
+                let context = shape.decode_context + priced as u64 * u64::from(shape.decode_seqs);
+                self.model.price_decodes(shape.decode_seqs, context, costs);
+            }
+        }
+        let mut end = self.stride.last().map_or(self.begun, |step| step.end);
+        self.stride.extend(costs[priced..steps].iter().map(|cost| {
             end = end + SimSpan::from_secs_f64(cost.seconds).max(SimSpan::from_ns(1));
             PricedStep { end, bound: cost.bound }
         }));
-        self.begun = now;
         self.epoch += 1;
         StrideEnd { time: end, epoch: self.epoch }
     }
 
-    /// Makes the steps of the stride under way that have ended by `now` take effect, when the
-    /// simulation stops in the middle of it.
+    /// Makes the steps of the stride under way that have ended by `now` take effect and forgets the
+    /// rest, when the simulation stops in the middle of it.
     pub fn settle(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
         self.stride.truncate(self.stride.partition_point(|step| step.end <= now));
         // No sequence starts or completes before the last step of a stride, which has not ended.

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::batching::{BatchingRegistry, MakeBatching};
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
-use crate::catalog::{Accelerator, Catalog, Class, Model, ModelKind, Precision};
-use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, unknown_name};
+use crate::catalog::{Accelerator, Catalog, HfConfig, Model, ModelKind, Precision};
+use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, model_problem};
 use crate::engine::SimBuilder;
-use crate::memory::{BlockPool, KvCapacity, KvSizing};
+use crate::memory::{BlockPool, KvCapacity, KvSizing, SizingError};
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::{Choice, Findings, Problem};
 use crate::stats::TokenGaps;
@@ -23,7 +23,8 @@ use crate::units::{GIB, SimTime};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LlmSpec {
-    /// The model it serves, by its name in the model catalog. vLLM `--model`.
+    /// The model it serves: a name in the model catalog, or the path of a Hugging Face `config.json`,
+    /// relative to the scenario's own folder. vLLM `--model`.
     pub model: String,
     /// How many accelerators share every layer. Default: all of the cluster, and it must be all of
     /// them. vLLM `--tensor-parallel-size`, SGLang `--tp`.
@@ -93,16 +94,17 @@ impl ClientKind for LlmSpec {
     }
 
     fn check(&self, catalog: &Catalog) -> Vec<Problem> {
-        match catalog.model(&self.model) {
-            Ok(model) => self.wrong_with(model),
-            Err(unknown) => vec![unknown_name("model", &unknown)],
+        match catalog.model_or_config(&self.model) {
+            Ok(model) => self.wrong_with(&model),
+            Err(error) => vec![model_problem("model", &error)],
         }
     }
 
     fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>> {
         let one = |problem: Problem| vec![problem];
-        let model =
-            site.catalog.model(&self.model).map_err(|unknown| one(unknown_name("model", &unknown)))?;
+        let found = site.catalog.model_or_config(&self.model);
+        let found = found.map_err(|error| one(model_problem("model", &error)))?;
+        let model: &Model = &found;
         let (accelerator, tensor_parallel) = self.cluster(site.nodes).map_err(one)?;
         let wrong = self.wrong_with(model);
         if !wrong.is_empty() {
@@ -124,7 +126,7 @@ impl ClientKind for LlmSpec {
         }
 
         let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
-        let capacity = sizing.capacity().map_err(|error| one(Problem::new("model", error.to_string())))?;
+        let capacity = sizing.capacity().map_err(|error| one(misfit(&error)))?;
         let target = Target {
             model,
             accelerator,
@@ -146,14 +148,25 @@ impl ClientKind for LlmSpec {
             make_policy,
             step_model,
             latency: format!("{} for {} on {}", self.runtime.name, model.name, accelerator.name),
+            config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
         }))
     }
+}
+
+/// Why there is no room for KV, at the setting to blame.
+fn misfit(error: &SizingError) -> Problem {
+    let message = error.to_string();
+    let blamed = match error {
+        SizingError::Invalid(_) if message.starts_with("gpu_memory_utilization") => "gpu_memory_utilization",
+        _ => "model",
+    };
+    Problem::new(blamed, message)
 }
 
 impl LlmSpec {
     /// The accelerator of the cluster, all of one kind, and how many share a layer.
     fn cluster<'a>(&self, nodes: &[&'a Accelerator]) -> Result<(&'a Accelerator, u32), Problem> {
-        let mut accelerators = nodes.iter().filter(|node| !matches!(node.class, Class::Cpu | Class::Memory));
+        let mut accelerators = nodes.iter().filter(|node| node.is_accelerator());
         let Some(first) = accelerators.next() else {
             return Err(Problem::new("", "an LLM client needs an accelerator, and its cluster has none"));
         };
@@ -179,6 +192,11 @@ impl LlmSpec {
     /// What is wrong with the settings for `model`, wherever it runs.
     fn wrong_with(&self, model: &Model) -> Vec<Problem> {
         let mut problems = Vec::new();
+        let share = self.gpu_memory_utilization;
+        if !(share > 0.0 && share <= 1.0) {
+            let path = "gpu_memory_utilization";
+            problems.push(Problem::new(path, format!("{path} must be above 0 and at most 1, found {share}")));
+        }
         let mut whole = |path: &str, value: u32, range: RangeInclusive<u32>| {
             if !range.contains(&value) {
                 let message = format!("{path} must be {} to {}, found {value}", range.start(), range.end());
@@ -197,6 +215,21 @@ impl LlmSpec {
             problems.push(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
         }
         problems
+    }
+
+    /// What a reader of a `config.json` wants to know of how it was read.
+    fn config_facts(&self, config: &HfConfig) -> Vec<Fact> {
+        let HfConfig { model, stored, ignored } = config;
+        let mut facts =
+            vec![Fact::new("config.json", format!("{:.2} B parameters", model.parameters() as f64 / 1e9))];
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.precision != Some(self.weights)) {
+            let written = &stored.written;
+            facts.push(Fact::new("", format!("stored as {written}, served with weights: {}", self.weights)));
+        }
+        if !ignored.is_empty() {
+            facts.push(Fact::new("", format!("keys without effect: {}", ignored.join(", "))));
+        }
+        facts
     }
 
     fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
@@ -231,6 +264,8 @@ struct LlmDeployed {
     make_policy: MakeBatching,
     step_model: Arc<dyn StepModel>,
     latency: String,
+    /// What is to be said of the `config.json` behind the model.
+    config: Vec<Fact>,
 }
 
 impl Deployed for LlmDeployed {
@@ -241,7 +276,7 @@ impl Deployed for LlmDeployed {
     fn facts(&self) -> Vec<Fact> {
         let gib = |bytes: f64| format!("{:.1} GiB", bytes / GIB);
         let KvCapacity { budget, weights, activations, kv, blocks, tokens, .. } = self.capacity;
-        vec![
+        let mut facts = vec![
             Fact::new("serves", format!("{} on {}", self.model, self.hardware)),
             Fact::new("memory per device", format!("{} usable, {} weights", gib(budget), gib(weights))),
             Fact::new("", format!("{} activations, {} KV cache", gib(activations), gib(kv))),
@@ -250,7 +285,16 @@ impl Deployed for LlmDeployed {
                 "limits",
                 format!("{} sequences, {} tokens each", self.max_num_seqs, self.max_model_len),
             ),
-        ]
+        ];
+        if u64::from(self.max_model_len) > tokens {
+            // vLLM checks this when it starts; requests that do fit are served here all the same.
+            let warning = format!(
+                "vLLM would not start: its KV cache must hold max_model_len; set it to {tokens} or less"
+            );
+            facts.push(Fact::new("warning", warning));
+        }
+        facts.extend(self.config.iter().cloned());
+        facts
     }
 
     fn install(&self, sim: &mut SimBuilder) {

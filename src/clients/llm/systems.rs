@@ -44,8 +44,9 @@ pub(super) fn land_strides(
 /// cut where the newcomer may change the next step.
 pub(super) fn accept_stages(
     mut delivered: Rx<Delivered<Llm>>,
-    mut clients: Query<&mut LlmClient>,
+    mut clients: Query<(&mut LlmClient, &mut Usage)>,
     mut stages: Query<&mut Stage>,
+    mut gaps: ResMut<TokenGaps>,
     mut calendar: ResMut<Calendar>,
     mut done: Tx<StageDone>,
     mut idle: Tx<Idle>,
@@ -53,11 +54,14 @@ pub(super) fn accept_stages(
     let now = calendar.now();
     for Delivered { stage: entity, client, .. } in delivered.drain() {
         let mut stage = stages.get_mut(entity)?;
-        let mut llm = clients.get_mut(client)?;
+        let (mut llm, mut usage) = clients.get_mut(client)?;
         if let Some(rejection) = llm.refuses(stage.prompt_tokens, stage.output_tokens) {
             stage.rejection = Some(rejection);
             done.send(StageDone(entity));
             continue;
+        }
+        if calendar.is_first_tick() {
+            llm.catch_up(now, &mut usage, &mut gaps);
         }
         let cut = llm.enqueue(entity, stage.prompt_tokens, stage.output_tokens, now);
         if let Some(end) = cut {

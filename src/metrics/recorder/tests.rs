@@ -1,7 +1,7 @@
 //! The recorder against queues whose theory is known.
 
 use super::*;
-use crate::metrics::{Price, Slo, Verdict};
+use crate::metrics::{Price, Slo, Stability, Verdict};
 use crate::units::SimSpan;
 
 /// Uniform in (0, 1], the same on every machine.
@@ -96,7 +96,9 @@ fn feed(recorder: &mut Recorder, records: &[RequestRecord], until: SimTime) {
         if late.done <= until {
             recorder.completed(late).unwrap();
         } else {
-            let waiting = Unfinished { source: late.source, arrived: late.arrived, first_token: None };
+            let started = (late.started <= until).then_some(late.started);
+            let RequestRecord { source, arrived, .. } = *late;
+            let waiting = Unfinished { source, arrived, started, first_token: None };
             recorder.unfinished(&waiting, until);
         }
     }
@@ -144,12 +146,141 @@ fn a_critical_queue_is_hardly_ever_called_overloaded() {
 
 #[test]
 fn growth_measures_the_overload() {
-    let summary = summary_of(&queue(20_000, 1.2, 7, |_| 1.0));
-    assert!((summary.stability.queueing_growth_frac - 0.2).abs() < 0.03, "{:?}", summary.stability);
-    let completed = summary.stability.completed_in_window_per_s.unwrap();
+    let stability = summary_of(&queue(20_000, 1.2, 7, |_| 1.0)).stability;
+    let growth = stability.in_flight_growth_per_s.unwrap();
+    assert!((growth - 0.2).abs() < 0.03, "{stability:?}");
+    assert!((stability.waiting_growth_per_s.unwrap() - growth).abs() < 0.001, "{stability:?}");
+    let completed = stability.completed_in_window_per_s.unwrap();
     assert!((completed - 1.0).abs() < 0.01, "{completed}");
     let expected = 20_000.0 * (1.0 - 1.0 / 1.2);
-    assert!((summary.stability.backlog_at_last_arrival as f64 / expected - 1.0).abs() < 0.1);
+    assert!((stability.in_flight_at_last_arrival.unwrap() as f64 / expected - 1.0).abs() < 0.1);
+}
+
+/// Poisson arrivals, all of them worked on at once at an equal share of the speed, and none faster than
+/// `alone`: a batch that takes in whatever comes. Nobody waits; capacity is 1/s for one-second requests.
+fn shared(requests: usize, per_s: f64, alone: f64, seed: u64) -> Vec<RequestRecord> {
+    let mut random = Random(seed);
+    let (mut now_s, mut served_s) = (0.0_f64, 0.0_f64);
+    let mut batch: Vec<(f64, usize)> = Vec::new();
+    let mut records = Vec::with_capacity(requests);
+    let mut run_to = |until_s: f64, batch: &mut Vec<(f64, usize)>, records: &mut Vec<RequestRecord>| {
+        while let Some(&(target_s, id)) = batch.last() {
+            let speed = (1.0 / batch.len() as f64).min(alone);
+            let done_s = now_s + (target_s - served_s) / speed;
+            if done_s > until_s {
+                served_s += (until_s - now_s) * speed;
+                break;
+            }
+            (now_s, served_s) = (done_s, target_s);
+            let request = &mut records[id];
+            (request.first_token, request.done) = (secs(done_s), secs(done_s));
+            batch.pop();
+        }
+        now_s = until_s;
+        served_s
+    };
+    let mut next_s = 0.0;
+    for id in 0..requests {
+        next_s += random.exponential_s() / per_s;
+        let target_s = run_to(next_s, &mut batch, &mut records) + random.exponential_s();
+        let place = batch.partition_point(|(other_s, _)| *other_s > target_s);
+        batch.insert(place, (target_s, id));
+        let arrived = secs(next_s);
+        records.push(RequestRecord {
+            id: id as u64,
+            source: 0,
+            client: 0,
+            arrived,
+            started: arrived,
+            first_token: arrived,
+            done: arrived,
+            prompt_tokens: 3,
+            output_tokens: 1,
+            preemptions: 0,
+        });
+    }
+    run_to(f64::MAX, &mut batch, &mut records);
+    records
+}
+
+#[test]
+fn an_overload_that_only_grows_the_batch_is_one() {
+    // Twenty at once at full speed, twenty seconds each: batches grow long before anything waits.
+    for seed in 0..20 {
+        for (load, verdict) in
+            [(0.7, Verdict::Stable), (1.3, Verdict::Overloaded), (2.0, Verdict::Overloaded)]
+        {
+            let stability = summary_of(&shared(6_000, load, 0.05, seed)).stability;
+            assert_eq!(stability.verdict, verdict, "at {load}, seed {seed}: {stability:?}");
+        }
+        for requests in [100, 150, 300, 1_000, 3_000] {
+            let verdict = summary_of(&shared(requests, 1.3, 0.05, seed)).stability.verdict;
+            assert_ne!(verdict, Verdict::Stable, "{requests} requests, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_system_filling_up_is_not_overloaded() {
+    // Room for all: the window ends while the first requests are at work, or not long after.
+    for seed in 0..20 {
+        for (requests, per_e2e) in [150, 500, 2_000]
+            .into_iter()
+            .flat_map(|requests| [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0].map(|per_e2e| (requests, per_e2e)))
+        {
+            let per_s = requests as f64 / (20.0 * per_e2e);
+            let records = servers(requests, requests, per_s, seed, |random| 20.0 * random.exponential_s());
+            let stability = summary_of(&records).stability;
+            let case = format!("{requests} in {per_e2e} × E2E, seed {seed}: {stability:?}");
+            assert_eq!(stability.verdict, Verdict::TooShort, "{case}");
+            assert!(stability.enough_requests.unwrap() as f64 >= 5.0 * 20.0 * per_s, "{case}");
+        }
+        let records = servers(500, 3_000, 5.0, seed, |random| 10.0 * random.exponential_s());
+        let stability = summary_of(&records).stability;
+        assert_eq!(stability.verdict, Verdict::Stable, "seed {seed}: {stability:?}");
+    }
+}
+
+#[test]
+fn what_a_short_run_asks_for_is_about_enough() {
+    let mut told = 0;
+    for seed in 0..20 {
+        for (load, verdict) in [(0.7, Verdict::Stable), (1.3, Verdict::Overloaded)] {
+            let mut requests = 150;
+            for _ in 0..3 {
+                match summary_of(&shared(requests, load, 0.05, seed)).stability {
+                    Stability { enough_requests: Some(enough), .. } => requests = enough as usize,
+                    Stability { verdict: found, .. } => told += usize::from(found == verdict),
+                }
+            }
+        }
+    }
+    assert!(told >= 36, "{told} of 40");
+}
+
+#[test]
+fn closed_loop_users_count_among_those_in_flight() {
+    let mut recorder = Recorder::new(vec![source("open", false), source("loop", true)]);
+    recorder.arrived(1, secs(0.0));
+    recorder.arrived(1, secs(0.0));
+    assert_eq!(recorder.summary(&end(secs(1.0))).stability.in_flight_at_last_arrival, None);
+    recorder.arrived(0, secs(1.0));
+    assert_eq!(recorder.summary(&end(secs(1.0))).stability.in_flight_at_last_arrival, Some(3));
+}
+
+#[test]
+fn without_completions_that_is_the_verdict() {
+    for closed_loop in [false, true] {
+        let mut recorder = Recorder::new(vec![source("only", closed_loop)]);
+        for at in 0..500 {
+            let at = secs(f64::from(at));
+            recorder.arrived(0, at);
+            recorder.rejected(0, Rejection::KvCapacity, at, at);
+        }
+        let summary = recorder.summary(&end(secs(500.0)));
+        assert_eq!(summary.stability.verdict, Verdict::NothingCompleted);
+        assert_eq!(summary.requests.rejected_by_reason.get("kv_capacity"), Some(&500));
+    }
 }
 
 #[test]
@@ -176,6 +307,14 @@ fn few_requests_say_little_unless_all_at_once_or_in_a_loop() {
 
 #[test]
 fn an_overload_cut_off_at_the_horizon_is_still_one() {
+    // Twice the capacity for a short while: most of those who arrive never start.
+    for seed in 0..20 {
+        let records = servers(64, 2_000, 6.4, seed, |random| 20.0 * random.exponential_s());
+        let mut recorder = Recorder::new(vec![source("only", false)]);
+        feed(&mut recorder, &records, secs(120.0));
+        let stability = recorder.summary(&end(secs(120.0))).stability;
+        assert_eq!(stability.verdict, Verdict::Overloaded, "seed {seed}: {stability:?}");
+    }
     let records = queue(3_000, 1.2, 3, |_| 1.0);
     let horizon = secs(2_400.0);
     let mut recorder = Recorder::new(vec![source("only", false)]);

@@ -19,23 +19,78 @@ fn a_run_at_a_glance() {
 #[test]
 fn sources_get_a_line_each() {
     let text = text_of(sample::run_of_two_sources());
-    assert!(text.contains("  chat                   1,998    94.1%"), "{text}");
-    assert!(text.contains("  code-completion-…      1,998        -"), "{text}");
+    assert!(
+        text.contains("Source                  arrived  completed   rejected  in flight  SLO met\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  chat                    2,000      1,998          2          0    94.1%\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  code-completion-…       2,000      1,998          2          0        -\n"),
+        "{text}"
+    );
+    assert!(text.contains("  chat                    101.0      901.0      38.50     24,000\n"), "{text}");
 }
 
 #[test]
 fn an_overload_comes_first_and_a_missing_price_says_why() {
     let (mut summary, provenance) = sample::run();
     summary.stability.verdict = Verdict::Overloaded;
-    summary.stability.queueing_growth_frac = 0.2;
+    summary.stability.in_flight_growth_per_s = Some(2.4);
     summary.cost = Cost { unknown_because: Some("no price listed for B300".to_owned()), ..Cost::default() };
     summary.latency.tpot = None;
     summary.slo = None;
     let text = text_of((summary, provenance));
     assert!(
-        text.contains("Verdict       OVERLOADED: each second of load adds 0.200 s of queueing"),
+        text.contains("Verdict       OVERLOADED: requests in flight grow by 2.400 a second, so\n"),
         "{text}"
     );
     assert!(text.contains("Cost          unknown: no price listed for B300\n"), "{text}");
     assert!(!text.contains("SLO"));
+}
+
+#[test]
+fn a_run_too_short_says_how_long_would_do() {
+    let (mut summary, provenance) = sample::run();
+    summary.stability.verdict = Verdict::TooShort;
+    summary.stability.enough_requests = Some(10_234);
+    let text = text_of((summary.clone(), provenance.clone()));
+    assert!(text.contains("try 11,000 requests, 1,373 s of"), "{text}");
+    summary.stability.offered_per_s = None;
+    summary.stability.enough_requests = Some(200);
+    let text = text_of((summary, provenance));
+    assert!(text.contains("try 200 requests\n"), "{text}");
+}
+
+#[test]
+fn a_run_without_completions_says_why() {
+    let (mut summary, provenance) = sample::run();
+    summary.stability.verdict = Verdict::NothingCompleted;
+    summary.requests.completed = 0;
+    summary.requests.rejected = 2_000;
+    summary.requests.rejected_by_reason = [("kv_capacity", 500), ("context_length", 1_500)].into();
+    let text = text_of((summary.clone(), provenance.clone()));
+    let expected =
+        "NOTHING COMPLETED: 1,500 of 2,000 requests were turned away,\n              context_length\n";
+    assert!(text.contains(expected), "{text}");
+    summary.requests.rejected = 0;
+    summary.requests.rejected_by_reason.clear();
+    summary.requests.in_flight = 2_000;
+    let text = text_of((summary, provenance));
+    assert!(text.contains("NOTHING COMPLETED: the clock stopped before any request was done"), "{text}");
+}
+
+#[test]
+fn one_is_not_many_and_loops_have_no_last_arrival() {
+    let (mut summary, provenance) = sample::run();
+    summary.utilisation.accelerators = 1;
+    summary.utilisation.clients = 1;
+    summary.utilisation.preemptions = 1;
+    summary.stability.in_flight_at_last_arrival = None;
+    let text = text_of((summary, provenance));
+    assert!(text.contains("1 accelerator in 1 client, busy"), "{text}");
+    assert!(text.contains("at most, 1 preemption\n"), "{text}");
+    assert!(text.contains("  in flight   42.75 on average, 66 at most\n"), "{text}");
 }

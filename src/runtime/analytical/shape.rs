@@ -1,6 +1,6 @@
 //! What the analytical model needs to know of a model, an accelerator and a deployment.
 //!
-//! Plain numbers, so that this room depends on no catalogue: whoever builds a client fills them in.
+//! Plain numbers: `Target` takes them from the catalog, tests make them up.
 
 /// A decoder-only transformer. All sizes are of the whole model, before it is sharded.
 #[derive(Clone, Copy, Debug, PartialEq)]

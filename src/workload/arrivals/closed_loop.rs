@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ArrivalProcess;
+use super::{ArrivalProcess, MOST_AT_ONCE};
 use crate::engine::{Stream, exponential, standard_normal};
 use crate::units::{SimSpan, SimTime, Span};
 use crate::workload::SourceError;
@@ -55,6 +55,9 @@ impl ClosedLoop {
     pub fn build(self) -> Result<Box<dyn ArrivalProcess>, String> {
         if self.concurrency == 0 {
             return Err("concurrency: must be 1 or more, found 0".to_owned());
+        }
+        if u64::from(self.concurrency) > MOST_AT_ONCE {
+            return Err(format!("concurrency: must be {MOST_AT_ONCE} or less, found {}", self.concurrency));
         }
         if self.think_law != ThinkLaw::Fixed && self.think_time.as_secs() == 0.0 {
             return Err("think_law: has no effect without a think_time".to_owned());

@@ -116,6 +116,9 @@ fn seconds_in(field: &str, span: Span, range: RangeInclusive<f64>) -> Result<f64
     }
 }
 
+/// Most requests that may enter at one instant: they are all in memory together.
+pub const MOST_AT_ONCE: u64 = 10_000_000;
+
 /// What ends an arrival process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

@@ -30,7 +30,7 @@ pub enum TraceToolError {
     /// The result cannot be written.
     #[error("cannot write the trace: {0}")]
     Write(#[from] io::Error),
-    /// The requests of a closed loop come when others leave, so only a run can tell.
-    #[error("arrivals wait for departures: run the scenario and export what arrived")]
+    /// The requests of a closed loop come when others leave.
+    #[error("arrivals wait for departures: only a run can tell when requests come")]
     Closed,
 }

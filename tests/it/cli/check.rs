@@ -47,7 +47,7 @@ fn every_scenario_that_ships_is_sound() {
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "ron") {
-            continue;
+            continue; // the reference; the examples, which a test runs
         }
         let name = path.file_name().unwrap().to_str().unwrap();
         sandbox.write(name, &std::fs::read_to_string(&path).unwrap());

@@ -6,12 +6,14 @@ mod bad_input;
 mod catalog;
 mod check;
 mod digest;
+mod examples;
 pub(crate) mod mistypes;
 mod reference;
 mod reproducible;
 mod results;
 mod run;
 mod trace;
+mod trace_verbs;
 
 use std::fs;
 use std::path::PathBuf;

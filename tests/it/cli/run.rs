@@ -98,6 +98,21 @@ fn requests_too_long_for_a_client_are_rejected_and_the_run_goes_on() {
     assert_eq!(fits["requests"]["completed"], 300);
 }
 
+/// Each rejection lets the next one in at the same instant.
+#[test]
+fn a_closed_loop_of_rejections_ends() {
+    let sandbox = Sandbox::with_quickstart();
+    let sets = [
+        "workload[0].requests=20000",
+        "workload[0].arrivals=ClosedLoop(concurrency: 1)",
+        "workload[0].lengths=Fixed(prompt: 200000, output: 1)",
+        "coordinator.latency=s(0)",
+    ];
+    let args = ["run", "quickstart.ron", "--no-results"].into_iter();
+    let args: Vec<&str> = args.chain(sets.iter().flat_map(|set| ["--set", *set])).collect();
+    assert!(sandbox.ok(&args).contains("20,000 arrived = 0 completed + 20,000 rejected"));
+}
+
 #[test]
 fn whoever_reads_stdout_may_leave() {
     let sandbox = Sandbox::with_quickstart();
@@ -147,7 +162,7 @@ fn an_interrupt_leaves_nothing() {
 fn help_and_version_go_to_stdout() {
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.ok(&["--version"]), concat!("mist ", env!("CARGO_PKG_VERSION"), "\n"));
-    for verb in ["run", "check", "explain", "list", "derive"] {
+    for verb in ["run", "check", "explain", "list", "trace", "derive"] {
         assert!(sandbox.ok(&["--help"]).contains(&format!("\n  {verb} ")));
         assert!(sandbox.ok(&[verb, "--help"]).contains(&format!("Usage: mist {verb}")));
     }

@@ -22,9 +22,25 @@ fn a_trace_elsewhere_is_named_by_set() {
     sandbox.write("azure_conv_trace.ron", include_str!("../../../scenarios/azure_conv_trace.ron"));
     sandbox.write_trace("mine.csv", ["374,44".into()]);
     let err = sandbox.refused(&["run", "azure_conv_trace.ron"]);
-    assert_eq!(err.matches("error: cannot open ").count(), 2, "{err}");
-    let sets = ["workload[0].arrivals.path=mine.csv", "workload[0].lengths.path=mine.csv"];
-    let out =
-        sandbox.ok(&["run", "azure_conv_trace.ron", "--set", sets[0], "--set", sets[1], "--no-results"]);
+    assert_eq!(err.matches("error: cannot open ").count(), 1, "{err}");
+    let set = "workload[0].trace.path=mine.csv";
+    let out = sandbox.ok(&["run", "azure_conv_trace.ron", "--set", set, "--no-results"]);
     assert!(out.contains("1 arrived = 1 completed"), "{out}");
+}
+
+#[test]
+fn a_result_says_which_trace_it_was() {
+    let sandbox = Sandbox::new();
+    sandbox.write("azure_conv_trace.ron", include_str!("../../../scenarios/azure_conv_trace.ron"));
+    let input = || {
+        sandbox.ok(&["run", "azure_conv_trace.ron"]);
+        sandbox.json("results/azure_conv_trace/provenance.json")["inputs"][0].clone()
+    };
+    sandbox.write_trace("AzureLLMInferenceTrace_conv.csv", ["374,44".into()]);
+    let before = input();
+    sandbox.write_trace("AzureLLMInferenceTrace_conv.csv", ["374,45".into()]);
+    let after = input();
+    assert!(before["path"].as_str().is_some_and(|path| path.ends_with("conv.csv")), "{before}");
+    assert_eq!(before["bytes"], after["bytes"]);
+    assert_ne!(before["digest"], after["digest"]);
 }

@@ -6,6 +6,7 @@ use mist::engine::Executor;
 use mist::simulation::Simulation;
 
 use crate::scenarios::{Case, fixed_cases, on_random_cases, run};
+use crate::theory;
 
 /// Everything a run says: the summary in JSON and a line for each request.
 fn digest(simulation: &Simulation, text: &str) -> String {
@@ -35,6 +36,37 @@ fn strides_and_executors_change_nothing() {
             same(Simulation::new().executor(Executor::Stock).strides(false), "stock, one tick a step");
         }
     });
+}
+
+/// Steps of a whole millisecond, so that steps of several clients end and requests come at one instant.
+#[test]
+fn strides_change_nothing_where_everything_falls_together() {
+    on_random_cases(300, |case| {
+        let text = case.ron("Constant(step: ms(1))", None);
+        let constant = theory::server::simulation;
+        let dimmed = || constant().with(plugins::blackout);
+        assert_eq!(digest(&constant(), &text), digest(&constant().strides(false), &text), "{text}");
+        assert_eq!(digest(&dimmed(), &text), digest(&dimmed().strides(false), &text), "{text}");
+    });
+}
+
+/// What comes to a client when a step ends there: a departure elsewhere, at that very instant, lets it
+/// come after the next step has begun.
+#[test]
+fn an_arrival_brought_about_at_the_end_of_a_step_waits_for_the_next() {
+    let arrivals = "ClosedLoop(concurrency: 4)";
+    for seed in 0..20 {
+        let text = format!(
+            "(mist: 1, seed: {seed}, \
+             platforms: [(name: \"p\", nodes: [(name: \"gpu\", hardware: \"H100-SXM5-80GB\", count: 4)])], \
+             clients: [(name: \"c\", count: 4, cluster: Take(platform: \"p\", nodes: [(\"gpu\", 1)]), \
+               runs: Llm(model: \"Qwen2.5-0.5B\"))], \
+             workload: [(name: \"w\", model: \"Qwen2.5-0.5B\", requests: 40, arrivals: {arrivals}, \
+               lengths: Normal(prompt: (mean: 100, std_dev: 0), output: (mean: 50, std_dev: 20)))])"
+        );
+        let strides = digest(&Simulation::new(), &text);
+        assert_eq!(strides, digest(&Simulation::new().strides(false), &text), "{text}");
+    }
 }
 
 #[test]

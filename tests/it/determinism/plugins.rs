@@ -93,6 +93,31 @@ pub fn brownout(sim: &mut SimBuilder) {
     sim.systems(Phase::Land, dim.after(LlmSet::Land));
 }
 
+/// Doubles what steps cost every 3 ms, and halves it again.
+fn flicker(mut due: Rx<Meter>, mut clients: Query<(Entity, &mut LlmClient)>, mut calendar: ResMut<Calendar>) {
+    for wake in due.drain() {
+        let dark = calendar.now().as_ns() / (3 * MILLISECOND.as_ns()) % 2 == 1;
+        for (entity, mut client) in &mut clients {
+            let bright = client.model().clone();
+            let factor = if dark { 2.0 } else { 0.5 };
+            let model = move |shape: &StepShape<'_>| {
+                let cost = bright.price(shape);
+                StepCost { seconds: cost.seconds * factor, ..cost }
+            };
+            client.set_model(entity, Arc::new(model), &mut calendar);
+        }
+        if calendar.now() < SimTime::ZERO + MILLISECOND * 100 {
+            calendar.after(MILLISECOND * 3, wake);
+        }
+    }
+}
+
+/// Steps that take whole milliseconds still do, twice as many of them for a while.
+pub fn blackout(sim: &mut SimBuilder) {
+    sim.at(SimTime::ZERO + MILLISECOND * 3, Meter);
+    sim.systems(Phase::Land, flicker.after(LlmSet::Land));
+}
+
 /// Simulations with all three, in every order.
 pub fn orders() -> impl Iterator<Item = Simulation> {
     let add = |simulation: Simulation, which: usize| match which {

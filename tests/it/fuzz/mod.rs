@@ -4,6 +4,7 @@
 //! longer. What was once found wrong is kept in `tests/corpus` and tried first.
 
 mod scenario;
+mod trace;
 
 use std::time::{Duration, Instant};
 

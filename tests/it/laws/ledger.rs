@@ -130,7 +130,7 @@ fn check_shares(summary: &Summary) {
     for share in [utilisation.accelerator_busy_frac, utilisation.kv_mean_frac, utilisation.kv_peak_frac] {
         assert!((0.0..=1.0 + 1e-9).contains(&share), "{utilisation:?}");
     }
-    let busy = summary.bottleneck.busy_time_frac;
+    let busy = summary.bottleneck.time_in_steps_bound_by_frac;
     let all = busy.compute + busy.memory + busy.communication + busy.host;
     close(all, if utilisation.steps > 0 { 1.0 } else { 0.0 });
     close(

@@ -7,4 +7,4 @@
 mod closed_loop;
 mod little;
 mod mm1;
-mod server;
+pub mod server;

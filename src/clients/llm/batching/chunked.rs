@@ -11,6 +11,10 @@ use crate::clients::llm::scheduler::{Reserve, Scheduler};
 ///
 /// Blocks are allocated for what a step computes. When a running sequence finds none, the one that
 /// was admitted last is preempted and recomputed later, and no new prompt is admitted in that step.
+/// One deviation: decoding sequences are served before prompts under way, where vLLM serves both in
+/// the order of their admission. Without a `long_prefill_token_threshold` there is no difference, as at
+/// most one prompt is under way, and it was admitted last.
+///
 /// Mirrors `Scheduler.schedule` of vLLM 0.10 to 0.19 with prefix caching off:
 /// <https://github.com/vllm-project/vllm/blob/v0.10.0/vllm/v1/core/sched/scheduler.py>.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]

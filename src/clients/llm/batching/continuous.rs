@@ -1,7 +1,7 @@
 //! Continuous batching: prompts go first, in steps of their own.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::BatchingPolicy;
 use crate::clients::llm::scheduler::{Reserve, Scheduler};
@@ -12,6 +12,9 @@ use crate::clients::llm::scheduler::{Reserve, Scheduler};
 ///
 /// A prompt is admitted when blocks for all of it are free and a watermark of 1 % stays so. When a
 /// decoding sequence finds no block, the one admitted last is preempted and recomputed later.
+/// Two deviations: where vLLM would drop a prompt that the watermark never lets in, or one that grew
+/// beyond the budget by being preempted, it is admitted here once nothing else runs.
+///
 /// Mirrors `_schedule_default` of vLLM 0.6:
 /// <https://github.com/vllm-project/vllm/blob/v0.6.6/vllm/core/scheduler.py>.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +24,17 @@ pub struct Continuous {
     /// Default 8192. vLLM v0 `--max-num-batched-tokens`.
     pub max_num_batched_tokens: u32,
     /// Fraction of all blocks that admission leaves free, 0 to 1. Default 0.01. vLLM v0 `watermark`.
+    #[serde(deserialize_with = "fraction")]
     pub watermark: f64,
+}
+
+fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(de::Error::custom(format!("a fraction must be 0 to 1, found {value}")))
+    }
 }
 
 impl Default for Continuous {

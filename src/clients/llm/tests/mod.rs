@@ -79,6 +79,10 @@ pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Ou
             end = None;
             out.strides += 1;
         }
+        if arrival == Some(now) {
+            llm.catch_up(now, &mut out.usage, &mut out.gaps);
+            end = end.filter(|_| llm.is_busy());
+        }
         while let Some((at, job)) = jobs.next_if(|(_, job)| job.0 == now.as_ns()) {
             let stage = Entity::from_raw_u32(at as u32).unwrap();
             if let Some(cut) = llm.enqueue(stage, job.1, job.2, now) {

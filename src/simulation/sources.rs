@@ -1,0 +1,122 @@
+//! The sources of a scenario's workload, and what the recorder is to know of them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bevy_ecs::world::World;
+
+use super::deployment::Deployment;
+use crate::engine::Streams;
+use crate::metrics::{Slo, SourceSpec};
+use crate::scenario::{Choice, Findings, Problem, Registry, Scenario, SloSpec, TraceSpec, WorkloadSpec};
+use crate::units::Span;
+use crate::workload::arrivals::{ArrivalRegistry, End, MOST_AT_ONCE};
+use crate::workload::lengths::LengthRegistry;
+use crate::workload::{Replay, Source};
+
+/// A class of traffic as a source without a scenario around it.
+pub(super) fn alone(world: &World, class: &WorkloadSpec) -> Result<Source, Vec<Problem>> {
+    source(world, class, Place { at: 0, pool: 0, horizon: false })
+}
+
+/// What is wrong with the classes of traffic, beside what is wrong already.
+pub(super) fn check(world: &World, scenario: &Scenario, findings: &mut Findings) {
+    for (at, spec) in scenario.workload.iter().enumerate() {
+        let path = format!("workload[{at}]");
+        let parts = ["arrivals", "lengths", "trace", "requests"].map(|field| format!("{path}.{field}"));
+        if parts.iter().all(|part| findings.is_sound(part)) {
+            let place = Place { at: at as u16, pool: 0, horizon: scenario.horizon.is_some() };
+            let wrong = source(world, spec, place).err().unwrap_or_default();
+            findings.report_all(wrong.into_iter().map(|problem| problem.under(&path)));
+        }
+    }
+}
+
+/// A source for each class of traffic; `pools` tells who serves which model.
+pub(super) fn make(
+    world: &World,
+    scenario: &Scenario,
+    deployment: &Deployment,
+    pools: &BTreeMap<String, u16>,
+) -> Result<(Vec<Source>, Vec<SourceSpec>), Vec<Problem>> {
+    let mut problems = Vec::new();
+    let (mut sources, mut specs) = (Vec::new(), Vec::new());
+    for (at, (spec, model)) in scenario.workload.iter().zip(&deployment.workload_models).enumerate() {
+        let place = Place { at: at as u16, pool: pools[model], horizon: scenario.horizon.is_some() };
+        match source(world, spec, place) {
+            Ok(source) => {
+                let closed_loop = source.is_closed();
+                specs.push(SourceSpec { name: spec.name.clone(), slo: targets(&spec.slo), closed_loop });
+                sources.push(source);
+            }
+            Err(wrong) => problems.extend(wrong.into_iter().map(|p| p.under(&format!("workload[{at}]")))),
+        }
+    }
+    if problems.is_empty() { Ok((sources, specs)) } else { Err(problems) }
+}
+
+/// Where a source stands among the others.
+#[derive(Clone, Copy)]
+struct Place {
+    at: u16,
+    pool: u16,
+    /// Whether the scenario stops the clock.
+    horizon: bool,
+}
+
+fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Vec<Problem>> {
+    let requests = spec.requests.unwrap_or(u64::MAX);
+    match (&spec.trace, &spec.arrivals, &spec.lengths) {
+        (Some(trace), _, _) => Ok(Source::replay(open(trace)?, place.pool, requests)),
+        (None, Some(arrivals), Some(lengths)) => {
+            let arrivals = resolve(world.resource::<ArrivalRegistry>(), arrivals, "arrivals");
+            let lengths = resolve(world.resource::<LengthRegistry>(), lengths, "lengths");
+            let (mut arrivals, lengths) = both(arrivals, lengths)?;
+            arrivals.plan(spec.requests).map_err(|problem| vec![problem.under("arrivals")])?;
+            let ends = match arrivals.end() {
+                End::Itself => true,
+                End::Horizon => place.horizon,
+                End::Nothing => false,
+            };
+            if spec.requests.is_none() && !ends && !lengths.ends() {
+                let help = "say how many `requests` arrive, or until which `horizon`";
+                return Err(vec![Problem::new("", "this workload never ends").help(help)]);
+            }
+            if arrivals.end() == End::Nothing && spec.requests.is_some_and(|requests| requests > MOST_AT_ONCE)
+            {
+                let message =
+                    format!("must be {MOST_AT_ONCE} or less where all arrive at once, found {requests}");
+                return Err(vec![Problem::new("requests", message)]);
+            }
+            let streams = world.resource::<Streams>();
+            Ok(Source::new(arrivals, lengths, place.pool, requests, streams, place.at))
+        }
+        // The check of the scenario has said what is missing.
+        (None, _, _) => Err(vec![Problem::new("", "arrivals and lengths, or a trace, are missing")]),
+    }
+}
+
+fn open(trace: &TraceSpec) -> Result<Replay, Vec<Problem>> {
+    let replay = Replay::open(trace, Path::new("")).and_then(Replay::timed);
+    replay.map_err(|message| vec![Problem::new("trace", message)])
+}
+
+fn resolve<B: Send + Sync + 'static>(
+    registry: &Registry<B>,
+    choice: &Choice,
+    field: &str,
+) -> Result<B, Problem> {
+    registry.resolve(choice).map(|resolved| resolved.built).map_err(|error| error.into_problem(field))
+}
+
+/// Both, or everything that is wrong with either.
+fn both<A, B>(a: Result<A, Problem>, b: Result<B, Problem>) -> Result<(A, B), Vec<Problem>> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (a, b) => Err(a.err().into_iter().chain(b.err()).collect()),
+    }
+}
+
+fn targets(slo: &SloSpec) -> Slo {
+    Slo { ttft: slo.ttft.map(Span::to_sim), tpot: slo.tpot.map(Span::to_sim), e2e: slo.e2e.map(Span::to_sim) }
+}
