@@ -87,6 +87,8 @@ fn find<'a, T: Entry>(entries: &'a [T], name: &str) -> Result<&'a T, UnknownName
 
 /// How alike two names must be, from 0 to 1, when the known one does not contain the one wanted.
 const ALIKE: f64 = 0.88;
+/// No name has more letters (bytes), and comparing takes time.
+const LONGEST: usize = 200;
 /// How many names to suggest at most.
 const SUGGESTIONS: usize = 3;
 
@@ -94,6 +96,9 @@ const SUGGESTIONS: usize = 3;
 /// that contain it, then misspellings. Of a hub id only the model counts, not its owner.
 fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let wanted = letters(wanted.rsplit('/').next().unwrap_or_default());
+    if wanted.len() > LONGEST {
+        return Vec::new();
+    }
     let mut ranked: Vec<(f64, &str)> = names
         .map(|name| {
             let letters = letters(name);

@@ -58,6 +58,11 @@ Examples:
         /// The field, such as `workload.arrivals`; default: the top of the scenario
         path: Option<String>,
     },
+    /// Print the reference of the whole scenario language, in Markdown
+    #[command(after_help = "\
+Example:
+  mist reference > REFERENCE.md")]
+    Reference,
     /// List what the catalog knows, with its sources
     #[command(after_help = "\
 Examples:

@@ -93,7 +93,7 @@ fn first_line(text: &str, range: Range<usize>) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Registry, Scenario, carve, sample};
+    use crate::scenario::{Findings, Registry, Scenario, carve, sample};
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     /// Resolves the routing policy and the arrivals.
-    fn fill(scenario: &mut Scenario) -> Vec<Problem> {
+    fn fill(scenario: &mut Scenario, findings: &mut Findings) {
         #[derive(Serialize, Deserialize, JsonSchema)]
         struct RoundRobin;
         #[derive(Serialize, Deserialize, JsonSchema)]
@@ -126,7 +126,6 @@ mod tests {
         let mut arrivals = Registry::new("arrival process");
         arrivals.register("Poisson", |_: Poisson| Ok(()));
 
-        let mut problems = Vec::new();
         let path = "coordinator.routing".to_owned();
         let mut choices = vec![(path, &mut scenario.coordinator.routing, &routing)];
         for (i, class) in scenario.workload.iter_mut().enumerate() {
@@ -134,12 +133,8 @@ mod tests {
             choices.push((format!("workload[{i}].arrivals"), class_arrivals, &arrivals));
         }
         for (path, choice, registry) in choices {
-            match registry.resolve(choice) {
-                Ok(resolved) => *choice = resolved.choice,
-                Err(error) => problems.push(error.into_problem(&path)),
-            }
+            registry.settle(choice, &path, findings);
         }
-        problems
     }
 
     #[test]

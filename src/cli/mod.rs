@@ -41,6 +41,7 @@ mod options;
 mod page;
 mod place;
 mod progress;
+mod reference;
 mod replicate;
 mod run;
 mod sink;
@@ -73,6 +74,7 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         },
         Command::Check(options) => check::check(options, simulation),
         Command::Explain { path } => explain::explain(&path, &simulation),
+        Command::Reference => reference::reference(&simulation),
         Command::List(options) => list::list(&options),
         Command::Trace(what) => trace::trace(what, simulation),
         Command::Derive(what) => derive::derive(&what),

@@ -21,6 +21,8 @@ pub(super) enum Command {
     Check(ScenarioOptions),
     /// `mist explain`
     Explain { path: String },
+    /// `mist reference`
+    Reference,
     /// `mist list`
     List(ListOptions),
     /// `mist trace`
@@ -121,6 +123,7 @@ impl Command {
             Verb::Run(args) => Self::Run(RunOptions::new(args)?),
             Verb::Check { scenario } => Self::Check(ScenarioOptions::new(scenario)),
             Verb::Explain { path } => Self::Explain { path: path.unwrap_or_default() },
+            Verb::Reference => Self::Reference,
             Verb::List { what, filter, catalog } => {
                 let what = match what {
                     Listed::Hardware => Catalogued::Hardware,

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::catalog::{Accelerator, Catalog, ModelError, UnknownName};
 use crate::engine::SimBuilder;
-use crate::scenario::{Choice, Problem, Registry};
+use crate::scenario::{Choice, Findings, Problem, Registry};
 use crate::units::SimTime;
 
 /// What a client finds where it is deployed.
@@ -27,10 +27,14 @@ pub struct Site<'a> {
 /// A kind of client with its settings: what stands in `runs: Llm(…)`.
 pub trait ClientKind: Send + Sync + 'static {
     /// Fills in the defaults of the open choices among its `settings`, which are the kind as written.
-    ///
-    /// # Errors
-    /// Choices that cannot be resolved; paths count from the settings.
-    fn complete(&self, settings: &mut Choice, world: &World) -> Result<(), Vec<Problem>>;
+    /// What is wrong with them goes to `findings`, where paths count from the settings.
+    fn complete(&self, settings: &mut Choice, world: &World, findings: &mut Findings);
+
+    /// What is wrong with the settings wherever the client is deployed; paths count from them.
+    fn check(&self, catalog: &Catalog) -> Vec<Problem> {
+        let _ = catalog;
+        Vec::new()
+    }
 
     /// Works out what the client can do at `site`, once for all clients of an entry.
     ///

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// first two `gpu` nodes of the first `hgx`; `hgx[0].cpu[1]` is one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("examples" = ["platform[0].group[0]"]))]
 pub struct NodeSet {
     /// The platform's name.
     pub platform: String,

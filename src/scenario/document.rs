@@ -3,11 +3,14 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf, absolute};
 
+use schemars::schema_for;
+
 use super::locate::{Located, locate, nearest};
 use super::overrides::Override;
-use super::read::{ReadError, read};
+use super::read::{ReadError, Sort, read};
 use super::scan::{Fault, scan};
-use super::{Problem, Scenario, VERSION, check, path};
+use super::survey::{Survey, WORK, survey};
+use super::{Findings, Problem, Scenario, VERSION, check, path};
 
 /// A scenario with the text it came from.
 #[derive(Clone, Debug)]
@@ -21,6 +24,14 @@ pub struct Document {
     /// What the text says, with `--set` applied.
     pub scenario: Scenario,
     pub(super) overrides: Vec<Override>,
+    findings: Findings,
+}
+
+/// The longest text that is taken for a scenario.
+const MOST_BYTES: u64 = 16 << 20;
+
+fn too_long(length: u64) -> String {
+    format!("{length} bytes are more than the {MOST_BYTES} that a scenario may have")
 }
 
 /// A text that could not be read, with what is wrong in it; as much of a [`Document`] as there is.
@@ -53,9 +64,29 @@ impl Document {
     /// # Errors
     /// The file cannot be read, is of another version, or does not hold a scenario.
     pub fn load(path: &Path) -> Result<Self, Box<Unreadable>> {
+        Self::open(path).and_then(Self::strict)
+    }
+
+    /// Reads the scenario in `text`, called `name` in messages: the path it has or would have.
+    ///
+    /// # Errors
+    /// The text is of another version or does not hold a scenario: everything that is wrong with it.
+    pub fn parse(text: impl Into<String>, name: impl Into<String>) -> Result<Self, Box<Unreadable>> {
+        Self::examine(text, name).and_then(Self::strict)
+    }
+
+    /// Reads as much of the scenario file at `path` as there is, as [`examine`](Self::examine) does.
+    ///
+    /// # Errors
+    /// The file cannot be read, is of another version, or is not to be understood at all.
+    pub fn open(path: &Path) -> Result<Self, Box<Unreadable>> {
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(text, name),
+        let text = std::fs::metadata(path).and_then(|about| match about.len() {
+            length if length > MOST_BYTES => Err(std::io::Error::other(too_long(length))),
+            _ => std::fs::read_to_string(path),
+        });
+        match text {
+            Ok(text) => Self::examine(text, name),
             Err(error) => {
                 let problem = Problem::new("", format!("cannot read the scenario `{name}`: {error}"));
                 Err(Box::new(Unreadable { text: String::new(), name, problems: vec![problem] }))
@@ -63,50 +94,90 @@ impl Document {
         }
     }
 
-    /// Reads the scenario in `text`, called `name` in messages: the path it has or would have.
+    /// Reads as much of the scenario in `text` as there is; what is wrong with the rest stands in the
+    /// [`findings`](Self::findings), and in its place stand values that fit. Such a scenario is good for
+    /// finding more that is wrong with it and for nothing else.
     ///
     /// # Errors
-    /// The text is of another version or does not hold a scenario.
-    pub fn parse(text: impl Into<String>, name: impl Into<String>) -> Result<Self, Box<Unreadable>> {
+    /// The text is of another version or is not to be understood at all.
+    pub fn examine(text: impl Into<String>, name: impl Into<String>) -> Result<Self, Box<Unreadable>> {
         let (text, name) = (text.into(), name.into());
-        let mut scenario = match parse(&text) {
-            Ok(scenario) => scenario,
-            Err(problem) => return Err(Box::new(Unreadable { text, name, problems: vec![problem] })),
+        let (mut scenario, findings) = match examine(&text) {
+            Ok(found) => found,
+            Err(problems) => return Err(Box::new(Unreadable { text, name, problems })),
         };
         let file = Path::new(&name);
         if scenario.name.is_none() {
             scenario.name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         }
         let base_dir = file.parent().map(Path::to_owned).unwrap_or_default();
-        let mut document = Self { text, base_dir: whole(&base_dir), name, scenario, overrides: Vec::new() };
+        let base_dir = whole(&base_dir);
+        let mut document = Self { text, base_dir, name, scenario, overrides: Vec::new(), findings };
         document.resolve_paths();
         Ok(document)
     }
 
+    /// The document, if nothing is wrong with it.
+    fn strict(self) -> Result<Self, Box<Unreadable>> {
+        if self.findings.is_empty() {
+            return Ok(self);
+        }
+        let problems = self.problems();
+        Err(Box::new(Unreadable { text: self.text, name: self.name, problems }))
+    }
+
     /// Applies each `--set` argument, fills in the parameters of open choices and checks the rest.
     ///
-    /// `fill` resolves every open choice of the scenario against its registry, puts
-    /// [`Resolved::choice`](super::Resolved) in its place and returns what it could not resolve.
-    /// It is called once more after every `--set`, which may have put a new choice there.
+    /// `fill` [settles](super::Registry::settle) every open choice of the scenario against its
+    /// registry. It is called once more after every `--set`, which may have put a new choice there.
     ///
     /// # Errors
-    /// Everything wrong with the arguments and with the scenario that results.
+    /// Everything wrong with the text, with the arguments and with the scenario that results.
     pub fn settle(
         &mut self,
         sets: &[String],
-        fill: &mut dyn FnMut(&mut Scenario) -> Vec<Problem>,
+        fill: &mut dyn FnMut(&mut Scenario, &mut Findings),
     ) -> Result<(), Vec<Problem>> {
-        let mut problems = fill(&mut self.scenario);
+        let read = std::mem::take(&mut self.findings);
+        let mut settled = Findings::default();
+        fill(&mut self.scenario, &mut settled);
         for set in sets {
-            if let Err(problem) = self.set(set) {
-                // A choice that could not be filled in lacks the fields that were to be set.
-                problems.insert(0, problem);
-                return Err(problems);
+            match self.set(set) {
+                Ok(path) => {
+                    settled.forget(&path);
+                    settled.reopen();
+                    fill(&mut self.scenario, &mut settled);
+                }
+                Err(problem) => {
+                    settled.note(problem);
+                    // Who knows what was to be set.
+                    settled.make_up("");
+                    break;
+                }
             }
-            problems = fill(&mut self.scenario);
         }
-        problems.extend(check(&self.scenario));
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+        self.findings = read;
+        self.findings.absorb(settled, "");
+        self.findings.report_all(check(&self.scenario));
+        if self.findings.is_empty() { Ok(()) } else { Err(self.problems()) }
+    }
+
+    /// What is known to be wrong; whoever checks more enters it here.
+    pub fn findings(&mut self) -> &mut Findings {
+        &mut self.findings
+    }
+
+    /// What is known to be wrong, in the order of the text; what comes from the command line is last.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.findings.problems().to_vec();
+        // Each is looked for in the whole text.
+        problems.truncate((WORK / self.text.len().max(1)).max(1));
+        problems.sort_by_cached_key(|problem| match self.place(problem) {
+            Place::Nowhere => (0, 0),
+            Place::File(range) => (1, range.start),
+            Place::Set(..) => (2, 0),
+        });
+        problems
     }
 
     /// Where `problem` lies: the bytes of the value at its path, or of its nearest owner.
@@ -159,7 +230,7 @@ pub(super) fn place_in(text: &str, problem: &Problem) -> Option<Range<usize>> {
     located.as_ref().map(part).or_else(|| nearest(text, &problem.path).map(|owner| owner.value))
 }
 
-/// Reads a scenario, whatever is wrong with it coming as one problem.
+/// Reads a scenario, whatever is wrong with it first coming as a problem.
 pub(super) fn parse(text: &str) -> Result<Scenario, Problem> {
     let shape = scan(text).map(|_| ());
     if let Err(fault) = &shape {
@@ -169,22 +240,69 @@ pub(super) fn parse(text: &str) -> Result<Scenario, Problem> {
     } else {
         check_version(text)?;
     }
-    read(text).map_err(|error| match shape {
-        // Brackets out of order mislead the reader of types, unless it had not come to them.
-        Err(fault) if error.malformed || error.span.is_none() => faulty(&fault),
-        _ => misread(text, error),
-    })
+    match shape {
+        Ok(()) => {
+            let found = look(text);
+            let first = found.errors.into_iter().next();
+            match (first, found.value) {
+                (None, Some(scenario)) => Ok(scenario),
+                (Some(error), _) => Err(misread(text, error)),
+                (None, None) => Err(Problem::new("", "this is no scenario")),
+            }
+        }
+        Err(fault) => read(text).map_err(|error| match error.sort {
+            // Brackets out of order mislead the reader of types, unless it had not come to them.
+            Sort::Malformed => faulty(&fault),
+            _ if error.span.is_none() => faulty(&fault),
+            _ => misread(text, error),
+        }),
+    }
+}
+
+/// Reads as much of a scenario as there is, with what is wrong.
+fn examine(text: &str) -> Result<(Scenario, Findings), Vec<Problem>> {
+    let one = |problem| vec![problem];
+    if text.len() as u64 > MOST_BYTES {
+        return Err(one(Problem::new("", too_long(text.len() as u64))));
+    }
+    if scan(text).is_err_and(|fault| !fault.comma) {
+        // No telling what belongs where.
+        return parse(text).map(|scenario| (scenario, Findings::default())).map_err(one);
+    }
+    if let Some(located) = locate(text, "mist") {
+        check_version(text)
+            .map_err(|problem| one(Problem { span: Some(0..located.value.len()), ..problem }))?;
+    }
+    let found = look(text);
+    if scan(&found.text).is_err() {
+        return parse(text).map(|scenario| (scenario, Findings::default())).map_err(one);
+    }
+    let mut findings = Findings::default();
+    for error in found.errors {
+        findings.note(misread(text, error));
+    }
+    found.made_up.into_iter().for_each(|path| findings.make_up(path));
+    if found.value.is_some() {
+        check_version(&found.text).map_err(one)?;
+    }
+    match found.value {
+        Some(scenario) => Ok((scenario, findings)),
+        None => Err(findings.problems().to_vec()),
+    }
 }
 
 fn faulty(fault: &Fault) -> Problem {
     Problem::new("", &fault.message).span(fault.range.clone())
 }
 
+fn look(text: &str) -> Survey<Scenario> {
+    survey(text, schema_for!(Scenario).as_value(), &|text| read::<Scenario>(text))
+}
+
 /// The version comes first: in another one, every other field may mean something else.
 fn check_version(text: &str) -> Result<(), Problem> {
     let Some(located) = locate(text, "mist") else {
-        let message = "the version of the scenario language is missing";
-        return Err(Problem::new("", message).help(format!("begin the scenario with `mist: {VERSION},`")));
+        return Err(no_version());
     };
     match text[located.value].parse::<u64>() {
         Ok(version) if version == u64::from(VERSION) => Ok(()),
@@ -198,8 +316,16 @@ fn check_version(text: &str) -> Result<(), Problem> {
     }
 }
 
+fn no_version() -> Problem {
+    let message = "the version of the scenario language is missing";
+    Problem::new("", message).help(format!("begin the scenario with `mist: {VERSION},`"))
+}
+
 /// A read error as a problem: its bytes counted from the value at its path.
 fn misread(text: &str, error: ReadError) -> Problem {
+    if error.path.is_empty() && error.sort == Sort::Missing("mist") {
+        return no_version();
+    }
     let ReadError { path, message, help, span, .. } = error;
     let Some(span) = span else { return Problem { path, message, help, span: None } };
     let owner = if path.is_empty() { None } else { locate(text, &path) };
@@ -293,7 +419,10 @@ mod tests {
         assert_eq!(swap("platforms:", "platfroms:"), found("unknown field `platfroms`", "", "platfroms"));
         assert_eq!(swap("hardware:", "hw:"), found("unknown field `hw`", "platforms[0].nodes[0]", "hw"));
         assert_eq!(swap("Take(", "Tale ("), found("unknown value `Tale`", "clients[0].cluster", "Tale"));
-        assert_eq!(swap("ms(50)", "msec(50)"), found("unknown value `msec`", "workload[0].slo.tpot", "msec"));
+        assert_eq!(
+            swap("ms(50)", "msec(50)"),
+            found("`msec` is no unit of a length of time", "workload[0].slo.tpot", "msec")
+        );
         let help =
             Document::parse(sample::with("count: 2", "cuont: 2"), "a").unwrap_err().problems[0].help.clone();
         assert!(help.unwrap().starts_with("did you mean `count`? Allowed: "));
@@ -306,7 +435,11 @@ mod tests {
         assert_eq!(swap("s(1)", "s(NaN)").2, "s(NaN)");
         assert_eq!(
             swap("requests: 1000", "requests: \"1000\""),
-            found("expected integer", "workload[0].requests", "\"1000\"")
+            found(
+                "expected a whole number, at least 0, found the text `\"1000\"`",
+                "workload[0].requests",
+                "\"1000\""
+            )
         );
         assert_eq!(swap("count: 4", "count: -4").1, "clients[0].count");
         assert_eq!(swap("seed: 42", "seed: 99999999999999999999").2, "99999999999999999999");

@@ -97,7 +97,7 @@ fn located(node: &Node) -> Located {
 }
 
 /// The value one step further in.
-fn child<'a>(text: &str, node: &'a Node, to: &To) -> Option<&'a Node> {
+pub(super) fn child<'a>(text: &str, node: &'a Node, to: &To) -> Option<&'a Node> {
     let node = unwrap(text, node);
     match (&node.kind, to) {
         (Kind::List(items), To::Index(index)) => items.get(*index),
@@ -125,7 +125,7 @@ fn child<'a>(text: &str, node: &'a Node, to: &To) -> Option<&'a Node> {
 }
 
 /// What `Some(…)` holds; anything else is itself.
-fn unwrap<'a>(text: &str, node: &'a Node) -> &'a Node {
+pub(super) fn unwrap<'a>(text: &str, node: &'a Node) -> &'a Node {
     match &node.kind {
         Kind::Group { name, fields, .. } if text[name.clone()] == *"Some" => match fields.as_slice() {
             [only] if only.key.is_none() => unwrap(text, &only.value),

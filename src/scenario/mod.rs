@@ -9,7 +9,7 @@
 //! [`Problem`]; rendering problems is the command line's business.
 //!
 //! ```
-//! use mist::scenario::{Document, Problem, Scenario, carve};
+//! use mist::scenario::{Document, Findings, Scenario, carve};
 //!
 //! # let text = r#"(mist: 1,
 //! #     platforms: [(name: "hgx", nodes: [(name: "gpu", hardware: "H100", count: 8)])],
@@ -17,8 +17,8 @@
 //! #     workload: [(name: "chat", model: "m", requests: 9, arrivals: AllAtOnce, lengths: AzureConv)],
 //! # )"#;
 //! let mut document = Document::parse(text, "scenarios/quickstart.ron").unwrap();
-//! // Resolves every open choice, puts it back with its defaults, returns what could not be resolved.
-//! let mut fill = |_: &mut Scenario| -> Vec<Problem> { vec![] };
+//! // Settles every open choice against its registry and enters what is wrong with it.
+//! let mut fill = |_: &mut Scenario, _: &mut Findings| ();
 //! document.settle(&["clients[0].count=2".into()], &mut fill).unwrap();
 //! let carving = carve(&document.scenario).unwrap();
 //! assert_eq!(carving.clusters.len(), 2);
@@ -44,7 +44,10 @@ mod resolved;
 #[cfg(test)]
 pub(crate) mod sample;
 mod scan;
+mod slot;
 mod suggest;
+mod survey;
+mod teach;
 mod trace_spec;
 
 pub use address::NodeSet;
@@ -52,12 +55,12 @@ pub use carve::{Carving, Cluster, NodeId, NodeSite, carve};
 pub use check::check;
 pub use choice::Choice;
 pub use document::{Document, Place, Unreadable};
-pub use explain::{Kinds, explain};
+pub use explain::{Kinds, explain, reference};
 pub use language::{
     ClientSpec, ClusterSpec, CoordinatorSpec, NodeGroup, PlatformSpec, Scenario, SloSpec, UsdPerHour,
     VERSION, WorkloadSpec,
 };
-pub use problem::Problem;
+pub use problem::{Findings, Problem};
 pub use registry::{ChoiceError, Registry, Resolved};
 pub use suggest::did_you_mean;
 pub use trace_spec::TraceSpec;

@@ -42,13 +42,13 @@ impl Override {
 }
 
 impl Document {
-    /// Applies one `--set` argument.
+    /// Applies one `--set` argument and says which field it was.
     ///
     /// A word where a string is expected needs no quotes of its own.
     ///
     /// # Errors
     /// The path does not exist or the value does not fit; [`Document::place`] points into the argument.
-    pub(super) fn set(&mut self, argument: &str) -> Result<(), Problem> {
+    pub(super) fn set(&mut self, argument: &str) -> Result<String, Problem> {
         let Some((path, value)) = argument.split_once('=') else {
             let help = "write `--set path=value`, such as `--set seed=7`";
             let problem = Problem::new(argument, "this sets no value").help(help);
@@ -82,7 +82,7 @@ impl Document {
                 self.overrides.push(kept);
                 self.scenario = scenario;
                 self.resolve_paths();
-                Ok(())
+                Ok(path.to_owned())
             }
             Err(problem) => {
                 self.overrides.push(kept);
@@ -177,7 +177,7 @@ mod tests {
     fn set(arguments: &[&str]) -> Result<crate::scenario::Scenario, (Problem, String)> {
         let mut document = sample::document();
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        match document.settle(&arguments, &mut |_| vec![]) {
+        match document.settle(&arguments, &mut |_, _| ()) {
             Ok(()) => Ok(document.scenario),
             Err(problems) => {
                 let pointed_at = match document.place(&problems[0]) {
@@ -246,7 +246,10 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_pointed_at() {
-        assert_eq!(fail("seed=many"), ("expected integer".into(), "many".into()));
+        assert_eq!(
+            fail("seed=many"),
+            ("expected a whole number, at least 0, found `many`".into(), "many".into())
+        );
         assert_eq!(fail("horizon=ms(-1)").1, "ms(-1)");
         assert_eq!(fail("seed=1, name: 3").1, "1, name: 3");
         assert_eq!(fail("seed=").0, "a value is missing");
@@ -273,7 +276,7 @@ mod tests {
         ) {
             let argument = format!("{path}={value}");
             let mut document = sample::document();
-            if let Err(problems) = document.settle(std::slice::from_ref(&argument), &mut |_| vec![]) {
+            if let Err(problems) = document.settle(std::slice::from_ref(&argument), &mut |_, _| ()) {
                 match document.place(&problems[0]) {
                     Place::Set(shown, range) => prop_assert!(shown.get(range).is_some()),
                     place => prop_assert!(false, "{argument}: {problems:?} at {place:?}"),
@@ -285,7 +288,7 @@ mod tests {
     #[test]
     fn a_later_problem_with_a_set_value_points_at_the_argument() {
         let mut document = sample::document();
-        document.settle(&["clients[0].runs=Llm (model: \"x\")".into()], &mut |_| vec![]).unwrap();
+        document.settle(&["clients[0].runs=Llm (model: \"x\")".into()], &mut |_, _| ()).unwrap();
         let place = |problem: Problem| match document.place(&problem) {
             Place::Set(argument, range) => argument[range].to_owned(),
             Place::File(range) => format!("file: {}", &document.text[range]),

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::path::strip;
+use super::survey::MOST;
+
 /// Something wrong with a scenario: where, what, and what to do about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problem {
@@ -38,6 +41,18 @@ impl Problem {
         self
     }
 
+    /// The same problem in a length that can be read, however long the words are that it quotes.
+    fn short(mut self) -> Self {
+        const LONGEST: usize = 2_000;
+        for text in [Some(&mut self.message), self.help.as_mut()].into_iter().flatten() {
+            if text.len() > LONGEST {
+                text.truncate(text.floor_char_boundary(LONGEST / 4));
+                text.push('…');
+            }
+        }
+        self
+    }
+
     /// The same problem seen from the field at `prefix` that holds the value.
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
@@ -62,6 +77,110 @@ impl std::error::Error for Problem {}
 pub(super) fn join(prefix: &str, path: &str) -> String {
     let dot = if prefix.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
     format!("{prefix}{dot}{path}")
+}
+
+/// What is known to be wrong with a scenario, and which of its values cannot be relied upon.
+///
+/// A scenario with faults is looked through to the end, with the faulty values made up; what is then
+/// wrong because of those is no further fault of the user's, and is left out here; so is what comes
+/// after the first fifty.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    problems: Vec<Problem>,
+    /// The fields whose values were made up or are wrong.
+    unsound: Vec<String>,
+    /// The open choices that could not be settled and stand as they were written.
+    open: Vec<String>,
+}
+
+impl Findings {
+    /// Enters a problem, unless it hangs on a value that is not sound; its field is not sound from now.
+    pub fn report(&mut self, problem: Problem) {
+        if self.problems.len() < MOST && self.is_sound(&problem.path) {
+            self.make_up(problem.path.clone());
+            self.problems.push(problem.short());
+        }
+    }
+
+    /// Enters every problem of `problems`, judged by what was known before.
+    pub fn report_all(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        let before = self.unsound.len();
+        for problem in problems {
+            if self.problems.len() < MOST && touches_none(&self.unsound[..before], &problem.path) {
+                self.make_up(problem.path.clone());
+                self.problems.push(problem.short());
+            }
+        }
+    }
+
+    /// Enters a problem whatever it hangs on.
+    pub(super) fn note(&mut self, problem: Problem) {
+        self.problems.push(problem.short());
+    }
+
+    /// Whatever hangs on the value at `path` is not to be held against the user.
+    pub(super) fn make_up(&mut self, path: impl Into<String>) {
+        self.unsound.push(path.into());
+    }
+
+    /// Enters what was found in the value at `prefix`.
+    pub fn absorb(&mut self, inner: Self, prefix: &str) {
+        let before = self.unsound.len();
+        for problem in inner.problems {
+            let problem = problem.under(prefix);
+            if touches_none(&self.unsound[..before], &problem.path) {
+                self.problems.push(problem);
+            }
+        }
+        self.unsound.extend(inner.unsound.iter().map(|path| join(prefix, path)));
+        self.open.extend(inner.open.iter().map(|path| join(prefix, path)));
+    }
+
+    /// Moves the bytes that problems point at.
+    pub fn shift(&mut self, to: impl Fn(usize) -> usize) {
+        for span in self.problems.iter_mut().filter_map(|problem| problem.span.as_mut()) {
+            *span = to(span.start)..to(span.end);
+        }
+    }
+
+    /// The open choice at `path` stands as it was written, to be settled again.
+    pub(super) fn leave_open(&mut self, path: &str) {
+        self.make_up(path);
+        self.open.push(path.to_owned());
+    }
+
+    /// Forgets what was found in choices that will be settled again.
+    pub(super) fn reopen(&mut self) {
+        for path in std::mem::take(&mut self.open) {
+            self.forget(&path);
+        }
+    }
+
+    /// Forgets what was found in the value at `path`, which has been replaced.
+    pub(super) fn forget(&mut self, path: &str) {
+        self.problems.retain(|problem| strip(&problem.path, path).is_none());
+        self.unsound.retain(|unsound| strip(unsound, path).is_none());
+    }
+
+    /// Whether the value at `path` can be relied upon, with all it holds.
+    pub fn is_sound(&self, path: &str) -> bool {
+        touches_none(&self.unsound, path)
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// What is wrong.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+/// Whether `path` is neither inside one of `others` nor around it.
+fn touches_none(others: &[String], path: &str) -> bool {
+    !others.iter().any(|other| strip(path, other).is_some() || strip(other, path).is_some())
 }
 
 #[cfg(test)]

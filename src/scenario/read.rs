@@ -21,8 +21,32 @@ pub(super) struct ReadError {
     pub(super) help: Option<String>,
     /// The bytes of the text at fault; the whole value at `path` if `None`.
     pub(super) span: Option<Range<usize>>,
-    /// Whether the text is no RON at all, so that a look at its brackets may say more.
-    pub(super) malformed: bool,
+    /// What sort of error it is.
+    pub(super) sort: Sort,
+}
+
+/// A sort of error, by what would mend it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Sort {
+    /// A field that the types do not have.
+    UnknownField(Box<str>),
+    /// A required field that is not there.
+    Missing(&'static str),
+    /// A field that is there already.
+    Twice,
+    /// A name that is none of those a closed choice has.
+    UnknownVariant,
+    /// A value of the wrong type, or one that its type refuses.
+    Value,
+    /// The text is no RON at all, so that a look at its brackets may say more.
+    Malformed,
+}
+
+impl ReadError {
+    /// An error about the value at `path`.
+    pub(super) fn value(path: String, message: String, help: Option<String>) -> Self {
+        Self { path, message, help, span: None, sort: Sort::Value }
+    }
 }
 
 /// How MIST reads and writes RON: `Some(…)` may be left out.
@@ -56,34 +80,39 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, ReadError> {
 fn explain(error: SpannedError, mut path: Vec<Segment>, text: &str) -> ReadError {
     let span = byte(text, &error.span.start)..byte(text, &error.span.end);
     let at_end = span.end..span.end + text[span.end..].chars().next().map_or(0, char::len_utf8);
-    let (message, help, span, malformed) = match error.code {
+    let (message, help, span, sort) = match error.code {
         Code::NoSuchStructField { expected, found, .. } => {
             path.pop();
             let help = did_you_mean(&found, expected.iter().copied());
-            (format!("unknown field `{found}`"), Some(help), Some(span), false)
+            let message = format!("unknown field `{found}`");
+            (message, Some(help), Some(span), Sort::UnknownField(found.into()))
         }
         Code::NoSuchEnumVariant { expected, found, .. } => {
             while matches!(path.last(), Some(Segment::Enum { .. })) {
                 path.pop();
             }
             let help = did_you_mean(&found, expected.iter().copied());
-            (format!("unknown value `{found}`"), Some(help), Some(span), false)
+            (format!("unknown value `{found}`"), Some(help), Some(span), Sort::UnknownVariant)
         }
-        Code::MissingStructField { field, .. } => (format!("missing field `{field}`"), None, None, false),
-        Code::DuplicateStructField { field, .. } => {
-            path.pop();
-            (format!("field `{field}` is given twice"), None, Some(span), false)
+        Code::MissingStructField { field, .. } => {
+            (format!("missing field `{field}`"), None, None, Sort::Missing(field))
         }
-        Code::Message(message) => (message, None, None, false),
+        Code::DuplicateStructField { field, .. } => (
+            format!("field `{field}` is given twice"),
+            Some("keep one of them".into()),
+            Some(span),
+            Sort::Twice,
+        ),
+        Code::Message(message) => (message, None, None, Sort::Value),
         Code::ExpectedDifferentStructName { expected, found } => {
             let help = format!("write `(…)` or `{expected}(…)`");
-            (format!("unknown name `{found}` before the parenthesis"), Some(help), Some(span), false)
+            (format!("unknown name `{found}` before the parenthesis"), Some(help), Some(span), Sort::Value)
         }
-        code if is_about_a_value(&code) => (lower_first(&code.to_string()), None, None, false),
-        Code::ExpectedComma => ("a comma is missing before this".into(), None, Some(at_end), true),
-        code => (lower_first(&code.to_string()), None, Some(at_end), true),
+        code if is_about_a_value(&code) => (lower_first(&code.to_string()), None, None, Sort::Value),
+        Code::ExpectedComma => ("a comma is missing before this".into(), None, Some(at_end), Sort::Malformed),
+        code => (lower_first(&code.to_string()), None, Some(at_end), Sort::Malformed),
     };
-    ReadError { path: join(&path), message, help, span, malformed }
+    ReadError { path: join(&path), message, help, span, sort }
 }
 
 /// Whether the error is about the type or size of one value, in a text that is otherwise in order.

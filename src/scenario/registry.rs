@@ -10,8 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::join;
-use super::read::{options, read};
-use super::{Choice, Problem, did_you_mean};
+use super::read::{ReadError, options, read};
+use super::suggest::suggested;
+use super::survey::survey;
+use super::{Choice, Findings, Problem, did_you_mean};
 
 /// The names an open choice may take, each with its parameters' type and what it builds.
 ///
@@ -44,7 +46,18 @@ struct Entry<B: Send + Sync + 'static> {
     schema: Schema,
 }
 
-type Build<B> = dyn Fn(&Registry<B>, &Choice) -> Result<Resolved<B>, ChoiceError> + Send + Sync;
+/// Builds from a name and its parameters in parentheses; paths and spans of errors count in those.
+type Build<B> = dyn Fn(&Registry<B>, &str, &str) -> Result<Resolved<B>, ReadError> + Send + Sync;
+
+/// All there is to say about a choice.
+struct Look<B> {
+    /// In the order of the text.
+    errors: Vec<ChoiceError>,
+    /// What the choice comes to, mended if it must be.
+    resolved: Option<Resolved<B>>,
+    /// The parameters whose values were made up.
+    made_up: Vec<String>,
+}
 
 /// A choice that was resolved.
 #[derive(Clone, Debug)]
@@ -115,9 +128,9 @@ impl<B: Send + Sync + 'static> Registry<B> {
     where
         P: DeserializeOwned + Serialize + JsonSchema + 'static,
     {
-        let build = move |_: &Self, choice: &Choice| {
-            let params: P = parse(choice)?;
-            let choice = filled(&choice.name, &params)?;
+        let build = move |_: &Self, name: &str, text: &str| {
+            let params: P = parse(name, text)?;
+            let choice = filled(name, &params)?;
             let built = build(params).map_err(|message| refused(&choice, message))?;
             Ok(Resolved { built, choice })
         };
@@ -137,10 +150,14 @@ impl<B: Send + Sync + 'static> Registry<B> {
     where
         P: DeserializeOwned + Serialize + JsonSchema + 'static,
     {
-        let build = move |registry: &Self, choice: &Choice| {
-            let mut params: P = parse(choice)?;
-            let built = build(&mut params, registry)?;
-            Ok(Resolved { built, choice: filled(&choice.name, &params)? })
+        let build = move |registry: &Self, name: &str, text: &str| {
+            let mut params: P = parse(name, text)?;
+            let built =
+                build(&mut params, registry).map_err(|ChoiceError { field, message, help, span }| {
+                    let span = span.map(|span| shifted(&span, -name.len().cast_signed()));
+                    ReadError { span, ..ReadError::value(field, message, help) }
+                })?;
+            Ok(Resolved { built, choice: filled(name, &params)? })
         };
         self.entries.insert(name, Entry { build: Box::new(build), schema: schema_for!(P) });
         self
@@ -149,27 +166,71 @@ impl<B: Send + Sync + 'static> Registry<B> {
     /// Builds what `choice` names, and the choice with all its defaults filled in.
     ///
     /// # Errors
-    /// An unknown name, parameters that do not fit, or parameters that the entry refuses.
+    /// An unknown name, parameters that do not fit, or parameters that the entry refuses: whichever
+    /// comes first.
     pub fn resolve(&self, choice: &Choice) -> Result<Resolved<B>, ChoiceError> {
-        match self.entries.get(choice.name.as_str()) {
-            Some(entry) => (entry.build)(self, choice),
-            None => Err(ChoiceError {
-                field: String::new(),
-                message: format!("unknown {} `{}`", self.what, choice.name),
-                help: Some(did_you_mean(&choice.name, self.names())),
-                span: Some(0..choice.name.len()),
-            }),
+        let look = self.look(choice);
+        match (look.errors.into_iter().next(), look.resolved) {
+            (None, Some(resolved)) => Ok(resolved),
+            (Some(error), _) => Err(error),
+            (None, None) => Err(ChoiceError::new("", format!("`{}` cannot be resolved", choice.name))),
         }
     }
 
-    /// Fills in the defaults of `choice`, which is the parameter `field` of `outer`.
+    /// Fills in the defaults of `choice`, which stands at `path`, and builds what it names.
     ///
-    /// # Errors
-    /// The choice cannot be resolved; the path counts from `outer`.
-    pub fn fill(&self, outer: &mut Choice, field: &str, choice: &Choice) -> Result<(), Problem> {
-        let resolved = self.resolve(choice).map_err(|error| error.into_problem(field))?;
-        outer.set(field, &resolved.choice.to_string());
-        Ok(())
+    /// Everything wrong with it goes to `findings`; then what is built is what was likely meant, good
+    /// for finding more that is wrong and for nothing else.
+    pub fn settle(&self, choice: &mut Choice, path: &str, findings: &mut Findings) -> Option<B> {
+        let Look { errors, resolved, made_up } = self.look(choice);
+        for error in errors {
+            findings.note(error.into_problem(path));
+        }
+        for parameter in made_up {
+            findings.make_up(join(path, &parameter));
+        }
+        let Some(Resolved { built, choice: settled }) = resolved else {
+            findings.leave_open(path);
+            return None;
+        };
+        *choice = settled;
+        Some(built)
+    }
+
+    /// Fills in the defaults of `choice`, which is the parameter `field` of `outer`; everything wrong
+    /// with it goes to `findings`, where paths count from `outer`.
+    pub fn fill(&self, outer: &mut Choice, field: &str, choice: &Choice, findings: &mut Findings) {
+        let mut choice = choice.clone();
+        self.settle(&mut choice, field, findings);
+        outer.set(field, &choice.to_string());
+    }
+
+    fn look(&self, choice: &Choice) -> Look<B> {
+        let mut errors = Vec::new();
+        let mut name = choice.name.as_str();
+        let nothing = |errors| Look { errors, resolved: None, made_up: Vec::new() };
+        if !self.entries.contains_key(name) {
+            let help = did_you_mean(name, self.names());
+            let meant = suggested(&help).and_then(|meant| self.entries.get_key_value(meant));
+            let message = format!("unknown {} `{name}`", self.what);
+            errors.push(ChoiceError {
+                span: Some(0..name.len()),
+                help: Some(help),
+                ..ChoiceError::new("", message)
+            });
+            match meant {
+                Some((meant, _)) => name = meant,
+                None => return nothing(errors),
+            }
+        }
+        let Some(entry) = self.entries.get(name) else { return nothing(errors) };
+        let text = format!("({})", choice.params);
+        let found = survey(&text, entry.schema.as_value(), &|text| (entry.build)(self, name, text));
+        errors.extend(found.errors.into_iter().map(|ReadError { path, message, help, span, .. }| {
+            let span = span.map(|span| shifted(&span, choice.name.len().cast_signed()));
+            ChoiceError { field: path, message, help, span }
+        }));
+        Look { errors, resolved: found.value, made_up: found.made_up }
     }
 
     /// The names, in alphabetical order.
@@ -184,11 +245,15 @@ impl<B: Send + Sync + 'static> Registry<B> {
 }
 
 /// What a builder refused; it names the parameter at fault by beginning with `parameter: `.
-fn refused(choice: &Choice, message: String) -> ChoiceError {
+fn refused(choice: &Choice, message: String) -> ReadError {
     let named = message.split_once(": ").filter(|(field, _)| choice.get(field).is_some());
     let (field, message) =
         named.map_or((String::new(), message.clone()), |(f, m)| (f.to_owned(), m.to_owned()));
-    ChoiceError { field, message, help: None, span: None }
+    ReadError::value(field, message, None)
+}
+
+fn shifted(span: &Range<usize>, by: isize) -> Range<usize> {
+    span.start.saturating_add_signed(by)..span.end.saturating_add_signed(by)
 }
 
 /// Parentheses with nothing in them.
@@ -196,30 +261,23 @@ fn refused(choice: &Choice, message: String) -> ChoiceError {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// Reads the parameters of `choice` strictly.
-fn parse<P: DeserializeOwned>(choice: &Choice) -> Result<P, ChoiceError> {
-    // The name is left out: `P` is often called something else.
-    let mut text = format!("({})", choice.params);
-    if read::<Nothing>(&text).is_ok() {
-        text = "()".into(); // a unit struct takes no blanks or comments
-    }
-    read(&text).map_err(|error| {
-        let from_name = |span: Range<usize>| span.start + choice.name.len()..span.end + choice.name.len();
+/// Reads the parameters of `name` strictly.
+fn parse<P: DeserializeOwned>(name: &str, text: &str) -> Result<P, ReadError> {
+    // A unit struct takes no blanks or comments.
+    let text = if read::<Nothing>(text).is_ok() { "()" } else { text };
+    read(text).map_err(|error| {
         let takes_none = error.message == "expected unit" && error.path.is_empty();
-        let message =
-            if takes_none { format!("`{}` takes no parameters", choice.name) } else { error.message };
-        ChoiceError { field: error.path, message, help: error.help, span: error.span.map(from_name) }
+        let message = if takes_none { format!("`{name}` takes no parameters") } else { error.message };
+        ReadError { message, ..error }
     })
 }
 
 /// The choice of `name` with every parameter written out.
-fn filled<P: Serialize>(name: &str, params: &P) -> Result<Choice, ChoiceError> {
+fn filled<P: Serialize>(name: &str, params: &P) -> Result<Choice, ReadError> {
     let one_line = PrettyConfig::new().compact_structs(true).compact_arrays(true).compact_maps(true);
-    let text = options().to_string_pretty(params, one_line).map_err(|error| ChoiceError {
-        field: String::new(),
-        message: format!("the parameters of `{name}` cannot be written as RON: {error}"),
-        help: None,
-        span: None,
+    let text = options().to_string_pretty(params, one_line).map_err(|error| {
+        let message = format!("the parameters of `{name}` cannot be written as RON: {error}");
+        ReadError::value(String::new(), message, None)
     })?;
     let inside = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or("");
     Ok(Choice::new(name, inside))

@@ -55,6 +55,8 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// Whether reading on could exhaust the stack.
     pub(super) too_deep: bool,
+    /// Whether a comma at the start of the range would mend it.
+    pub(super) comma: bool,
 }
 
 /// The shape of the one value that `text` holds.
@@ -83,12 +85,12 @@ pub(super) fn scan(text: &str) -> Result<Node, Fault> {
 }
 
 fn fault(range: Range<usize>, message: impl Into<String>) -> Fault {
-    Fault { range, message: message.into(), too_deep: false }
+    Fault { range, message: message.into(), too_deep: false, comma: false }
 }
 
 /// What separates words.
 fn is_delimiter(c: char) -> bool {
-    is_blank(c) || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ':' | '"' | '\'' | '/')
+    is_blank(c) || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ':' | '"' | '\'' | '/' | ';')
 }
 
 /// RON's white space.
@@ -169,7 +171,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         if depth > MAX_DEPTH {
             let message = format!("brackets are nested more than {MAX_DEPTH} deep");
-            return Err(Fault { range: self.here(), message, too_deep: true });
+            return Err(Fault { range: self.here(), message, too_deep: true, comma: false });
         }
         let kind = match self.peek() {
             None => return Err(fault(self.here(), "a value is missing here")),
@@ -254,9 +256,23 @@ impl<'a> Scanner<'a> {
                 None | Some(')' | ']' | '}') => return Err(unclosed()),
                 // A field name: the list was to end before it.
                 Some(':') if close == ']' => return Err(unclosed()),
-                Some(_) => return Err(fault(self.here(), "a comma is missing before this")),
+                Some(';') => {
+                    let fault = fault(self.here(), "expected a comma, found `;`");
+                    return Err(Fault { comma: true, ..fault });
+                }
+                Some(_) => {
+                    let comma = self.begins_anew();
+                    return Err(Fault { comma, ..fault(self.here(), "a comma is missing before this") });
+                }
             }
         }
+    }
+
+    /// Whether what comes next looks like a field or an element of its own.
+    fn begins_anew(&self) -> bool {
+        let rest = self.rest();
+        let word = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        rest.starts_with('(') || (word > 0 && rest[word..].trim_start().starts_with(':'))
     }
 
     /// A run of characters that means one thing: a number, a name, `true`, `0..4`.

@@ -3,6 +3,12 @@
 /// Names listed in full in a message; beyond that only the nearest are shown.
 const LISTED: usize = 16;
 
+/// How a guess begins.
+const GUESS: &str = "did you mean `";
+
+/// No name is longer (bytes), and comparing takes time.
+const LONGEST: usize = 200;
+
 /// What to say about a name that is not among `allowed`: the nearest one, and the list.
 ///
 /// ```
@@ -15,9 +21,11 @@ pub fn did_you_mean<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>)
     if allowed.is_empty() {
         return "none are allowed here".into();
     }
-    let nearest = allowed.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0));
-    let guess = match nearest {
-        Some((likeness, name)) if likeness >= 0.5 => format!("did you mean `{name}`? "),
+    let closer = |a: &&(f64, &str), b: &&(f64, &str)| {
+        a.0.total_cmp(&b.0).then_with(|| kinship(found, a.1).cmp(&kinship(found, b.1)))
+    };
+    let guess = match allowed.iter().max_by(closer) {
+        Some((likeness, name)) if *likeness >= 0.5 => format!("{GUESS}{name}`? "),
         _ => String::new(),
     };
     let total = allowed.len();
@@ -33,8 +41,28 @@ pub fn did_you_mean<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>)
     format!("{guess}{label}: {}{rest}", names.join(", "))
 }
 
+/// The name that a help from [`did_you_mean`] guesses.
+pub(super) fn suggested(help: &str) -> Option<&str> {
+    help.strip_prefix(GUESS)?.split('`').next()
+}
+
+/// Tells names apart that are equally alike: the same letters in another order are a slip of the
+/// fingers, and most slips come late in a word.
+fn kinship(found: &str, name: &str) -> (bool, usize) {
+    let letters = |text: &str| {
+        let mut letters: Vec<char> = text.to_lowercase().chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let common = found.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
+    (letters(found) == letters(name), common)
+}
+
 /// How alike two names are, 0 to 1, whatever their case and separators.
 fn likeness(found: &str, name: &str) -> f64 {
+    if found.len() > LONGEST {
+        return 0.0;
+    }
     let plain = |text: &str| -> String {
         text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
     };

@@ -9,7 +9,7 @@ use crate::clients::ClientRegistry;
 use crate::clients::llm::BatchingRegistry;
 use crate::coordinator::routing::RoutingRegistry;
 use crate::runtime::RuntimeRegistry;
-use crate::scenario::{Choice, Kinds, Problem, Registry, Scenario, WorkloadSpec};
+use crate::scenario::{Choice, Findings, Kinds, Registry, Scenario, WorkloadSpec};
 use crate::workload::arrivals::ArrivalRegistry;
 use crate::workload::lengths::{LengthRegistry, rebase};
 
@@ -23,27 +23,31 @@ pub(super) fn kinds(world: &World) -> Kinds {
 }
 
 /// Fills in the defaults of every open choice and makes its paths absolute, from `folder`.
-pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World) -> Vec<Problem> {
-    let mut problems = Vec::new();
+pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World, findings: &mut Findings) {
     for (at, client) in scenario.clients.iter_mut().enumerate() {
-        client.runs.rebase_with("model", |name| config_path(name, folder));
-        if let Err(wrong) = settle_client(&mut client.runs, world) {
-            let path = format!("clients[{at}].runs");
-            problems.extend(wrong.into_iter().map(|problem| problem.under(&path)));
+        let mut inside = Findings::default();
+        let kinds = world.resource::<ClientRegistry>();
+        let kind = settle_from(folder, kinds, &mut client.runs, "", &mut inside, |choice, folder| {
+            choice.rebase_with("model", |name| config_path(name, folder));
+        });
+        if let Some(kind) = kind {
+            let mut nested = Findings::default();
+            kind.complete(&mut client.runs, world, &mut nested);
+            inside.absorb(nested, "");
         }
+        findings.absorb(inside, &format!("clients[{at}].runs"));
     }
     let routing = world.resource::<RoutingRegistry>();
-    problems.extend(settle_one(routing, &mut scenario.coordinator.routing, "coordinator.routing"));
+    routing.settle(&mut scenario.coordinator.routing, "coordinator.routing", findings);
     for (at, class) in scenario.workload.iter_mut().enumerate() {
-        let path = format!("workload[{at}]");
-        problems.extend(settle_class(class, folder, world).into_iter().map(|problem| problem.under(&path)));
+        let mut inside = Findings::default();
+        settle_class(class, folder, world, &mut inside);
+        findings.absorb(inside, &format!("workload[{at}]"));
     }
-    problems
 }
 
 /// The same for one class of traffic.
-pub(super) fn settle_class(class: &mut WorkloadSpec, folder: &Path, world: &World) -> Vec<Problem> {
-    let mut problems = Vec::new();
+pub(super) fn settle_class(class: &mut WorkloadSpec, folder: &Path, world: &World, findings: &mut Findings) {
     if let Some(path) = config_path(&class.model, folder) {
         class.model = path;
     }
@@ -51,33 +55,35 @@ pub(super) fn settle_class(class: &mut WorkloadSpec, folder: &Path, world: &Worl
         trace.path = folder.join(&trace.path);
     }
     if let Some(arrivals) = &mut class.arrivals {
-        arrivals.rebase("path", folder);
-        problems.extend(settle_one(world.resource::<ArrivalRegistry>(), arrivals, "arrivals"));
+        let registry = world.resource::<ArrivalRegistry>();
+        settle_from(folder, registry, arrivals, "arrivals", findings, |choice, folder| {
+            choice.rebase("path", folder);
+        });
     }
     if let Some(lengths) = &mut class.lengths {
-        rebase(lengths, folder);
-        problems.extend(settle_one(world.resource::<LengthRegistry>(), lengths, "lengths"));
+        let registry = world.resource::<LengthRegistry>();
+        settle_from(folder, registry, lengths, "lengths", findings, rebase);
     }
-    problems
 }
 
-fn settle_client(runs: &mut Choice, world: &World) -> Result<(), Vec<Problem>> {
-    let resolved = world.resource::<ClientRegistry>().resolve(runs);
-    let resolved = resolved.map_err(|error| vec![error.into_problem("")])?;
-    *runs = resolved.choice;
-    resolved.built.complete(runs, world)
-}
-
-fn settle_one<B: Send + Sync + 'static>(
+/// Settles a choice with files in it, whose paths `rebase` makes absolute.
+fn settle_from<B: Send + Sync + 'static>(
+    folder: &Path,
     registry: &Registry<B>,
     choice: &mut Choice,
     path: &str,
-) -> Option<Problem> {
-    match registry.resolve(choice) {
-        Ok(resolved) => {
-            *choice = resolved.choice;
-            None
-        }
-        Err(error) => Some(error.into_problem(path)),
-    }
+    findings: &mut Findings,
+    rebase: impl Fn(&mut Choice, &Path),
+) -> Option<B> {
+    let written = choice.to_string();
+    rebase(choice, folder);
+    let moved = choice.to_string();
+    let mut found = Findings::default();
+    let built = registry.settle(choice, "", &mut found);
+    // Spans are to count in the choice as it is written.
+    let same = written.bytes().zip(moved.bytes()).take_while(|(a, b)| a == b).count();
+    let longer = moved.len().saturating_sub(written.len());
+    found.shift(|at| if at > same { at.saturating_sub(longer).max(same) } else { at });
+    findings.absorb(found, path);
+    built
 }

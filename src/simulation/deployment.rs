@@ -7,7 +7,7 @@ use bevy_ecs::world::World;
 use crate::catalog::{self, Accelerator, Catalog};
 use crate::clients::{ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
 use crate::metrics::Price;
-use crate::scenario::{Carving, Cluster, PlatformSpec, Problem, Scenario, carve, did_you_mean};
+use crate::scenario::{Carving, Cluster, Findings, PlatformSpec, Problem, Scenario, carve, did_you_mean};
 
 /// The deployment that a scenario describes.
 pub struct Deployment {
@@ -44,28 +44,45 @@ impl Group {
 }
 
 impl Deployment {
-    /// Works the deployment out from a scenario whose choices are settled.
-    pub(super) fn plan(scenario: &Scenario, world: &World) -> Result<Self, Vec<Problem>> {
+    /// Works the deployment out from a scenario whose choices are settled. What is wrong goes to
+    /// `findings`, as far as it can be told beside what is wrong already; then there is no deployment.
+    pub(super) fn plan(scenario: &Scenario, world: &World, findings: &mut Findings) -> Option<Self> {
         let own;
         let catalog = match &scenario.catalog {
             None => Catalog::embedded(),
-            Some(folder) => {
-                own = Catalog::with_folder(folder.as_ref())
-                    .map_err(|error| vec![Problem::new("catalog", error.to_string())])?;
-                &own
+            Some(folder) => match Catalog::with_folder(folder.as_ref()) {
+                Ok(catalog) => {
+                    own = catalog;
+                    &own
+                }
+                Err(error) => {
+                    findings.report(Problem::new("catalog", error.to_string()));
+                    return None; // no telling which names there are
+                }
+            },
+        };
+        let hardware = Hardware::look_up(scenario, catalog, findings);
+        check_names(scenario, catalog, world, findings);
+        if !can_be_carved(scenario, findings) {
+            return None;
+        }
+        let carving = match carve(scenario) {
+            Ok(carving) => carving,
+            Err(problems) => {
+                findings.report_all(problems);
+                return None;
             }
         };
-        let hardware = Hardware::look_up(scenario, catalog)?;
-        let carving = carve(scenario)?;
         let mut groups = Vec::new();
-        let mut problems = Vec::new();
         for (at, client) in scenario.clients.iter().enumerate() {
             // All clients of an entry take the same nodes of equal machines, so one speaks for all.
             let Some(cluster) = carving.clusters.iter().find(|cluster| cluster.client == at) else {
                 continue;
             };
-            let nodes = hardware.of(cluster, &carving);
             let path = format!("clients[{at}].runs");
+            let Some(nodes) = hardware.of(cluster, &carving).filter(|_| findings.is_sound(&path)) else {
+                continue;
+            };
             let kind = world.resource::<ClientRegistry>().resolve(&client.runs);
             let site = Site { catalog, nodes: &nodes, world };
             let deployed =
@@ -77,24 +94,24 @@ impl Deployment {
                     accelerators: nodes.iter().filter(|node| node.is_accelerator()).count() as u32,
                     deployed,
                 }),
-                Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.under(&path))),
+                Err(wrong) => findings.report_all(wrong.into_iter().map(|problem| problem.under(&path))),
             }
         }
         let mut workload_models = Vec::new();
-        if problems.is_empty() {
+        if groups.len() == scenario.clients.len() {
             match asked_for(scenario, &groups, catalog) {
                 Ok(models) => workload_models = models,
-                Err(wrong) => problems.extend(wrong),
+                Err(wrong) => findings.report_all(wrong),
             }
         }
         let price = match hardware.price(scenario, &carving, catalog) {
             Ok(price) => price,
             Err(problem) => {
-                problems.push(problem);
-                Price::Unknown(String::new())
+                findings.report(problem);
+                return None;
             }
         };
-        if problems.is_empty() { Ok(Self { groups, price, carving, workload_models }) } else { Err(problems) }
+        findings.is_empty().then_some(Self { groups, price, carving, workload_models })
     }
 
     /// Numbers the node groups of all platforms.
@@ -104,32 +121,70 @@ impl Deployment {
     }
 }
 
-/// The catalogued hardware of each platform's node groups.
+/// Whether nodes can be shared out: with one wrong count, nobody's share is known.
+fn can_be_carved(scenario: &Scenario, findings: &Findings) -> bool {
+    let platforms = scenario.platforms.iter().enumerate().flat_map(|(at, platform)| {
+        let path = format!("platforms[{at}]");
+        let nodes = (0..platform.nodes.len()).map(|node| format!("{path}.nodes[{node}]"));
+        let fields = nodes.flat_map(|node| ["name", "count"].map(|field| format!("{node}.{field}")));
+        fields.chain(["name", "count"].map(|field| format!("{path}.{field}"))).collect::<Vec<_>>()
+    });
+    let clients = (0..scenario.clients.len())
+        .flat_map(|at| ["count", "cluster"].map(|field| format!("clients[{at}].{field}")));
+    !scenario.platforms.is_empty()
+        && !scenario.clients.is_empty()
+        && platforms.chain(clients).all(|path| findings.is_sound(&path))
+}
+
+/// Names of the catalog, and settings that are wrong wherever a client is deployed.
+fn check_names(scenario: &Scenario, catalog: &Catalog, world: &World, findings: &mut Findings) {
+    let mut problems = Vec::new();
+    for (at, platform) in scenario.platforms.iter().enumerate() {
+        let known = platform.price.as_ref().map(|instance| catalog.price(instance));
+        if let Some(Err(unknown)) = known {
+            problems.push(unknown_name(&format!("platforms[{at}].price"), &unknown));
+        }
+    }
+    for (at, client) in scenario.clients.iter().enumerate() {
+        let path = format!("clients[{at}].runs");
+        if let Ok(kind) = world.resource::<ClientRegistry>().resolve(&client.runs) {
+            let wrong = kind.built.check(catalog);
+            problems.extend(wrong.into_iter().map(|problem| problem.under(&path)));
+        }
+    }
+    for (at, workload) in scenario.workload.iter().enumerate() {
+        if let Err(error) = catalog.model_or_config(&workload.model) {
+            problems.push(model_problem(&format!("workload[{at}].model"), &error));
+        }
+    }
+    findings.report_all(problems);
+}
+
+/// The catalogued hardware of each platform's node groups, as far as it is known.
 struct Hardware<'a> {
-    groups: Vec<Vec<&'a Accelerator>>,
+    groups: Vec<Vec<Option<&'a Accelerator>>>,
 }
 
 impl<'a> Hardware<'a> {
-    fn look_up(scenario: &Scenario, catalog: &'a Catalog) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
+    fn look_up(scenario: &Scenario, catalog: &'a Catalog, findings: &mut Findings) -> Self {
         let mut groups = Vec::new();
         for (p, platform) in scenario.platforms.iter().enumerate() {
             let mut found = Vec::new();
             for (g, group) in platform.nodes.iter().enumerate() {
-                match catalog.accelerator(&group.hardware) {
-                    Ok(accelerator) => found.push(accelerator),
-                    Err(unknown) => {
-                        let path = format!("platforms[{p}].nodes[{g}].hardware");
-                        problems.push(unknown_name(&path, &unknown));
-                    }
+                let accelerator = catalog.accelerator(&group.hardware);
+                if let Err(unknown) = &accelerator {
+                    let path = format!("platforms[{p}].nodes[{g}].hardware");
+                    findings.report(unknown_name(&path, unknown));
                 }
+                found.push(accelerator.ok());
             }
             groups.push(found);
         }
-        if problems.is_empty() { Ok(Self { groups }) } else { Err(problems) }
+        Self { groups }
     }
 
-    fn of(&self, cluster: &Cluster, carving: &Carving) -> Vec<&'a Accelerator> {
+    /// The nodes of a cluster; `None` if one is not known.
+    fn of(&self, cluster: &Cluster, carving: &Carving) -> Option<Vec<&'a Accelerator>> {
         let site = |node: &u32| &carving.nodes[*node as usize];
         cluster.nodes.iter().map(site).map(|site| self.groups[site.platform][site.group]).collect()
     }
@@ -140,10 +195,8 @@ impl<'a> Hardware<'a> {
         let mut machines: BTreeMap<(usize, u32), Vec<&Accelerator>> = BTreeMap::new();
         for node in carving.clusters.iter().flat_map(|cluster| &cluster.nodes) {
             let site = &carving.nodes[*node as usize];
-            machines
-                .entry((site.platform, site.instance))
-                .or_default()
-                .push(self.groups[site.platform][site.group]);
+            let nodes = machines.entry((site.platform, site.instance)).or_default();
+            nodes.extend(self.groups[site.platform][site.group]);
         }
         let mut usd_per_hour = 0.0;
         for ((platform, _), nodes) in machines {
@@ -153,7 +206,10 @@ impl<'a> Hardware<'a> {
             } else if let Some(instance) = &spec.price {
                 let path = format!("platforms[{platform}].price");
                 let price = catalog.price(instance).map_err(|unknown| unknown_name(&path, &unknown))?;
-                fits(&path, price, &self.groups[platform], spec)?;
+                let groups: Option<Vec<_>> = self.groups[platform].iter().copied().collect();
+                if let Some(groups) = groups {
+                    fits(&path, price, &groups, spec)?;
+                }
                 usd_per_hour += price.usd_per_hour;
             } else {
                 for node in nodes.into_iter().filter(|node| node.is_accelerator()) {

@@ -102,7 +102,7 @@ impl Simulation {
     /// # Errors
     /// Everything wrong with the scenario.
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Run, RunError> {
-        self.prepare(Document::load(path.as_ref()).map_err(InvalidScenario::Unreadable)?)
+        self.prepare(Document::open(path.as_ref()).map_err(InvalidScenario::Unreadable)?)
     }
 
     /// Makes the scenario in `text` ready to run; `name` is the path it has or would have.
@@ -110,7 +110,7 @@ impl Simulation {
     /// # Errors
     /// Everything wrong with the scenario.
     pub fn read(&self, text: impl Into<String>, name: impl Into<String>) -> Result<Run, RunError> {
-        self.prepare(Document::parse(text, name).map_err(InvalidScenario::Unreadable)?)
+        self.prepare(Document::examine(text, name).map_err(InvalidScenario::Unreadable)?)
     }
 
     /// Reads the scenario file at `path` and makes `count` independent replications of it ready to run.
@@ -150,19 +150,35 @@ impl Simulation {
     /// Fills in what the scenario leaves open, and puts its clients on clusters.
     fn settle(&self, document: &mut Document) -> Result<Deployment, Vec<Problem>> {
         let mut vocabulary = self.builder();
+        let world = vocabulary.world();
         let base = document.base_dir.clone();
-        document.settle(&self.sets, &mut |scenario| choices::settle(scenario, &base, vocabulary.world()))?;
-        Deployment::plan(&document.scenario, vocabulary.world())
+        // What is wrong is kept in the document, and more is looked for.
+        let _ = document.settle(&self.sets, &mut |scenario, findings| {
+            choices::settle(scenario, &base, world, findings);
+        });
+        let scenario = document.scenario.clone();
+        let deployment = Deployment::plan(&scenario, world, document.findings());
+        if !document.findings().is_empty() {
+            // Otherwise it is found out when the sources are made, for good.
+            sources::check(world, &scenario, document.findings());
+        }
+        match deployment {
+            Some(deployment) if document.findings().is_empty() => Ok(deployment),
+            _ => Err(document.problems()),
+        }
     }
 
     /// A run of a document that is settled already, with another seed.
     fn reseeded(&self, document: &Document, seed: u64) -> Result<Run, RunError> {
         let mut document = document.clone();
         document.scenario.seed = seed;
-        match Deployment::plan(&document.scenario, self.builder().world()) {
-            Ok(deployment) => assembly::assemble(self, document, deployment),
-            Err(problems) => Err(InvalidScenario::Wrong { document: Box::new(document), problems }.into()),
-        }
+        let scenario = document.scenario.clone();
+        let planned = Deployment::plan(&scenario, self.builder().world(), document.findings());
+        let Some(deployment) = planned else {
+            let problems = document.problems();
+            return Err(assembly::wrong(document, problems));
+        };
+        assembly::assemble(self, document, deployment)
     }
 
     /// A builder with every feature and plugin.

@@ -8,7 +8,7 @@ use bevy_ecs::world::World;
 use super::deployment::Deployment;
 use crate::engine::Streams;
 use crate::metrics::{Slo, SourceSpec};
-use crate::scenario::{Choice, Problem, Registry, Scenario, SloSpec, TraceSpec, WorkloadSpec};
+use crate::scenario::{Choice, Findings, Problem, Registry, Scenario, SloSpec, TraceSpec, WorkloadSpec};
 use crate::units::Span;
 use crate::workload::arrivals::{ArrivalRegistry, End, MOST_AT_ONCE};
 use crate::workload::lengths::LengthRegistry;
@@ -17,6 +17,19 @@ use crate::workload::{Replay, Source};
 /// A class of traffic as a source without a scenario around it.
 pub(super) fn alone(world: &World, class: &WorkloadSpec) -> Result<Source, Vec<Problem>> {
     source(world, class, Place { at: 0, pool: 0, horizon: false })
+}
+
+/// What is wrong with the classes of traffic, beside what is wrong already.
+pub(super) fn check(world: &World, scenario: &Scenario, findings: &mut Findings) {
+    for (at, spec) in scenario.workload.iter().enumerate() {
+        let path = format!("workload[{at}]");
+        let parts = ["arrivals", "lengths", "trace", "requests"].map(|field| format!("{path}.{field}"));
+        if parts.iter().all(|part| findings.is_sound(part)) {
+            let place = Place { at: at as u16, pool: 0, horizon: scenario.horizon.is_some() };
+            let wrong = source(world, spec, place).err().unwrap_or_default();
+            findings.report_all(wrong.into_iter().map(|problem| problem.under(&path)));
+        }
+    }
 }
 
 /// A source for each class of traffic; `pools` tells who serves which model.

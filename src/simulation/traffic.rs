@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::deployment::Deployment;
 use super::{InvalidScenario, RunError, Simulation, assembly, choices, sources};
-use crate::scenario::{Document, Problem, Scenario, WorkloadSpec};
+use crate::scenario::{Document, Findings, Problem, Scenario, WorkloadSpec};
 use crate::units::SimTime;
 use crate::workload::Source;
 
@@ -42,7 +42,7 @@ impl Simulation {
     /// # Errors
     /// Everything wrong with the scenario.
     pub fn traffic(&self, path: impl AsRef<Path>) -> Result<Traffic, RunError> {
-        let mut document = Document::load(path.as_ref()).map_err(InvalidScenario::Unreadable)?;
+        let mut document = Document::open(path.as_ref()).map_err(InvalidScenario::Unreadable)?;
         let made = self.settle(&mut document).and_then(|deployment| self.drawn(&document, &deployment));
         match made {
             Ok(sources) => Ok(Traffic { document, sources }),
@@ -58,8 +58,13 @@ impl Simulation {
     pub fn source(&self, mut class: WorkloadSpec, seed: u64, folder: &Path) -> Result<Source, Vec<Problem>> {
         let mut sim = self.builder();
         sim.seed(seed);
-        let problems = choices::settle_class(&mut class, folder, sim.world());
-        if problems.is_empty() { sources::alone(sim.world(), &class) } else { Err(problems) }
+        let mut findings = Findings::default();
+        choices::settle_class(&mut class, folder, sim.world(), &mut findings);
+        if findings.is_empty() {
+            sources::alone(sim.world(), &class)
+        } else {
+            Err(findings.problems().to_vec())
+        }
     }
 
     fn drawn(&self, document: &Document, deployment: &Deployment) -> Result<Vec<Source>, Vec<Problem>> {

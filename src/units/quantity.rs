@@ -21,6 +21,7 @@ const LONGEST_S: f64 = 876_000.0 * 3600.0;
 /// How a [`Span`] is written.
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Span", rename_all = "lowercase")]
+#[schemars(extend("x-what" = "a length of time"))]
 enum SpanText {
     /// Microseconds.
     Us(f64),
@@ -90,6 +91,7 @@ pub struct PerSecond {
 /// How a [`PerSecond`] is written.
 #[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Rate", rename_all = "snake_case")]
+#[schemars(extend("x-what" = "a rate"))]
 enum RateText {
     /// Events per second.
     PerS(f64),

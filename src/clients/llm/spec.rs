@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::batching::{BatchingRegistry, MakeBatching};
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
-use crate::catalog::{Accelerator, HfConfig, Model, ModelKind, Precision};
+use crate::catalog::{Accelerator, Catalog, HfConfig, Model, ModelKind, Precision};
 use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, model_problem};
 use crate::engine::SimBuilder;
 use crate::memory::{BlockPool, KvCapacity, KvSizing, SizingError};
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
-use crate::scenario::{Choice, Problem};
+use crate::scenario::{Choice, Findings, Problem};
 use crate::stats::TokenGaps;
 use crate::units::{GIB, SimTime};
 
@@ -88,11 +88,16 @@ fn default_runtime() -> Choice {
 }
 
 impl ClientKind for LlmSpec {
-    fn complete(&self, settings: &mut Choice, world: &World) -> Result<(), Vec<Problem>> {
-        let batching = world.resource::<BatchingRegistry>().fill(settings, "batching", &self.batching);
-        let runtime = world.resource::<RuntimeRegistry>().fill(settings, "runtime", &self.runtime);
-        let problems: Vec<_> = batching.err().into_iter().chain(runtime.err()).collect();
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    fn complete(&self, settings: &mut Choice, world: &World, findings: &mut Findings) {
+        world.resource::<BatchingRegistry>().fill(settings, "batching", &self.batching, findings);
+        world.resource::<RuntimeRegistry>().fill(settings, "runtime", &self.runtime, findings);
+    }
+
+    fn check(&self, catalog: &Catalog) -> Vec<Problem> {
+        match catalog.model_or_config(&self.model) {
+            Ok(model) => self.wrong_with(&model),
+            Err(error) => vec![model_problem("model", &error)],
+        }
     }
 
     fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>> {
@@ -101,7 +106,10 @@ impl ClientKind for LlmSpec {
         let found = found.map_err(|error| one(model_problem("model", &error)))?;
         let model: &Model = &found;
         let (accelerator, tensor_parallel) = self.cluster(site.nodes).map_err(one)?;
-        self.check(model).map_err(one)?;
+        let wrong = self.wrong_with(model);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
 
         let registry = site.world.resource::<BatchingRegistry>();
         let make_policy =
@@ -181,31 +189,32 @@ impl LlmSpec {
         }
     }
 
-    fn check(&self, model: &Model) -> Result<(), Problem> {
+    /// What is wrong with the settings for `model`, wherever it runs.
+    fn wrong_with(&self, model: &Model) -> Vec<Problem> {
+        let mut problems = Vec::new();
         let share = self.gpu_memory_utilization;
         if !(share > 0.0 && share <= 1.0) {
             let path = "gpu_memory_utilization";
-            return Err(Problem::new(path, format!("{path} must be above 0 and at most 1, found {share}")));
+            problems.push(Problem::new(path, format!("{path} must be above 0 and at most 1, found {share}")));
         }
-        let whole = |path: &str, value: u32, range: RangeInclusive<u32>| {
-            if range.contains(&value) {
-                return Ok(());
+        let mut whole = |path: &str, value: u32, range: RangeInclusive<u32>| {
+            if !range.contains(&value) {
+                let message = format!("{path} must be {} to {}, found {value}", range.start(), range.end());
+                problems.push(Problem::new(path, message));
             }
-            let message = format!("{path} must be {} to {}, found {value}", range.start(), range.end());
-            Err(Problem::new(path, message))
         };
-        whole("block_size", self.block_size, 1..=1024)?;
-        whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000)?;
-        whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context)?;
+        whole("block_size", self.block_size, 1..=1024);
+        whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000);
+        whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context);
         if model.kind != ModelKind::Decoder {
             let message = format!("{} does not generate text", model.name);
-            return Err(Problem::new("model", message).help("an LLM client serves decoder models"));
+            problems.push(Problem::new("model", message).help("an LLM client serves decoder models"));
         }
         if self.kv_cache == Precision::Fp4 {
             let help = "use bf16, fp16, fp8 or int8";
-            return Err(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
+            problems.push(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
         }
-        Ok(())
+        problems
     }
 
     /// What a reader of a `config.json` wants to know of how it was read.

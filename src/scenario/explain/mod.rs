@@ -4,7 +4,8 @@
 //! an open choice comes from the registry that resolves it, entered in [`Kinds`].
 
 mod place;
-mod words;
+mod reference;
+pub(super) mod words;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use self::place::Place;
+pub use self::reference::reference;
 use super::path::{To, steps};
 use super::{Problem, Registry, Scenario, did_you_mean};
 
@@ -32,6 +34,11 @@ impl Kinds {
             }
         }
         self
+    }
+
+    /// The kinds, in alphabetical order.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.kinds.keys().map(String::as_str)
     }
 
     /// The names of a kind of choice, each with the schema of its parameters.

@@ -27,6 +27,11 @@ impl<'a> Place<'a> {
         Self { path: String::new(), schema, root: schema, doc: None, entry: false }
     }
 
+    /// The open choice that `schema` says stands at `path`.
+    pub(super) fn choice(path: &str, schema: &'a Value) -> Self {
+        Self { path: path.to_owned(), ..Self::root(schema) }
+    }
+
     /// Whether this is one form of a choice.
     pub(super) const fn is_entry(&self) -> bool {
         self.entry
@@ -105,12 +110,69 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn type_name(&self) -> String {
+    /// The path of the place.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the field `name` must be written.
+    pub(super) fn requires(&self, name: &str) -> bool {
+        self.core()["required"].as_array().into_iter().flatten().any(|required| required == name)
+    }
+
+    /// Whether this form of a choice holds nothing.
+    pub(super) fn is_bare(&self) -> bool {
+        self.schema.is_null()
+    }
+
+    /// Whether there are fields inside, or forms that hold some.
+    pub(super) fn has_structure(&self) -> bool {
+        let core = self.core();
+        let forms = Forms::of(core).0;
+        core["properties"].is_object()
+            || (self.quantity().is_none() && forms.iter().any(|form| !form.held.is_null()))
+    }
+
+    /// Whether `None` may stand here.
+    pub(super) fn takes_none(&self) -> bool {
+        words::some_of(self.schema).is_some()
+    }
+
+    /// Whether this is a list.
+    pub(super) fn is_list(&self) -> bool {
+        self.schema["type"] == "array"
+    }
+
+    /// What stands here if nothing is written; empty for nothing worth saying.
+    pub(super) fn default(&self) -> String {
+        let default = &self.schema["default"];
+        if self.core()["properties"].is_object() && default.is_object() {
+            return "that of its fields".to_owned();
+        }
+        match default {
+            Value::Null => "`None`".to_owned(),
+            default => format!("`{}`", words::value(default, self.kind().is_some())),
+        }
+    }
+
+    /// The quantity that stands here: its name, and its units with what they are.
+    pub(super) fn quantity(&self) -> Option<(String, Vec<(String, String)>)> {
+        let core = self.core();
+        let name = core["x-what"].as_str()?;
+        let name = name.strip_prefix("a ").unwrap_or(name).to_owned();
+        let unit = |form: &words::Form| {
+            let meaning = form.doc.unwrap_or_default().trim_end_matches('.').to_owned();
+            (form.name.to_owned(), meaning)
+        };
+        Some((name, Forms::of(core).0.iter().map(unit).collect()))
+    }
+
+    pub(super) fn type_name(&self) -> String {
         words::type_name(self.schema, self.root)
     }
 
     /// The kind of open choice that stands here.
-    fn kind(&self) -> Option<&'a str> {
+    pub(super) fn kind(&self) -> Option<&'a str> {
         let kind = |schema: &'a Value| schema["x-choice"].as_str();
         kind(self.schema).or_else(|| kind(self.core()))
     }

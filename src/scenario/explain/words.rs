@@ -11,21 +11,21 @@ const WIDTH: usize = 104;
 const WIDEST_LABEL: usize = 36;
 
 /// One form of a closed choice.
-pub(super) struct Form<'a> {
+pub(in crate::scenario) struct Form<'a> {
     /// Its name.
-    pub(super) name: &'a str,
+    pub(in crate::scenario) name: &'a str,
     /// The schema of what it holds; `null` for nothing.
-    pub(super) held: &'a Value,
+    pub(in crate::scenario) held: &'a Value,
     /// Its doc comment.
-    pub(super) doc: Option<&'a str>,
+    pub(in crate::scenario) doc: Option<&'a str>,
 }
 
 /// The forms of a closed choice.
-pub(super) struct Forms<'a>(pub(super) Vec<Form<'a>>);
+pub(in crate::scenario) struct Forms<'a>(pub(in crate::scenario) Vec<Form<'a>>);
 
 impl<'a> Forms<'a> {
     /// The forms that `schema` lists; none if it is no choice.
-    pub(super) fn of(schema: &'a Value) -> Self {
+    pub(in crate::scenario) fn of(schema: &'a Value) -> Self {
         let mut forms = Vec::new();
         let bare = |name, doc| Form { name, held: &Value::Null, doc };
         let names =
@@ -42,7 +42,7 @@ impl<'a> Forms<'a> {
 }
 
 /// What an optional type holds when it holds something.
-pub(super) fn some_of(schema: &Value) -> Option<&Value> {
+pub(in crate::scenario) fn some_of(schema: &Value) -> Option<&Value> {
     let either = schema["anyOf"].as_array()?;
     match either.as_slice() {
         [some, none] if none["type"] == "null" => Some(some),
@@ -51,7 +51,7 @@ pub(super) fn some_of(schema: &Value) -> Option<&Value> {
 }
 
 /// A type as a user would say it, `root` holding the definitions; empty for a struct on its own.
-pub(super) fn type_name(schema: &Value, root: &Value) -> String {
+pub(in crate::scenario) fn type_name(schema: &Value, root: &Value) -> String {
     if let Some(kind) = schema["x-choice"].as_str() {
         return kind.to_owned();
     }
@@ -93,13 +93,13 @@ pub(super) fn type_name(schema: &Value, root: &Value) -> String {
 }
 
 /// What a reference refers to.
-pub(super) fn definition<'a>(schema: &Value, root: &'a Value) -> Option<&'a Value> {
+pub(in crate::scenario) fn definition<'a>(schema: &Value, root: &'a Value) -> Option<&'a Value> {
     let name = schema["$ref"].as_str()?;
     Some(&root["$defs"][name.trim_start_matches("#/$defs/")])
 }
 
 /// A default as a scenario would write it; a `choice` is written without quotes.
-pub(super) fn value(json: &Value, choice: bool) -> String {
+pub(in crate::scenario) fn value(json: &Value, choice: bool) -> String {
     match json {
         Value::Null => "None".to_owned(),
         Value::String(text) if choice => text.clone(),
@@ -122,21 +122,21 @@ pub(super) fn value(json: &Value, choice: bool) -> String {
 }
 
 /// A doc comment as plain text: one line a paragraph, without links.
-pub(super) fn plain(doc: &str) -> String {
+pub(in crate::scenario) fn plain(doc: &str) -> String {
     let paragraphs =
         doc.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
     paragraphs.collect::<Vec<_>>().join("\n").replace("[`", "`").replace("`]", "`")
 }
 
 /// The text up to the first full stop that ends a sentence.
-pub(super) fn first_sentence(text: &str) -> String {
+pub(in crate::scenario) fn first_sentence(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let end = line.find(". ").map_or(line.len(), |end| end + 1);
     line[..end].to_owned()
 }
 
 /// The text in lines of readable length, indented.
-pub(super) fn wrapped(text: &str) -> String {
+pub(in crate::scenario) fn wrapped(text: &str) -> String {
     let mut out = String::new();
     for paragraph in text.lines() {
         out.push_str("    ");
@@ -146,7 +146,7 @@ pub(super) fn wrapped(text: &str) -> String {
 }
 
 /// A table of two columns under a title; nothing without rows.
-pub(super) fn table(title: &str, rows: &[(String, String)]) -> String {
+pub(in crate::scenario) fn table(title: &str, rows: &[(String, String)]) -> String {
     if rows.is_empty() {
         return String::new();
     }

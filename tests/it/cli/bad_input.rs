@@ -180,7 +180,10 @@ fn a_set_that_sets_nothing() {
     assert_says(&err, &["1 | --set workload[0].reqests=5\n"]);
     assert_says(&refused_set("workload[7].requests=5"), &["`workload` has no element 7"]);
     assert_says(&refused_set("seed"), &["this sets no value", "write `--set path=value`"]);
-    assert_says(&refused_set("seed=one"), &["error: expected integer", "1 | --set seed=one\n"]);
+    assert_says(
+        &refused_set("seed=one"),
+        &["error: expected a whole number, at least 0, found `one`", "1 | --set seed=one\n"],
+    );
 }
 
 #[test]

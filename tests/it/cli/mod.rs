@@ -1,11 +1,14 @@
 //! The program, run in a folder of its own.
 #![allow(clippy::unwrap_used)] // also in what tests share
 
+mod all_errors;
 mod bad_input;
 mod catalog;
 mod check;
 mod digest;
 mod examples;
+pub(crate) mod mistypes;
+mod reference;
 mod replications;
 mod reproducible;
 mod results;

@@ -1,0 +1,433 @@
+//! Everything wrong with a text at once: judge it, note the fault, mend that, judge it again.
+//!
+//! The judge is the strict reader itself, so nothing that it accepts is ever called wrong. A mend
+//! says what was surely meant where that is clear (`requests` for `reqests`); otherwise it makes a
+//! value up, and what hangs on a value that was made up is not held against the user. The mended text
+//! is read no further than for more faults.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::locate::{locate, unwrap};
+use super::path::{steps, strip};
+use super::problem::join;
+use super::read::{ReadError, Sort};
+use super::scan::{Kind, Node, scan};
+use super::slot::{self, Slot};
+use super::suggest::suggested;
+use super::teach::{Lesson, lesson};
+
+/// Faults beyond which a text is left to its writer.
+pub(super) const MOST: usize = 50;
+
+/// Bytes that are judged at most, over all rounds; the first round is free.
+pub(super) const WORK: usize = 16 << 20;
+
+/// What there is to say about a text, and what it comes to when that is mended.
+#[derive(Debug)]
+pub(super) struct Survey<T> {
+    /// What is wrong, in the order of the text; spans count in the text as it was given.
+    pub(super) errors: Vec<ReadError>,
+    /// What the mended text holds; `None` if it could not be mended.
+    pub(super) value: Option<T>,
+    /// The mended text.
+    pub(super) text: String,
+    /// The fields whose values were made up.
+    pub(super) made_up: Vec<String>,
+}
+
+/// Judges `text`, of the type that `schema` is of, until nothing new is wrong with it.
+pub(super) fn survey<T>(
+    text: &str,
+    schema: &Value,
+    judge: &dyn Fn(&str) -> Result<T, ReadError>,
+) -> Survey<T> {
+    let mut mender = Mender {
+        original: text,
+        text: Cow::Borrowed(text),
+        origin: Vec::new(),
+        slot: Slot::root(schema),
+        tries: BTreeMap::new(),
+        made_up: Vec::new(),
+        errors: Vec::new(),
+    };
+    mender.commas();
+    let mut value = None;
+    for _ in 0..=(WORK / text.len().max(1)).min(4 * MOST) {
+        match judge(&mender.text) {
+            Ok(read) => {
+                value = Some(read);
+                break;
+            }
+            Err(error) => {
+                if !mender.mend(error) || mender.errors.len() >= MOST {
+                    break;
+                }
+            }
+        }
+    }
+    let Mender { text: mended, made_up, mut errors, .. } = mender;
+    errors.sort_by_cached_key(|error| start(text, error));
+    Survey { errors, value, text: mended.into_owned(), made_up }
+}
+
+/// Where an error begins in the text.
+fn start(text: &str, error: &ReadError) -> usize {
+    match &error.span {
+        Some(span) => span.start,
+        None => locate(text, &error.path).map_or(0, |located| located.value.start),
+    }
+}
+
+struct Mender<'a> {
+    original: &'a str,
+    text: Cow<'a, str>,
+    /// For each byte of `text`, the byte of `original` it came from or replaced; empty until mended.
+    origin: Vec<u32>,
+    slot: Slot<'a>,
+    /// How often each fault was met.
+    tries: BTreeMap<String, usize>,
+    made_up: Vec<String>,
+    errors: Vec<ReadError>,
+}
+
+/// A change of the text.
+struct Mend {
+    range: Range<usize>,
+    with: String,
+    /// The field whose value this makes up.
+    makes_up: Option<String>,
+}
+
+impl Mend {
+    fn meant(range: Range<usize>, with: impl Into<String>) -> Self {
+        Self { range, with: with.into(), makes_up: None }
+    }
+}
+
+impl Mender<'_> {
+    /// Puts commas where they are missing.
+    fn commas(&mut self) {
+        while let Err(fault) = scan(&self.text)
+            && fault.comma
+            && self.errors.len() < MOST
+        {
+            let semicolon = self.text[fault.range.clone()] == *";";
+            let range = if semicolon { fault.range.clone() } else { fault.range.start..fault.range.start };
+            let (span, message) = (Some(self.origin(&fault.range)), fault.message);
+            let (path, help) = (String::new(), None);
+            self.errors.push(ReadError { path, message, help, span, sort: Sort::Malformed });
+            self.apply(Mend::meant(range, ","));
+        }
+    }
+
+    /// Notes `error` unless it is the consequence of another one, and mends it if that can be done.
+    fn mend(&mut self, mut error: ReadError) -> bool {
+        let Ok(root) = scan(&self.text) else {
+            self.errors.push(error);
+            return false;
+        };
+        let text = self.text.clone();
+        if let (Sort::Malformed, Some(span)) = (&error.sort, &error.span) {
+            // The reader stumbled inside a word, which is the value before the place.
+            let (path, node, slot) = slot::at(&text, &root, self.slot, span.start.saturating_sub(1));
+            if matches!(node.kind, Kind::Scalar) && slot.is_some() {
+                error = ReadError { path, span: None, sort: Sort::Value, ..error };
+            }
+        }
+        let consequence = self.made_up.iter().any(|made_up| {
+            strip(&error.path, made_up).is_some()
+                || (matches!(error.sort, Sort::Value) && strip(made_up, &error.path).is_some())
+        });
+        let steps = steps(&error.path).unwrap_or_default();
+        let (node, slot, taken) = self.slot.walk(&text, &root, &steps);
+        let there = taken == steps.len();
+        let lesson = slot.filter(|_| there).and_then(|slot| lesson(&text, node, slot));
+        let lesson = lesson.filter(|_| matches!(error.sort, Sort::Value | Sort::UnknownVariant));
+        let mends = if there { mends(&text, &error, node, slot, lesson.as_ref()) } else { Vec::new() };
+
+        let tries = self.tries.entry(key(&error)).or_default();
+        let met = std::mem::replace(tries, *tries + 1);
+        if met == 0 && consequence {
+            return false;
+        }
+        if met == 0 {
+            self.note(error, lesson, there.then_some(node));
+        }
+        match mends.into_iter().nth(met) {
+            Some(mend) => self.apply(mend),
+            None => return false,
+        }
+        true
+    }
+
+    /// Keeps an error in a user's words, its bytes counted in the original text.
+    fn note(&mut self, mut error: ReadError, lesson: Option<Lesson>, node: Option<&Node>) {
+        if let Some(Lesson { message, help, span, .. }) = lesson {
+            error.message = message;
+            error.help = help;
+            error.span = span.or(error.span);
+        }
+        // A path is enough, unless a mend has led there.
+        let moved = locate(self.original, &error.path).is_none() && !error.path.is_empty();
+        let bytes = error.span.clone().or_else(|| node.filter(|_| moved).map(|node| node.range.clone()));
+        error.span = bytes.map(|bytes| self.origin(&bytes));
+        if moved {
+            error.path = String::new();
+        }
+        self.errors.push(error);
+    }
+
+    /// The bytes of the original text that bytes of the mended one came from.
+    fn origin(&self, range: &Range<usize>) -> Range<usize> {
+        if self.origin.is_empty() {
+            return range.clone();
+        }
+        let at = |at: usize| self.origin.get(at).map_or(self.original.len(), |&at| at as usize);
+        let start = at(range.start);
+        let end = if range.is_empty() { start } else { at(range.end - 1) + 1 };
+        let end = self.original.ceil_char_boundary(end.max(start));
+        self.original.floor_char_boundary(start)..end
+    }
+
+    fn apply(&mut self, mend: Mend) {
+        if self.origin.is_empty() {
+            self.origin = (0..self.text.len() as u32).collect();
+        }
+        let Mend { range, with, makes_up } = mend;
+        let from = self.origin.get(range.start).copied().unwrap_or(self.original.len() as u32);
+        self.origin.splice(range.clone(), std::iter::repeat_n(from, with.len()));
+        self.text.to_mut().replace_range(range, &with);
+        self.made_up.extend(makes_up);
+    }
+}
+
+/// What tells a fault from others.
+fn key(error: &ReadError) -> String {
+    match &error.sort {
+        Sort::UnknownField(name) => format!("{}/{name}", error.path),
+        Sort::Missing(name) => format!("{}+{name}", error.path),
+        Sort::Twice => format!("{}/{}", error.path, error.message),
+        Sort::UnknownVariant | Sort::Value | Sort::Malformed => error.path.clone(),
+    }
+}
+
+/// The ways to mend `error` of `node`, the most faithful first.
+fn mends(
+    text: &str,
+    error: &ReadError,
+    node: &Node,
+    slot: Option<Slot>,
+    lesson: Option<&Lesson>,
+) -> Vec<Mend> {
+    let inside = slot.and_then(|slot| slot.entered(text, node));
+    let mut mends = Vec::new();
+    match &error.sort {
+        Sort::UnknownField(name) => {
+            let Some([key, gone, whole]) = named(text, node, name, false) else { return mends };
+            let absent = |name: &&str| named(text, node, name, false).is_none();
+            if let Some(meant) = error.help.as_deref().and_then(suggested).filter(absent) {
+                mends.push(Mend::meant(key, meant));
+            }
+            if let Some((missing, sample)) = only_missing(text, node, slot) {
+                // The field that is missing is surely this one under another name.
+                let makes_up = Some(join(&error.path, missing));
+                mends.push(Mend { range: whole, with: format!("{missing}: {sample}"), makes_up });
+            }
+            mends.push(Mend::meant(gone, ""));
+        }
+        Sort::Twice => {
+            let name = error.span.clone().map(|span| text[span].trim_start_matches("r#").to_owned());
+            let doubled = name.and_then(|name| named(text, node, &name, true));
+            mends.extend(doubled.map(|[_, gone, _]| Mend::meant(gone, "")));
+        }
+        Sort::Missing(name) => {
+            let sample = inside.and_then(|inside| inside.field(name)).and_then(Slot::sample);
+            if let (Some(sample), Some(at)) = (sample, first(text, node)) {
+                let makes_up = Some(join(&error.path, name));
+                mends.push(Mend { range: at..at, with: format!("{name}: {sample}, "), makes_up });
+            }
+        }
+        // A name that closed choices do not have, or open ones.
+        Sort::UnknownVariant | Sort::Value => {
+            let nearest = error.help.as_deref().and_then(suggested);
+            let written = unwrap(text, node);
+            let word = match &written.kind {
+                Kind::Group { name, .. } => name.clone(),
+                _ => written.range.clone(),
+            };
+            let named = error.message.contains(&format!("`{}`", &text[word.clone()]));
+            let chooses = slot.is_some_and(|slot| slot.choice().is_some() || !slot.forms().is_empty());
+            if let Some(meant) = nearest.filter(|_| named && chooses && !word.is_empty()) {
+                mends.push(Mend::meant(word, meant));
+            }
+        }
+        Sort::Malformed => {}
+    }
+    if matches!(error.sort, Sort::Value | Sort::UnknownVariant) {
+        if let Some(meant) = lesson.and_then(|lesson| lesson.meant.clone()) {
+            mends.push(Mend::meant(node.range.clone(), meant));
+        }
+        if let Kind::Group { name, .. } = &node.kind
+            && inside.is_some_and(Slot::has_fields)
+            && slot.is_some_and(|slot| slot.forms().is_empty())
+            && !name.is_empty()
+        {
+            mends.push(Mend::meant(name.clone(), "")); // `Platform(…)` for `(…)`
+        }
+        if let Some(sample) = slot.and_then(Slot::sample) {
+            mends.push(Mend { range: node.range.clone(), with: sample, makes_up: Some(error.path.clone()) });
+        }
+    }
+    mends
+}
+
+/// The one field that `node` must have and has not, with a sample of its value.
+fn only_missing<'a>(text: &str, node: &Node, slot: Option<Slot<'a>>) -> Option<(&'a str, String)> {
+    let inside = slot?.entered(text, node)?;
+    let mut missing = inside.required().filter(|name| named(text, node, name, false).is_none());
+    let only = missing.next().filter(|_| missing.next().is_none())?;
+    Some((only, inside.field(only)?.sample()?))
+}
+
+/// Where the first field of `node` stands or would stand.
+fn first(text: &str, node: &Node) -> Option<usize> {
+    match &unwrap(text, node).kind {
+        Kind::Group { open, fields, .. } => match fields.as_slice() {
+            [only] if only.key.is_none() => first(text, &only.value),
+            _ => Some(open + 1),
+        },
+        _ => None,
+    }
+}
+
+/// The field `name` of `node`, the last of that name if `last`: its key, the bytes to take
+/// out so that it is gone, and key and value together.
+fn named(text: &str, node: &Node, name: &str, last: bool) -> Option<[Range<usize>; 3]> {
+    let Kind::Group { fields, .. } = &unwrap(text, node).kind else { return None };
+    if let [only] = fields.as_slice()
+        && only.key.is_none()
+    {
+        return named(text, &only.value, name, last);
+    }
+    let is = |key: &Range<usize>| text[key.clone()].trim_start_matches("r#") == name;
+    let mut found = (0..fields.len()).filter(|&at| fields[at].key.as_ref().is_some_and(is));
+    let at = if last { found.next_back() } else { found.next() }?;
+    let key = fields[at].key.clone()?;
+    let value = &fields[at].value;
+    let begin = |at: usize| fields[at].key.as_ref().map_or(fields[at].value.range.start, |key| key.start);
+    let gone = if at + 1 < fields.len() {
+        key.start..begin(at + 1)
+    } else if at > 0 {
+        fields[at - 1].value.range.end..value.range.end
+    } else {
+        key.start..value.range.end
+    };
+    // A lone field may be followed by a comma, which would then stand alone.
+    let comma = (fields.len() == 1).then(|| text[gone.end..].find(',')).flatten();
+    let gone = match comma {
+        Some(comma) if text[gone.end..gone.end + comma].trim().is_empty() => gone.start..gone.end + comma + 1,
+        _ => gone,
+    };
+    let whole = key.start..value.range.end;
+    Some([key, gone, whole])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use schemars::schema_for;
+
+    use super::super::read::read;
+    use super::super::{Scenario, sample};
+    use super::*;
+
+    fn look(text: &str) -> Survey<Scenario> {
+        survey(text, schema_for!(Scenario).as_value(), &|text| read::<Scenario>(text))
+    }
+
+    /// Each message with the text it points at, after edits of the sample.
+    fn after(edits: &[(&str, &str)]) -> Vec<String> {
+        let text = edits.iter().fold(sample::TEXT.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replacen(from, to, 1)
+        });
+        let survey = look(&text);
+        assert!(survey.value.is_some(), "{survey:?}");
+        let place = |error: &ReadError| match &error.span {
+            Some(span) => text[span.clone()].to_owned(),
+            None => error.path.clone(),
+        };
+        survey.errors.iter().map(|error| format!("{}: {}", place(error), error.message)).collect()
+    }
+
+    #[test]
+    fn all_faults_are_found_in_the_order_of_the_text() {
+        let found = after(&[
+            ("seed: 42", "sed: 42"),
+            ("hardware: \"H100-SXM5-80GB\", count: 8", "hardware: H100, count: -8, colour: Blue"),
+            ("count: 4,", "count: 4, count: 5,"),
+            ("Take(", "Tale("),
+            ("            model: \"Llama-3.1-70B\",\n", ""),
+            ("s(1)", "0.5"),
+            ("ms(50)", "per_s(-1)"),
+        ]);
+        assert_eq!(
+            found,
+            [
+                "sed: unknown field `sed`",
+                "platforms[0].nodes[0].hardware: expected text in quotes, found `H100`",
+                "platforms[0].nodes[0].count: expected a whole number, 0 to 4294967295, found `-8`",
+                "colour: unknown field `colour`",
+                "count: field `count` is given twice",
+                "Tale: unknown value `Tale`",
+                "workload[0]: missing field `model`",
+                "workload[0].slo.ttft: expected a length of time with its unit, found the number 0.5",
+                "per_s: `per_s` is no unit of a length of time",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_fault_has_no_consequences() {
+        assert_eq!(after(&[("name: \"hgx\"", "nam: \"hgx\"")]), ["nam: unknown field `nam`"]);
+        assert_eq!(after(&[("platforms:", "machines: 3, platfroms:")]).len(), 2);
+        assert_eq!(
+            after(&[("cluster: Take(platform: \"hgx\", nodes: [(\"gpu\", 2)])", "cluster: 3")]).len(),
+            1
+        );
+        assert_eq!(after(&[("(name: \"hgx\"", "Platform(name: \"hgx\"")]).len(), 1);
+        assert_eq!(after(&[("s(1)", "s(-1)"), ("ms(50)", "ms(NaN)")]).len(), 2);
+        assert_eq!(after(&[("slo: (ttft: s(1), tpot: ms(50)),", "slo: (tftt: s(-1),),")]).len(), 2);
+        assert_eq!(after(&[("slo: (ttft: s(1), tpot: ms(50)),", "slo: (zzz: s(-1),),")]).len(), 1);
+    }
+
+    #[test]
+    fn a_text_in_order_is_left_alone() {
+        let survey = look(sample::TEXT);
+        assert_eq!((survey.errors, survey.text.as_str()), (Vec::new(), sample::TEXT));
+    }
+
+    proptest! {
+        #[test]
+        fn no_mutation_makes_it_panic(
+            edits in prop::collection::vec((0..sample::TEXT.len(), "[\\[\\](){},:\"'/*#rb\\\\ é1-]{0,3}", 0_usize..9), 1..6)
+        ) {
+            let mut text = sample::TEXT.to_owned();
+            for (at, insert, delete) in edits {
+                let at = text.floor_char_boundary(at);
+                let end = text.ceil_char_boundary((at + delete).min(text.len()));
+                text.replace_range(at..end, &insert);
+            }
+            let accepted = read::<Scenario>(&text).is_ok();
+            let survey = look(&text);
+            prop_assert_eq!(survey.errors.is_empty(), accepted);
+            for error in survey.errors {
+                prop_assert!(error.span.is_none_or(|span| text.get(span).is_some()));
+            }
+        }
+    }
+}
