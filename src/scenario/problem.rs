@@ -136,9 +136,10 @@ impl Findings {
         self.open.extend(inner.open.iter().map(|path| join(prefix, path)));
     }
 
-    /// Moves the bytes that problems point at.
+    /// Moves the bytes that problems of the whole value point at.
     pub fn shift(&mut self, to: impl Fn(usize) -> usize) {
-        for span in self.problems.iter_mut().filter_map(|problem| problem.span.as_mut()) {
+        let whole = self.problems.iter_mut().filter(|problem| problem.path.is_empty());
+        for span in whole.filter_map(|problem| problem.span.as_mut()) {
             *span = to(span.start)..to(span.end);
         }
     }

@@ -262,7 +262,11 @@ fn mends(
             let named = error.message.contains(&format!("`{}`", &text[word.clone()]));
             let chooses = slot.is_some_and(|slot| slot.choice().is_some() || !slot.forms().is_empty());
             if let Some(meant) = nearest.filter(|_| named && chooses && !word.is_empty()) {
-                mends.push(Mend::meant(word, meant));
+                // A guess, good for reading on in what it holds.
+                let bare =
+                    matches!(written.kind, Kind::Scalar) && slot.is_some_and(|slot| slot.choice().is_none());
+                let makes_up = bare.then(|| error.path.clone());
+                mends.push(Mend { range: word, with: meant.to_owned(), makes_up });
             }
         }
         Sort::Malformed => {}

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mist::catalog::Catalog;
 use mist::simulation::{RunError, Simulation};
 
 const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
@@ -93,7 +94,14 @@ fn the_right_name_is_suggested() {
             if !done.insert((before.map(str::to_owned), name.to_owned())) {
                 continue;
             }
+            let catalog = Catalog::embedded();
             for slip in slips(name) {
+                if catalog.price(&slip).is_ok()
+                    || catalog.model(&slip).is_ok()
+                    || catalog.accelerator(&slip).is_ok()
+                {
+                    continue; // the right name of something else
+                }
                 let mut mistyped = text.clone();
                 mistyped.replace_range(range.clone(), &slip);
                 let Err(error) = simulation.read(mistyped, path.to_str().unwrap()) else { continue };
