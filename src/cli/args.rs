@@ -36,9 +36,12 @@ Examples:
   mist run scenarios/quickstart.ron
   mist run scenarios/quickstart.ron --set 'workload[0].arrivals.rate=per_s(20)' --set seed=7
   mist run scenarios/quickstart.ron --format json --no-results | jq .latency.ttft
+  mist run scenarios/quickstart.ron --replications 20
 
 The results folder holds summary.json, requests.csv, scenario.resolved.ron (the scenario
-with every default; running it again gives the same bytes) and provenance.json.")]
+with every default; running it again gives the same bytes) and provenance.json.
+Replications leave replications.json and replications.csv in place of the first two; the
+latter has the seeds, to run one of them again alone with --set seed=SEED.")]
     Run(RunArgs),
     /// Check a scenario and say what it comes to, without running it
     Check {
@@ -125,6 +128,10 @@ pub(super) struct RunArgs {
     /// Nothing on stderr but problems
     #[arg(long, short)]
     pub(super) quiet: bool,
+    /// Run it so often, in parallel, under seeds derived from the scenario's; report means with 95 %
+    /// confidence intervals
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub(super) replications: Option<u32>,
     /// What runs the systems, with the same results
     #[arg(long, value_enum, default_value_t = ExecutorName::Gated)]
     pub(super) executor: ExecutorName,
@@ -214,7 +221,7 @@ Examples:
   mist trace convert conversation_trace.jsonl -o mooncake.jsonl
   mist trace convert ShareGPT_V3.json --chars-per-token 4 -o sharegpt.jsonl
 
-Nothing that was recorded is lost. A trace without arrivals, such as ShareGPT's, serves as `lengths` only.")]
+Keys and columns that MIST has no use for are left out. A trace without arrivals, such as ShareGPT's, serves as `lengths` only.")]
     Convert {
         #[command(flatten)]
         trace: TraceFile,

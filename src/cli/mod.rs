@@ -42,6 +42,7 @@ mod page;
 mod place;
 mod progress;
 mod reference;
+mod replicate;
 mod run;
 mod sink;
 mod terminal;
@@ -67,7 +68,10 @@ pub fn main(simulation: Simulation) -> ExitCode {
 
 fn obey(simulation: Simulation) -> Result<(), Failure> {
     match Command::from_process()? {
-        Command::Run(options) => run::run(options, simulation),
+        Command::Run(options) => match options.replications {
+            Some(replications) => replicate::replicate(options, replications, simulation),
+            None => run::run(options, simulation),
+        },
         Command::Check(options) => check::check(options, simulation),
         Command::Explain { path } => explain::explain(&path, &simulation),
         Command::Reference => reference::reference(&simulation),

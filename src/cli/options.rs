@@ -9,7 +9,8 @@ use super::args::{
 };
 use super::failure::Failure;
 use crate::engine::Executor;
-use crate::output::{EXPORTERS, Exporter, exporter};
+use crate::output::{EXPORTERS, Exporter, ReplicationsExporter, exporter};
+use crate::scenario::Problem;
 use crate::simulation::Simulation;
 
 /// One use of the program.
@@ -51,6 +52,14 @@ pub(super) struct RunOptions {
     pub(super) quiet: bool,
     pub(super) executor: Executor,
     pub(super) strides: bool,
+    pub(super) replications: Option<ReplicationsOptions>,
+}
+
+/// How many replications, and how to print what they come to.
+#[derive(Clone, Copy)]
+pub(super) struct ReplicationsOptions {
+    pub(super) count: u32,
+    pub(super) format: &'static dyn ReplicationsExporter,
 }
 
 /// Where results are kept.
@@ -106,12 +115,12 @@ pub(super) enum Derive {
 impl Command {
     /// What the arguments of this process ask for.
     pub(super) fn from_process() -> Result<Self, Failure> {
-        Ok(Self::new(Args::try_parse()?.verb))
+        Self::new(Args::try_parse()?.verb)
     }
 
-    fn new(verb: Verb) -> Self {
-        match verb {
-            Verb::Run(args) => Self::Run(RunOptions::new(args)),
+    fn new(verb: Verb) -> Result<Self, Failure> {
+        Ok(match verb {
+            Verb::Run(args) => Self::Run(RunOptions::new(args)?),
             Verb::Check { scenario } => Self::Check(ScenarioOptions::new(scenario)),
             Verb::Explain { path } => Self::Explain { path: path.unwrap_or_default() },
             Verb::Reference => Self::Reference,
@@ -132,7 +141,7 @@ impl Command {
                 DeriveArgs::Models { file } => Derive::Catalog { what: Catalogued::Models, file },
                 DeriveArgs::Prices { file } => Derive::Catalog { what: Catalogued::Prices, file },
             }),
-        }
+        })
     }
 }
 
@@ -170,12 +179,16 @@ impl ScenarioOptions {
 }
 
 impl RunOptions {
-    fn new(args: RunArgs) -> Self {
-        let RunArgs { scenario, format, results, no_results, quiet, executor, no_strides } = args;
-        Self {
+    fn new(args: RunArgs) -> Result<Self, Failure> {
+        let RunArgs { scenario, format, results, no_results, quiet, replications, executor, no_strides } =
+            args;
+        // Clap lets only known names through.
+        let format = exporter(&format).unwrap_or(EXPORTERS[0]);
+        let replications = replications.map(|count| ReplicationsOptions::new(count, format)).transpose()?;
+        Ok(Self {
             scenario: ScenarioOptions::new(scenario),
-            // Clap lets only known names through.
-            format: exporter(&format).unwrap_or(EXPORTERS[0]),
+            format,
+            replications,
             results: match results {
                 _ if no_results => Keep::Nowhere,
                 Some(folder) => Keep::At(folder),
@@ -187,7 +200,18 @@ impl RunOptions {
                 ExecutorName::Stock => Executor::Stock,
             },
             strides: !no_strides,
-        }
+        })
+    }
+}
+
+impl ReplicationsOptions {
+    fn new(count: u32, format: &'static dyn Exporter) -> Result<Self, Failure> {
+        let Some(format) = format.for_replications() else {
+            let message = format!("`--format {}` holds one run only, not replications", format.name());
+            let help = "leave out --replications, or ask for `--format json`";
+            return Err(Failure::Input(Problem::new("", message).help(help)));
+        };
+        Ok(Self { count, format })
     }
 }
 
@@ -197,7 +221,8 @@ mod tests {
     use clap::CommandFactory;
 
     fn command(line: &str) -> Command {
-        Command::new(Args::try_parse_from(line.split(' ')).unwrap().verb)
+        let command = Command::new(Args::try_parse_from(line.split(' ')).unwrap().verb);
+        command.unwrap_or_else(|failure| panic!("{}", failure.text(false)))
     }
 
     #[test]
@@ -220,6 +245,18 @@ mod tests {
         assert_eq!((options.format.name(), options.results), ("vllm", Keep::At("out".into())));
         assert_eq!((options.executor, options.strides, options.quiet), (Executor::Stock, false, true));
         assert_eq!(options.scenario.sets, ["a=1", "b=2"]);
+    }
+
+    #[test]
+    fn replications_need_a_format_for_several_runs() {
+        let Command::Run(options) = command("mist run a.ron --replications 20") else { panic!("not a run") };
+        assert_eq!(options.replications.map(|replications| replications.count), Some(20));
+        for count in ["0", "1", "10001", "many"] {
+            assert!(Args::try_parse_from(["mist", "run", "a.ron", "--replications", count]).is_err());
+        }
+        let line = "mist run a.ron --replications 20 --format vllm";
+        let refused = Command::new(Args::try_parse_from(line.split(' ')).unwrap().verb);
+        assert_eq!(refused.err().map(|failure| failure.exit_code()), Some(2));
     }
 
     #[test]

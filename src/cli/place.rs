@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::failure::Failure;
 use super::options::Keep;
-use crate::output::{Provenance, ResultsFolder};
+use crate::output::{FolderError, Provenance, ReplicationSummary, ResultsFolder};
 use crate::scenario::Problem;
 use crate::simulation::Outcome;
 
@@ -47,10 +47,30 @@ impl Place {
 
     /// Puts the outcome in its place and says where that is.
     pub(super) fn commit(self, outcome: &Outcome, provenance: &Provenance) -> Result<PathBuf, Failure> {
+        let written = self.folder.write_summary(&outcome.summary);
+        self.finish(written, &outcome.resolved, provenance)
+    }
+
+    /// The same for replications, of which the first had the scenario `resolved`.
+    pub(super) fn commit_replications(
+        self,
+        summary: &ReplicationSummary,
+        resolved: &str,
+        provenance: &Provenance,
+    ) -> Result<PathBuf, Failure> {
+        let written = self.folder.write_replications(summary);
+        self.finish(written, resolved, provenance)
+    }
+
+    fn finish(
+        self,
+        written: Result<(), FolderError>,
+        resolved: &str,
+        provenance: &Provenance,
+    ) -> Result<PathBuf, Failure> {
         let Self { folder, _parent } = self;
-        folder
-            .write_summary(&outcome.summary)
-            .and_then(|()| folder.write_scenario(&outcome.resolved))
+        written
+            .and_then(|()| folder.write_scenario(resolved))
             .and_then(|()| folder.commit(provenance))
             .map_err(|error| Failure::Broken(error.to_string()))
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::figures::{figure, thousands};
-use crate::simulation::Progress;
+use crate::simulation::{Progress, ReplicationsProgress};
 use crate::units::SimTime;
 
 /// A bar that moves with the run, where someone watches.
@@ -37,6 +37,18 @@ impl Bar {
             self.bar.set_position(at.min(of));
         }
         self.bar.set_message(self.words(progress));
+    }
+
+    /// Shows how many replications are done; any thread may call.
+    pub(super) fn show_replications(&self, progress: ReplicationsProgress) {
+        let (completed, count) = (progress.completed.into(), progress.count.into());
+        if self.bar.is_hidden() || (self.bar.length() == Some(count) && self.bar.position() == completed) {
+            return;
+        }
+        self.bar.set_style(style("[{bar:10}] {msg}").progress_chars("=> "));
+        self.bar.set_length(count);
+        self.bar.set_position(completed);
+        self.bar.set_message(format!("{}/{} replications", thousands(completed), thousands(count)));
     }
 
     /// The part done and the whole, where the whole is known.

@@ -57,7 +57,7 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
 }
 
 /// A flag that ctrl-C and a request to terminate raise.
-fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
+pub(super) fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let raise = Arc::clone(&interrupted);
     ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed))
@@ -65,11 +65,12 @@ fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
     Ok(interrupted)
 }
 
-fn provenance(outcome: &Outcome, wall_s: f64, inputs: Vec<Input>) -> Provenance {
+pub(super) fn provenance(outcome: &Outcome, wall_s: f64, inputs: Vec<Input>) -> Provenance {
     Provenance {
         mist_version: env!("CARGO_PKG_VERSION").to_owned(),
         scenario_digest: digest(&outcome.resolved),
         seed: outcome.seed,
+        replications: None,
         executor: match outcome.executor {
             Executor::Gated => "gated",
             Executor::Stock => "stock",

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use crate::workload::trace_tools::TraceToolError;
 
 /// A place that a trace is written to.
 pub(super) struct Sink {
-    out: Box<dyn Write>,
+    out: BufWriter<Box<dyn Write>>,
     /// The file; `None` for stdout.
     target: Option<PathBuf>,
     /// What is to be renamed to the target.
@@ -28,7 +29,7 @@ impl Sink {
     /// The file at `target`, or else stdout. Whether it can be written is found out now.
     pub(super) fn open(target: Option<&Path>, drafts: &Drafts) -> Result<Self, Failure> {
         let Some(target) = target else {
-            return Ok(Self { out: Box::new(BufWriter::new(io::stdout())), target: None, draft: None });
+            return Ok(Self::new(Box::new(io::stdout()), None, None));
         };
         let refused =
             |error: io::Error| Failure::input(format!("cannot write {}: {error}", target.display()));
@@ -37,7 +38,7 @@ impl Sink {
         let special = fs::metadata(&place).is_ok_and(|found| !found.is_file());
         if special {
             let file = File::options().write(true).open(&place).map_err(refused)?;
-            return Ok(Self { out: Box::new(BufWriter::new(file)), target: Some(place), draft: None });
+            return Ok(Self::new(Box::new(file), Some(place), None));
         }
         let Some(name) = place.file_name() else {
             return Err(Failure::input(format!("{} does not name a file", target.display())));
@@ -47,10 +48,17 @@ impl Sink {
         let mut builder = Builder::new();
         builder.prefix(&prefix);
         as_any_file(&mut builder);
-        let made = builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(refused)?;
-        let (file, draft) = made.into_parts();
-        drafts.add(&draft);
-        Ok(Self { out: Box::new(BufWriter::new(file)), target: Some(place), draft: Some(draft) })
+        let made = drafts.make(|| {
+            let made = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+            let path = made.path().to_owned();
+            Ok((made, Some(path)))
+        });
+        let (file, draft) = made.map_err(refused)?.into_parts();
+        Ok(Self::new(Box::new(file), Some(place), Some(draft)))
+    }
+
+    fn new(out: Box<dyn Write>, target: Option<PathBuf>, draft: Option<TempPath>) -> Self {
+        Self { out: BufWriter::new(out), target, draft }
     }
 
     /// Has `make` write the trace; whoever reads stdout may stop reading.
@@ -58,12 +66,17 @@ impl Sink {
         &mut self,
         make: impl FnOnce(&mut dyn Write) -> Result<u64, TraceToolError>,
     ) -> Result<u64, Failure> {
-        match make(&mut self.out) {
-            Ok(requests) => Ok(requests),
-            Err(TraceToolError::Source(error)) => Err(error.into()),
-            Err(TraceToolError::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
-            Err(TraceToolError::Write(error)) => Err(self.broken(&error)),
-            Err(closed @ TraceToolError::Closed) => Err(Failure::input(closed.to_string())),
+        let error = match make(&mut self.out) {
+            Ok(requests) => return Ok(requests),
+            Err(error) => error,
+        };
+        // What is not out yet stays in.
+        let _ = mem::replace(&mut self.out, BufWriter::new(Box::new(io::sink()))).into_parts();
+        match error {
+            TraceToolError::Source(error) => Err(error.into()),
+            TraceToolError::Write(error) if error.kind() == ErrorKind::BrokenPipe => Ok(0),
+            TraceToolError::Write(error) => Err(self.broken(&error)),
+            TraceToolError::Closed => Err(Failure::input(error.to_string())),
         }
     }
 
@@ -99,7 +112,9 @@ impl Drafts {
         let drafts = Self(Arc::default());
         let paths = Arc::clone(&drafts.0);
         ctrlc::set_handler(move || {
-            for path in paths.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // Held to the end, so that nothing new is made.
+            let paths = paths.lock().unwrap_or_else(PoisonError::into_inner);
+            for path in paths.iter().rev() {
                 // A draft, or a folder made for it; in its place it has another name and stays.
                 let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
             }
@@ -110,8 +125,11 @@ impl Drafts {
         Ok(drafts)
     }
 
-    /// Adds a path; the last added is removed first.
-    pub(super) fn add(&self, path: &Path) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(0, path.to_owned());
+    /// Makes something, and remembers the path of it that is given, unless the user has interrupted.
+    pub(super) fn make<T, E>(&self, make: impl FnOnce() -> Result<(T, Option<PathBuf>), E>) -> Result<T, E> {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (made, path) = make()?;
+        paths.extend(path);
+        Ok(made)
     }
 }

@@ -13,7 +13,7 @@ use crate::output::figures::thousands;
 use crate::scenario::{Choice, Problem, SloSpec, WorkloadSpec};
 use crate::simulation::{Simulation, Traffic};
 use crate::workload::trace::{Input, Options, TraceReader, read};
-use crate::workload::{SourceError, trace_tools};
+use crate::workload::{Source, SourceError, trace_tools};
 
 /// Does what is asked.
 pub(super) fn trace(what: Trace, simulation: Simulation) -> Result<(), Failure> {
@@ -35,7 +35,7 @@ pub(super) fn trace(what: Trace, simulation: Simulation) -> Result<(), Failure> 
 fn class(arrivals: &str, lengths: &str, requests: u64) -> Result<WorkloadSpec, Failure> {
     let choice = |field: &str, text: &str, example: &str| {
         ron::from_str::<Choice>(text).map_err(|error| {
-            Problem::new(field, format!("`{text}`: {error}")).help(format!("such as `{example}`"))
+            Problem::new(field, format!("this names nothing: {error}")).help(format!("such as `{example}`"))
         })
     };
     let arrivals = choice("arrivals", arrivals, "Poisson(rate: per_s(8))");
@@ -92,10 +92,11 @@ fn export(scenario: &ScenarioOptions, folder: Option<&Path>, simulation: Simulat
     };
     let drafts = Drafts::watch()?;
     // Declared first, so that it goes last.
-    let made = MadeFolder::make(folder)?;
-    if made.is_some() {
-        drafts.add(folder);
-    }
+    let _made = drafts.make(|| {
+        let made = MadeFolder::make(folder)?;
+        let path = made.is_some().then(|| folder.to_owned());
+        Ok::<_, Failure>((made, path))
+    })?;
     let names: Vec<String> = traffic.scenario().workload.iter().map(|class| class.name.clone()).collect();
     let mut written = Vec::new();
     for (name, source) in names.iter().zip(traffic.sources()) {
@@ -113,7 +114,7 @@ fn export(scenario: &ScenarioOptions, folder: Option<&Path>, simulation: Simulat
 
 /// Why the requests of the scenario cannot be written where they should be.
 fn exportable(traffic: &mut Traffic, to_folder: bool) -> Vec<Problem> {
-    let closed_loops: Vec<bool> = traffic.sources().iter().map(|source| source.is_closed()).collect();
+    let closed_loops: Vec<bool> = traffic.sources().iter().map(Source::is_closed).collect();
     let classes = &traffic.scenario().workload;
     let mut problems = Vec::new();
     if !to_folder && classes.len() > 1 {

@@ -133,7 +133,9 @@ impl Cohorts {
     fn widen(&mut self) {
         self.width_bits += 1;
         let mut halves = std::mem::take(&mut self.intervals);
-        halves.iter_mut().for_each(|half| half.catch_up(self.arrivals));
+        for half in &mut halves {
+            half.catch_up(self.arrivals);
+        }
         self.intervals = halves
             .chunks(2)
             .map(|pair| {

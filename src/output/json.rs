@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Exporter, Report};
+use super::{Exporter, ReplicationsExporter, Report};
 
 /// Pretty-printed JSON.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,10 @@ impl Exporter for Json {
     fn write(&self, report: Report<'_>, out: &mut dyn Write) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *out, report.summary)?;
         writeln!(out)
+    }
+
+    fn for_replications(&self) -> Option<&dyn ReplicationsExporter> {
+        Some(self)
     }
 }
 

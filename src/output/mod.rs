@@ -5,6 +5,7 @@
 //!  RequestRecord ───────▶ RequestRows ───────┐
 //!  Summary, scenario, provenance ────────────┴─▶ ResultsFolder ─ commit ─▶ in place, whole or not at all
 //! ```
+//! Replications take the same ways, as a [`ReplicationSummary`] and a [`ReplicationsExporter`] (table | json).
 //!
 //! One file a format: a new one implements [`Exporter`] and adds a line to [`EXPORTERS`]. Nothing here prints;
 //! everything writes to what it is given. Left out: Parquet, Chrome traces, HTML.
@@ -12,6 +13,8 @@
 pub(crate) mod figures;
 mod json;
 mod provenance;
+mod replications;
+mod replications_formats;
 mod request_rows;
 mod results_folder;
 #[cfg(test)]
@@ -25,6 +28,7 @@ use crate::metrics::Summary;
 
 pub use json::Json;
 pub use provenance::{Digest, Input, Provenance, digest};
+pub use replications::{ReplicationSummary, ReplicationsExporter};
 pub use request_rows::RequestRows;
 pub use results_folder::{FolderError, ResultsFolder};
 pub use table::Table;
@@ -50,6 +54,11 @@ pub trait Exporter: Sync {
     /// # Errors
     /// When `out` cannot be written to; a closed pipe is an error of kind `BrokenPipe`.
     fn write(&self, report: Report<'_>, out: &mut dyn Write) -> io::Result<()>;
+
+    /// The same for replications; none if the format holds a single run.
+    fn for_replications(&self) -> Option<&dyn ReplicationsExporter> {
+        None
+    }
 }
 
 /// All formats, the default first.

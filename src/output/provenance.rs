@@ -11,8 +11,11 @@ pub struct Provenance {
     pub mist_version: String,
     /// [`digest`] of the resolved scenario, as it lies beside the result.
     pub scenario_digest: String,
-    /// Seed of every random stream.
+    /// Seed of every random stream, or of those of replication 0.
     pub seed: u64,
+    /// Replications; ticks and events are those of all of them. Null for a plain run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replications: Option<u32>,
     /// Which executor ran the schedule.
     pub executor: String,
     /// Whether runs of equal steps were priced in one go.

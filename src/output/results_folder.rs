@@ -7,6 +7,10 @@
 //! | `scenario.resolved.ron` | the scenario with all defaults filled in; running it gives the same bytes |
 //! | `provenance.json` | version, digest, seed, and what the run took |
 //!
+//! Replications leave `replications.json` (as `--format json` prints it) and `replications.csv` (one row a
+//! replication, with its seed) in place of the first two; the scenario is that of replication 0. For the
+//! requests of one of them, run it alone with its seed.
+//!
 //! Until the commit everything lies in a hidden sibling `.NAME.XXXXXX`, which is removed when the run fails.
 //! An older result in that place is moved aside first and deleted last, so a crash between the two renames
 //! leaves both folders, renamed but whole. A folder that is not a result of MIST is never touched.
@@ -19,6 +23,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::provenance::Provenance;
+use super::replications::ReplicationSummary;
 use super::request_rows::RequestRows;
 use crate::metrics::Summary;
 
@@ -110,6 +115,16 @@ impl ResultsFolder {
     /// When it cannot be written.
     pub fn write_summary(&self, summary: &Summary) -> Result<(), FolderError> {
         self.write_json("summary.json", summary)
+    }
+
+    /// Writes `replications.json` and `replications.csv`.
+    ///
+    /// # Errors
+    /// When one cannot be written.
+    pub fn write_replications(&self, summary: &ReplicationSummary) -> Result<(), FolderError> {
+        self.write_json("replications.json", summary)?;
+        let path = self.scratch.path().join("replications.csv");
+        File::create(&path).and_then(|file| summary.write_csv(file)).map_err(at(&path))
     }
 
     /// Writes `scenario.resolved.ron`.

@@ -109,6 +109,7 @@ pub(super) fn run() -> (Summary, Provenance) {
         mist_version: "0.1.0".to_owned(),
         scenario_digest: digest("(mist: 1)"),
         seed: 42,
+        replications: None,
         executor: "gated".to_owned(),
         strides: true,
         ticks: 90_000,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::figures::{decimals, figure, fixed, percent, thousands, usd};
-use super::{Exporter, Report};
+use super::{Exporter, ReplicationsExporter, Report};
 use crate::metrics::{
     Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, Verdict,
 };
@@ -28,6 +28,10 @@ impl Exporter for Table {
 
     fn write(&self, report: Report<'_>, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(render(report).as_bytes())
+    }
+
+    fn for_replications(&self) -> Option<&dyn ReplicationsExporter> {
+        Some(self)
     }
 }
 

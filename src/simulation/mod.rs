@@ -11,12 +11,13 @@
 //!
 //! [`Simulation`] collects what shapes a run: plugins, `--set` overrides, the executor. Loading a
 //! scenario settles its open choices (`choices.rs`), puts its clients on clusters ([`Deployment`]),
-//! assembles a world (`assembly.rs`), and gives a [`Run`].
+//! assembles a world (`assembly.rs`), and gives a [`Run`], or several [`Replications`] of it.
 
 mod assembly;
 mod choices;
 mod deployment;
 mod error;
+mod replications;
 mod run;
 mod sources;
 mod traffic;
@@ -25,6 +26,7 @@ use std::path::Path;
 
 pub use deployment::{Deployment, Group};
 pub use error::{InvalidScenario, RunError};
+pub use replications::{Replications, ReplicationsProgress};
 pub use run::{Outcome, Progress, Run};
 pub use traffic::Traffic;
 
@@ -34,7 +36,7 @@ use crate::{clients, coordinator, runtime, workload};
 
 /// What shapes a run besides its scenario.
 pub struct Simulation {
-    plugins: Vec<Box<dyn Plugin>>,
+    plugins: Vec<Box<dyn Plugin + Send + Sync>>,
     sets: Vec<String>,
     executor: Executor,
     strides: bool,
@@ -59,9 +61,10 @@ impl Simulation {
         }
     }
 
-    /// Adds a plugin: names for scenarios to use, systems, resources. It may be built several times.
+    /// Adds a plugin: names for scenarios to use, systems, resources. It may be built several times, and by
+    /// [replications](Self::replicate) on several threads at once.
     #[must_use]
-    pub fn with(mut self, plugin: impl Plugin + 'static) -> Self {
+    pub fn with(mut self, plugin: impl Plugin + Send + Sync + 'static) -> Self {
         self.plugins.push(Box::new(plugin));
         self
     }
@@ -110,6 +113,28 @@ impl Simulation {
         self.prepare(Document::examine(text, name).map_err(InvalidScenario::Unreadable)?)
     }
 
+    /// Reads the scenario file at `path` and makes `count` independent replications of it ready to run.
+    ///
+    /// # Errors
+    /// Everything wrong with the scenario.
+    pub fn replicate(&self, path: impl AsRef<Path>, count: u32) -> Result<Replications<'_>, RunError> {
+        Ok(Replications::new(self, self.load(path)?, count))
+    }
+
+    /// Makes `count` independent replications of the scenario in `text` ready to run; `name` is the path it
+    /// has or would have.
+    ///
+    /// # Errors
+    /// Everything wrong with the scenario.
+    pub fn replicate_text(
+        &self,
+        text: impl Into<String>,
+        name: impl Into<String>,
+        count: u32,
+    ) -> Result<Replications<'_>, RunError> {
+        Ok(Replications::new(self, self.read(text, name)?, count))
+    }
+
     /// The open choices that scenarios may make here, for [`explain`](crate::scenario::explain).
     pub fn kinds(&self) -> Kinds {
         choices::kinds(self.builder().world())
@@ -140,6 +165,16 @@ impl Simulation {
         match deployment {
             Some(deployment) if document.findings().is_empty() => Ok(deployment),
             _ => Err(document.problems()),
+        }
+    }
+
+    /// A run of a document that is settled already, with another seed.
+    fn reseeded(&self, document: &Document, seed: u64) -> Result<Run, RunError> {
+        let mut document = document.clone();
+        document.scenario.seed = seed;
+        match Deployment::plan(&document.scenario, self.builder().world()) {
+            Ok(deployment) => assembly::assemble(self, document, deployment),
+            Err(problems) => Err(InvalidScenario::Wrong { document: Box::new(document), problems }.into()),
         }
     }
 

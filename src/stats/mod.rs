@@ -3,6 +3,7 @@
 
 mod distribution;
 mod histogram;
+mod interval;
 mod moments;
 mod percentile;
 mod statistics;
@@ -10,6 +11,7 @@ mod token_gaps;
 
 pub use distribution::{Distribution, EXACT_LIMIT};
 pub use histogram::SKETCH_ERROR_FRAC;
+pub use interval::{CONFIDENCE_FRAC, Interval, student_t};
 pub(crate) use percentile::exact as exact_percentiles;
 pub use statistics::Statistics;
 pub use token_gaps::TokenGaps;

@@ -7,5 +7,6 @@ mod cli;
 mod determinism;
 mod fuzz;
 mod laws;
+mod replications;
 mod scenarios;
 mod theory;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use super::Sandbox;
 
 /// The verdict of each; any other must be `STABLE`.
-const VERDICTS: [(&str, &str); 4] = [
+const VERDICTS: [(&str, &str); 5] = [
     ("closed_loop", "CLOSED LOOP"),
     ("horizon", "OVERLOADED"),
     ("offline_batch", "OFFLINE"),
+    ("table_iii", "TOO SHORT"),
     ("trace_native", "TOO SHORT"),
 ];
 

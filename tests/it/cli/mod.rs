@@ -9,6 +9,7 @@ mod digest;
 mod examples;
 pub(crate) mod mistypes;
 mod reference;
+mod replications;
 mod reproducible;
 mod results;
 mod run;
