@@ -198,6 +198,28 @@ mod tests {
     }
 
     #[test]
+    fn what_hangs_on_a_fault_is_no_further_one() {
+        let mut findings = Findings::default();
+        findings.note(Problem::new("a[0]", "field `n` is missing"));
+        findings.make_up("a[0].n");
+        for (path, is_told) in [("a[0].n.x", false), ("a[0].n", false), ("a[0]", false), ("a[0].m", true)] {
+            let before = findings.problems().len();
+            findings.report(Problem::new(path, "wrong"));
+            assert_eq!(findings.problems().len() > before, is_told, "{path}");
+        }
+        assert!(!findings.is_sound("a") && findings.is_sound("b"));
+        findings.forget("a[0].m");
+        assert!(findings.is_sound("a[0].m"));
+    }
+
+    #[test]
+    fn a_long_quotation_is_cut() {
+        let mut findings = Findings::default();
+        findings.report(Problem::new("a", "é".repeat(5_000)));
+        assert!(findings.problems()[0].message.len() < 1_000);
+    }
+
+    #[test]
     fn a_problem_prints_on_one_line() {
         let problem = Problem::new("rate", "too small").help("use 1").under("workload[0]");
         assert_eq!(problem.to_string(), "workload[0].rate: too small (use 1)");

@@ -31,7 +31,7 @@ pub use run::{Outcome, Progress, Run};
 pub use traffic::Traffic;
 
 use crate::engine::{Executor, Plugin, SimBuilder};
-use crate::scenario::{Document, Kinds, Problem};
+use crate::scenario::{Document, Findings, Kinds, Problem};
 use crate::{clients, coordinator, runtime, workload};
 
 /// What shapes a run besides its scenario.
@@ -172,9 +172,10 @@ impl Simulation {
     fn reseeded(&self, document: &Document, seed: u64) -> Result<Run, RunError> {
         let mut document = document.clone();
         document.scenario.seed = seed;
-        match Deployment::plan(&document.scenario, self.builder().world()) {
-            Ok(deployment) => assembly::assemble(self, document, deployment),
-            Err(problems) => Err(InvalidScenario::Wrong { document: Box::new(document), problems }.into()),
+        let mut findings = Findings::default();
+        match Deployment::plan(&document.scenario, self.builder().world(), &mut findings) {
+            Some(deployment) => assembly::assemble(self, document, deployment),
+            None => Err(assembly::wrong(document, findings.problems().to_vec())),
         }
     }
 
