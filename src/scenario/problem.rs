@@ -136,9 +136,10 @@ impl Findings {
         self.open.extend(inner.open.iter().map(|path| join(prefix, path)));
     }
 
-    /// Moves the bytes that problems point at.
+    /// Moves the bytes that problems of the whole value point at.
     pub fn shift(&mut self, to: impl Fn(usize) -> usize) {
-        for span in self.problems.iter_mut().filter_map(|problem| problem.span.as_mut()) {
+        let whole = self.problems.iter_mut().filter(|problem| problem.path.is_empty());
+        for span in whole.filter_map(|problem| problem.span.as_mut()) {
             *span = to(span.start)..to(span.end);
         }
     }
@@ -194,6 +195,28 @@ mod tests {
         {
             assert_eq!(join(prefix, path), joined);
         }
+    }
+
+    #[test]
+    fn what_hangs_on_a_fault_is_no_further_one() {
+        let mut findings = Findings::default();
+        findings.note(Problem::new("a[0]", "field `n` is missing"));
+        findings.make_up("a[0].n");
+        for (path, is_told) in [("a[0].n.x", false), ("a[0].n", false), ("a[0]", false), ("a[0].m", true)] {
+            let before = findings.problems().len();
+            findings.report(Problem::new(path, "wrong"));
+            assert_eq!(findings.problems().len() > before, is_told, "{path}");
+        }
+        assert!(!findings.is_sound("a") && findings.is_sound("b"));
+        findings.forget("a[0].m");
+        assert!(findings.is_sound("a[0].m"));
+    }
+
+    #[test]
+    fn a_long_quotation_is_cut() {
+        let mut findings = Findings::default();
+        findings.report(Problem::new("a", "é".repeat(5_000)));
+        assert!(findings.problems()[0].message.len() < 1_000);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::locate::locate;
 use super::problem::join;
 use super::read::{ReadError, options, read};
 use super::suggest::suggested;
@@ -183,8 +184,17 @@ impl<B: Send + Sync + 'static> Registry<B> {
     /// for finding more that is wrong and for nothing else.
     pub fn settle(&self, choice: &mut Choice, path: &str, findings: &mut Findings) -> Option<B> {
         let Look { errors, resolved, made_up } = self.look(choice);
+        let text = format!("({})", choice.params);
         for error in errors {
-            findings.note(error.into_problem(path));
+            // As near to the value as can be, for the sake of its path.
+            let near = error.span.as_ref().filter(|_| !error.field.is_empty()).and_then(|span| {
+                let span = shifted(span, -choice.name.len().cast_signed());
+                locate(&text, &error.field)?.count(&span)
+            });
+            findings.note(match near {
+                Some(span) => Problem { path: join(path, &error.field), ..error.into_problem("") }.span(span),
+                None => error.into_problem(path),
+            });
         }
         for parameter in made_up {
             findings.make_up(join(path, &parameter));

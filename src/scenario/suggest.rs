@@ -21,13 +21,14 @@ pub fn did_you_mean<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>)
     if allowed.is_empty() {
         return "none are allowed here".into();
     }
-    let closer = |a: &&(f64, &str), b: &&(f64, &str)| {
+    let closer = |a: &(f64, &str), b: &(f64, &str)| {
         a.0.total_cmp(&b.0).then_with(|| kinship(found, a.1).cmp(&kinship(found, b.1)))
     };
-    let guess = match allowed.iter().max_by(closer) {
-        Some((likeness, name)) if *likeness >= 0.5 => format!("{GUESS}{name}`? "),
-        _ => String::new(),
-    };
+    let nearest = allowed.iter().copied().max_by(closer).filter(|(likeness, _)| *likeness >= 0.5);
+    let equals = allowed.iter().filter(|name| nearest.is_some_and(|nearest| closer(name, &nearest).is_eq()));
+    let equals: Vec<&str> = equals.map(|(_, name)| *name).take(3).collect();
+    let guess =
+        if equals.is_empty() { String::new() } else { format!("{GUESS}{}`? ", equals.join("` or `")) };
     let total = allowed.len();
     let label = if total > LISTED {
         allowed.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -41,9 +42,9 @@ pub fn did_you_mean<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>)
     format!("{guess}{label}: {}{rest}", names.join(", "))
 }
 
-/// The name that a help from [`did_you_mean`] guesses.
+/// The name that a help from [`did_you_mean`] guesses, if it is one alone.
 pub(super) fn suggested(help: &str) -> Option<&str> {
-    help.strip_prefix(GUESS)?.split('`').next()
+    help.strip_prefix(GUESS)?.split_once("`?").map(|(name, _)| name).filter(|name| !name.contains('`'))
 }
 
 /// Tells names apart that are equally alike: the same letters in another order are a slip of the
@@ -85,6 +86,14 @@ mod tests {
         );
         assert_eq!(did_you_mean("zzz", ["Poisson", "Uniform"]), "Allowed: `Poisson`, `Uniform`");
         assert_eq!(did_you_mean("zzz", []), "none are allowed here");
+    }
+
+    #[test]
+    fn equals_are_all_suggested() {
+        let help = did_you_mean("fp", ["bf16", "fp8", "fp4"]);
+        assert_eq!(help, "did you mean `fp8` or `fp4`? Allowed: `bf16`, `fp8`, `fp4`");
+        assert_eq!(suggested(&help), None);
+        assert_eq!(suggested(&did_you_mean("bf", ["bf16", "fp8"])), Some("bf16"));
     }
 
     #[test]

@@ -133,8 +133,8 @@ impl Mender<'_> {
         let text = self.text.clone();
         if let (Sort::Malformed, Some(span)) = (&error.sort, &error.span) {
             // The reader stumbled inside a word, which is the value before the place.
-            let (path, node, slot) = slot::at(&text, &root, self.slot, span.start.saturating_sub(1));
-            if matches!(node.kind, Kind::Scalar) && slot.is_some() {
+            let (path, _, slot) = slot::at(&text, &root, self.slot, span.start.saturating_sub(1));
+            if slot.is_some() {
                 error = ReadError { path, span: None, sort: Sort::Value, ..error };
             }
         }
@@ -262,7 +262,11 @@ fn mends(
             let named = error.message.contains(&format!("`{}`", &text[word.clone()]));
             let chooses = slot.is_some_and(|slot| slot.choice().is_some() || !slot.forms().is_empty());
             if let Some(meant) = nearest.filter(|_| named && chooses && !word.is_empty()) {
-                mends.push(Mend::meant(word, meant));
+                // A guess, good for reading on in what it holds.
+                let bare =
+                    matches!(written.kind, Kind::Scalar) && slot.is_some_and(|slot| slot.choice().is_none());
+                let makes_up = bare.then(|| error.path.clone());
+                mends.push(Mend { range: word, with: meant.to_owned(), makes_up });
             }
         }
         Sort::Malformed => {}
@@ -271,7 +275,8 @@ fn mends(
         if let Some(meant) = lesson.and_then(|lesson| lesson.meant.clone()) {
             mends.push(Mend::meant(node.range.clone(), meant));
         }
-        if let Kind::Group { name, .. } = &node.kind
+        if let Kind::Group { name, fields, .. } = &node.kind
+            && fields.first().is_none_or(|field| field.key.is_some())
             && inside.is_some_and(Slot::has_fields)
             && slot.is_some_and(|slot| slot.forms().is_empty())
             && !name.is_empty()
@@ -403,6 +408,29 @@ mod tests {
         assert_eq!(after(&[("s(1)", "s(-1)"), ("ms(50)", "ms(NaN)")]).len(), 2);
         assert_eq!(after(&[("slo: (ttft: s(1), tpot: ms(50)),", "slo: (tftt: s(-1),),")]).len(), 2);
         assert_eq!(after(&[("slo: (ttft: s(1), tpot: ms(50)),", "slo: (zzz: s(-1),),")]).len(), 1);
+    }
+
+    #[test]
+    fn a_fault_does_not_hide_what_follows() {
+        for slo in [
+            "s(1)",
+            "3",
+            "[ttft]",
+            "\"x\"",
+            "{1: 2}",
+            "Slo",
+            "(1)",
+            "(1, 2)",
+            "()()",
+            "Some(3)",
+            "s(1, a: 2)",
+        ] {
+            let text = sample::with("slo: (ttft: s(1), tpot: ms(50)),", &format!("slo: {slo},"));
+            let text = text.replace("seed: 42,", "").replace("    ],\n)", "    ], seed: -1,\n)");
+            let Ok(_) = scan(&text) else { continue };
+            let last = look(&text).errors.pop().unwrap().message;
+            assert!(last.ends_with("found `-1`"), "{slo}: {last}");
+        }
     }
 
     #[test]

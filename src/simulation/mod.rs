@@ -31,7 +31,7 @@ pub use run::{Outcome, Progress, Run};
 pub use traffic::Traffic;
 
 use crate::engine::{Executor, Plugin, SimBuilder};
-use crate::scenario::{Document, Kinds, Problem};
+use crate::scenario::{Document, Findings, Kinds, Problem};
 use crate::{clients, coordinator, runtime, workload};
 
 /// What shapes a run besides its scenario.
@@ -172,13 +172,11 @@ impl Simulation {
     fn reseeded(&self, document: &Document, seed: u64) -> Result<Run, RunError> {
         let mut document = document.clone();
         document.scenario.seed = seed;
-        let scenario = document.scenario.clone();
-        let planned = Deployment::plan(&scenario, self.builder().world(), document.findings());
-        let Some(deployment) = planned else {
-            let problems = document.problems();
-            return Err(assembly::wrong(document, problems));
-        };
-        assembly::assemble(self, document, deployment)
+        let mut findings = Findings::default();
+        match Deployment::plan(&document.scenario, self.builder().world(), &mut findings) {
+            Some(deployment) => assembly::assemble(self, document, deployment),
+            None => Err(assembly::wrong(document, findings.problems().to_vec())),
+        }
     }
 
     /// A builder with every feature and plugin.

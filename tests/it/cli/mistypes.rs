@@ -94,10 +94,13 @@ fn the_right_name_is_suggested() {
             if !done.insert((before.map(str::to_owned), name.to_owned())) {
                 continue;
             }
+            let catalog = Catalog::embedded();
             for slip in slips(name) {
-                // Two letters are as near to one name as to the next, and some slips are names themselves.
-                if slip.len() < 3 || Catalog::embedded().price(&slip).is_ok() {
-                    continue;
+                if catalog.price(&slip).is_ok()
+                    || catalog.model(&slip).is_ok()
+                    || catalog.accelerator(&slip).is_ok()
+                {
+                    continue; // the right name of something else
                 }
                 let mut mistyped = text.clone();
                 mistyped.replace_range(range.clone(), &slip);

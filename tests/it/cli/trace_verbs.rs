@@ -197,7 +197,7 @@ fn generation_that_makes_no_sense_is_refused() {
     let err = refused("Poison(rate: per_s(8))", "AzureConf");
     assert!(err.contains("did you mean `Poisson`?") && err.contains("did you mean `AzureConv`?"), "{err}");
     let err = refused("Poisson(rate: s(8))", "AzureConv");
-    assert!(err.contains("= field: arrivals\n") && err.contains("`per_s("), "{err}");
+    assert!(err.contains("= field: arrivals.rate\n") && err.contains("write `per_s(…)`"), "{err}");
     assert!(refused("Poisson(rate", "AzureConv").contains("such as `Poisson(rate: per_s(8))`"));
     assert!(refused("", "(((").contains("such as `AzureConv`"));
     assert!(refused(&"[".repeat(10_000), "AzureConv").starts_with("error: "));

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use mist::scenario::Document;
-use mist::simulation::{RunError, Simulation};
+use mist::scenario::{Document, Place};
+use mist::simulation::{InvalidScenario, RunError, Simulation};
 use proptest::prelude::Rng;
 use proptest::test_runner::TestRng;
 
@@ -22,6 +22,15 @@ fn read(text: &str) {
         Ok(_) => assert!(Document::parse(text, "a").is_ok()),
         Err(RunError::Scenario(invalid)) => {
             assert!(!invalid.problems().is_empty());
+            let place = |problem| match &invalid {
+                InvalidScenario::Unreadable(unreadable) => unreadable.place(problem),
+                InvalidScenario::Wrong { document, .. } => document.place(problem),
+            };
+            for problem in invalid.problems() {
+                if let Place::File(range) = place(problem) {
+                    assert!(text.get(range).is_some(), "{problem:?}");
+                }
+            }
             for problem in invalid.problems() {
                 assert!(!problem.message.is_empty(), "{problem:?}");
                 assert!(problem.message.len() < 10_000, "{problem:?}");
@@ -225,11 +234,11 @@ fn fields(rng: &mut TestRng, depth: usize) -> String {
 
 /// A scenario by the grammar: the right fields at the top, anything in them.
 fn made(rng: &mut TestRng) -> String {
-    let list = |name: &str| {
+    let mut list = |name: &str| {
         let items: Vec<String> = (0..below(rng, 3)).map(|_| fields(rng, 2)).collect();
         format!("{name}: [{}], ", items.join(", "))
     };
-    let lists = ["platforms", "clients", "workload"].map(list).concat();
+    let lists = ["platforms", "clients", "workload"].map(&mut list).concat();
     format!("(mist: 1, {lists} coordinator: {}, horizon: {})", fields(rng, 2), value(rng, 2))
 }
 
