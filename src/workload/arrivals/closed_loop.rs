@@ -5,8 +5,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ArrivalProcess, MOST_AT_ONCE};
+use super::{ArrivalProcess, MOST_AT_ONCE, fits_the_clock};
 use crate::engine::{Stream, exponential, standard_normal};
+use crate::scenario::Problem;
 use crate::units::{SimSpan, SimTime, Span};
 use crate::workload::SourceError;
 
@@ -74,13 +75,17 @@ impl ClosedLoop {
                 return Err(format!("think_law.cv: must be 0.001 to 100, found {cv}"));
             }
         };
-        Ok(Box::new(Users { not_started: self.concurrency, think }))
+        let think_s = self.think_time.as_secs();
+        Ok(Box::new(Users { users: self.concurrency, not_started: self.concurrency, think, think_s }))
     }
 }
 
 struct Users {
+    users: u32,
     not_started: u32,
     think: Think,
+    /// Think time in the mean (s).
+    think_s: f64,
 }
 
 enum Think {
@@ -102,6 +107,10 @@ impl Think {
 }
 
 impl ArrivalProcess for Users {
+    fn plan(&mut self, requests: Option<u64>) -> Result<(), Problem> {
+        fits_the_clock("think_time", self.think_s * 1e9 / f64::from(self.users), requests)
+    }
+
     fn next(&mut self, _: &mut Stream) -> Result<Option<SimTime>, SourceError> {
         let Some(left) = self.not_started.checked_sub(1) else { return Ok(None) };
         self.not_started = left;
@@ -123,6 +132,14 @@ mod tests {
     use super::*;
     use crate::engine::Streams;
     use proptest::prelude::*;
+
+    #[test]
+    fn thinking_longer_than_the_clock_holds_is_refused() {
+        let century = r#"(concurrency: 2, think_time: h(876000))"#;
+        let mut users = ron::from_str::<ClosedLoop>(century).unwrap().build().unwrap();
+        assert!(users.plan(Some(4)).is_ok());
+        assert_eq!(users.plan(Some(40)).unwrap_err().path, "think_time");
+    }
 
     /// Think times drawn one after the other, in s.
     fn thoughts(text: &str) -> Vec<f64> {

@@ -4,8 +4,8 @@
 //! does: every gap is multiplied by (N / rate) / (sum of the N gaps). The sum is drawn ahead from a
 //! copy of the random stream, so the gaps are never held in memory.
 
-use super::ArrivalProcess;
 use super::clock::Clock;
+use super::{ArrivalProcess, fits_the_clock};
 use crate::engine::Stream;
 use crate::scenario::Problem;
 use crate::units::SimTime;
@@ -76,6 +76,7 @@ impl<G: Gap> ArrivalProcess for Renewal<G> {
     }
 
     fn plan(&mut self, requests: Option<u64>) -> Result<(), Problem> {
+        fits_the_clock("rate", self.mean_ns, requests)?;
         if matches!(self.rescale, Rescale::Off) {
             return Ok(());
         }

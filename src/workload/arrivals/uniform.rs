@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ArrivalProcess, mean_gap_ns};
+use super::{ArrivalProcess, fits_the_clock, mean_gap_ns};
 use crate::engine::Stream;
+use crate::scenario::Problem;
 use crate::units::{PerSecond, SimTime};
 use crate::workload::SourceError;
 
@@ -38,6 +39,10 @@ impl ArrivalProcess for Comb {
         self.sent += 1;
         // From the count, not from the last instant, so that rounding never adds up.
         Ok(Some(SimTime::from_ns((self.sent as f64 * self.spacing_ns + 0.5) as u64)))
+    }
+
+    fn plan(&mut self, requests: Option<u64>) -> Result<(), Problem> {
+        fits_the_clock("rate", self.spacing_ns, requests)
     }
 }
 
