@@ -43,6 +43,13 @@ fn describe(run: &Run) -> String {
     for class in &scenario.workload {
         traffic(&mut page, class);
     }
+    let notes = run.notes();
+    if !notes.is_empty() {
+        page.heading("Notes");
+    }
+    for note in notes {
+        page.row(1, &note.path, &note.message);
+    }
     page.into_text()
 }
 

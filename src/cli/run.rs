@@ -33,6 +33,9 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let rows = rows.transpose().map_err(|error| Failure::no_place(&error))?;
     let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
 
+    if !options.quiet {
+        run.notes().iter().for_each(|note| terminal::say(&format!("note: {note}")));
+    }
     let inputs = if place.is_some() { inputs::inputs(scenario) } else { Vec::new() };
     let horizon = scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim());
     let bar = Bar::new(terminal::watched() && !options.quiet, horizon);

@@ -17,6 +17,7 @@ mod assembly;
 mod choices;
 mod deployment;
 mod error;
+mod notes;
 mod replications;
 mod run;
 mod sources;

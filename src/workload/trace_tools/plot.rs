@@ -50,6 +50,9 @@ impl Display for TraceStats {
         }
         most(f, "models", &self.models)?;
         most(f, "kinds", &self.kinds)?;
+        if !self.left_out_of_replay.is_empty() {
+            item(f, "left out of a replay", self.left_out_of_replay.join(", "))?;
+        }
         self.summaries(f)?;
         bars(f, "prompt tokens", &self.prompt_histogram, 0)?;
         bars(f, "output tokens", &self.output_histogram, 0)?;
