@@ -182,7 +182,7 @@ fn a_set_that_sets_nothing() {
     assert_says(&refused_set("seed"), &["this sets no value", "write `--set path=value`"]);
     assert_says(
         &refused_set("seed=one"),
-        &["error: expected a whole number, at least 0, found `one`", "1 | --set seed=one\n"],
+        &["error: expected a whole number, 0 to 18446744073709551615, found `one`", "1 | --set seed=one\n"],
     );
 }
 
