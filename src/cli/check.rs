@@ -7,7 +7,7 @@ use super::terminal;
 use crate::metrics;
 use crate::output::figures::{plain, thousands, usd};
 use crate::scenario::{ClientSpec, ClusterSpec, PlatformSpec, Scenario, SloSpec, WorkloadSpec, carve};
-use crate::simulation::{Deployment, Group, Run, Simulation};
+use crate::simulation::{Deployment, Group, Run, Simulation, notes};
 use crate::units::Span;
 
 /// Prints what the scenario was understood to be.
@@ -43,7 +43,7 @@ fn describe(run: &Run) -> String {
     for class in &scenario.workload {
         traffic(&mut page, class);
     }
-    let notes = run.notes();
+    let notes = notes(scenario);
     if !notes.is_empty() {
         page.heading("Notes");
     }
@@ -141,6 +141,9 @@ fn traffic(page: &mut Page, class: &WorkloadSpec) {
     page.row(1, &class.name, &format!("{requests} requests for {}", class.model));
     if let Some(trace) = &class.trace {
         page.row(2, "trace", &trace.path.display().to_string());
+        if trace.speedup != 1.0 {
+            page.row(2, "speed", &format!("{} times as recorded", trace.speedup));
+        }
     }
     for (name, choice) in [("arrivals", &class.arrivals), ("lengths", &class.lengths)] {
         if let Some(choice) = choice {

@@ -15,7 +15,8 @@ use crate::engine::Executor;
 use crate::metrics::RowSink;
 use crate::output::figures::{figure, thousands};
 use crate::output::{Input, Provenance, Report, digest};
-use crate::simulation::{Outcome, Simulation};
+use crate::scenario::Scenario;
+use crate::simulation::{Outcome, Simulation, notes};
 use crate::units::SimTime;
 
 /// Runs the scenario; results are kept before the summary is printed, so that a reader who goes away
@@ -34,7 +35,7 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
 
     if !options.quiet {
-        run.notes().iter().for_each(|note| terminal::say(&format!("note: {note}")));
+        say_notes(scenario);
     }
     let inputs = if place.is_some() { inputs::inputs(scenario) } else { Vec::new() };
     let horizon = scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim());
@@ -66,6 +67,11 @@ pub(super) fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
     ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed))
         .map_err(|error| Failure::Broken(format!("cannot listen for interrupts: {error}")))?;
     Ok(interrupted)
+}
+
+/// Says what the results leave out.
+pub(super) fn say_notes(scenario: &Scenario) {
+    notes(scenario).iter().for_each(|note| terminal::say(&format!("note: {note}")));
 }
 
 pub(super) fn provenance(outcome: &Outcome, wall_s: f64, inputs: Vec<Input>) -> Provenance {

@@ -1,7 +1,6 @@
 //! What a scenario names and a run leaves out.
 
-use super::Run;
-use crate::scenario::{Problem, TraceSpec};
+use crate::scenario::{Problem, Scenario, TraceSpec};
 use crate::workload::SourceError;
 use crate::workload::trace::{Input, Options, TraceRow, read};
 use crate::workload::trace_tools::LeftOut;
@@ -9,22 +8,20 @@ use crate::workload::trace_tools::LeftOut;
 /// Requests of a trace that are looked at.
 const LOOK: usize = 1_000;
 
-impl Run {
-    /// What whoever reads the results should know of the scenario; no faults.
-    pub fn notes(&self) -> Vec<Problem> {
-        let traces = self.scenario().workload.iter().enumerate();
-        let traces = traces.filter_map(|(at, class)| Some((at, class.trace.as_ref()?)));
-        let note = |(at, trace)| {
-            // What cannot be read is the run's to say.
-            let left_out: Vec<_> = left_out(trace).unwrap_or_default().names();
-            let message = format!(
-                "a replay takes arrivals and lengths; it leaves out what else this trace records: {}",
-                left_out.join(", ")
-            );
-            (!left_out.is_empty()).then(|| Problem::new(format!("workload[{at}].trace"), message))
-        };
-        traces.filter_map(note).collect()
-    }
+/// What whoever reads the results should know of a scenario whose paths are absolute; no faults.
+pub fn notes(scenario: &Scenario) -> Vec<Problem> {
+    let traces = scenario.workload.iter().enumerate();
+    let traces = traces.filter_map(|(at, class)| Some((at, class.trace.as_ref()?)));
+    let note = |(at, trace)| {
+        // What cannot be read is the run's to say.
+        let left_out = left_out(trace).unwrap_or_default().names();
+        let message = format!(
+            "a replay takes arrivals and lengths; it leaves out what else this trace records: {}",
+            left_out.join(", ")
+        );
+        (!left_out.is_empty()).then(|| Problem::new(format!("workload[{at}].trace"), message))
+    };
+    traces.filter_map(note).collect()
 }
 
 fn left_out(trace: &TraceSpec) -> Result<LeftOut, SourceError> {

@@ -5,9 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ArrivalProcess, MOST_AT_ONCE, fits_the_clock};
+use super::{ArrivalProcess, MOST_AT_ONCE};
 use crate::engine::{Stream, exponential, standard_normal};
-use crate::scenario::Problem;
 use crate::units::{SimSpan, SimTime, Span};
 use crate::workload::SourceError;
 
@@ -107,8 +106,8 @@ impl Think {
 }
 
 impl ArrivalProcess for Users {
-    fn plan(&mut self, requests: Option<u64>) -> Result<(), Problem> {
-        fits_the_clock("think_time", self.think_s * 1e9 / f64::from(self.users), requests)
+    fn span_s(&self, requests: u64) -> f64 {
+        requests as f64 * self.think_s / f64::from(self.users)
     }
 
     fn next(&mut self, _: &mut Stream) -> Result<Option<SimTime>, SourceError> {
@@ -134,11 +133,10 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn thinking_longer_than_the_clock_holds_is_refused() {
-        let century = r#"(concurrency: 2, think_time: h(876000))"#;
-        let mut users = ron::from_str::<ClosedLoop>(century).unwrap().build().unwrap();
-        assert!(users.plan(Some(4)).is_ok());
-        assert_eq!(users.plan(Some(40)).unwrap_err().path, "think_time");
+    fn users_think_side_by_side() {
+        let text = "(concurrency: 2, think_time: s(10))";
+        let users = ron::from_str::<ClosedLoop>(text).unwrap().build().unwrap();
+        assert_eq!(users.span_s(6), 30.0);
     }
 
     /// Think times drawn one after the other, in s.

@@ -48,7 +48,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::SourceError;
-use super::error::LAST_ARRIVAL;
 use crate::engine::{SimBuilder, Stream};
 use crate::scenario::{Problem, Registry};
 use crate::units::{PerSecond, SimTime, Span};
@@ -84,6 +83,12 @@ pub trait ArrivalProcess: Send + Sync {
         false
     }
 
+    /// How long `requests` arrivals take in the mean (s), at least; 0 if there is no telling beforehand.
+    fn span_s(&self, requests: u64) -> f64 {
+        let _ = requests;
+        0.0
+    }
+
     /// What ends the arrivals if the scenario does not say how many there are.
     fn end(&self) -> End {
         End::Horizon
@@ -105,19 +110,6 @@ fn mean_gap_ns(field: &str, rate: PerSecond) -> Result<f64, String> {
             RATES.end()
         ))
     }
-}
-
-/// Whether `requests` requests at the rate `field`, one every `mean_gap_ns`, fit on the clock.
-fn fits_the_clock(field: &str, mean_gap_ns: f64, requests: Option<u64>) -> Result<(), Problem> {
-    let Some(requests) = requests else { return Ok(()) };
-    let span_s = requests as f64 * mean_gap_ns / 1e9;
-    if span_s <= LAST_ARRIVAL.as_secs_f64() {
-        return Ok(());
-    }
-    const YEAR_S: f64 = 365.25 * 86_400.0;
-    let years = span_s / YEAR_S;
-    let message = format!("{requests} requests would take {years:.0} years to arrive; the clock holds 292");
-    Err(Problem::new(field, message).help("let them come faster, or fewer of them"))
 }
 
 /// The seconds of `span`, the parameter `field`, which must lie in `range`.

@@ -113,16 +113,8 @@ mod tests {
         let plan =
             |requests| Poisson { rate: PerSecond::new(5.0), rescale: true }.build().unwrap().plan(requests);
         assert_eq!(plan(None).unwrap_err().path, "rescale");
-        assert!(plan(Some(2_000_000_000)).unwrap_err().message.contains("1000000000 at most"));
+        assert!(plan(Some(u64::MAX)).unwrap_err().message.contains("1000000000 at most"));
         assert!(process(5.0).plan(None).is_ok());
-    }
-
-    #[test]
-    fn more_requests_than_fit_the_clock_are_refused() {
-        let refused = process(1e-6).plan(Some(1_000_000)).unwrap_err();
-        assert_eq!(refused.path, "rate");
-        assert!(refused.message.contains("would take 31688 years to arrive"), "{}", refused.message);
-        assert!(process(1e-6).plan(Some(9_000)).is_ok());
     }
 
     #[test]

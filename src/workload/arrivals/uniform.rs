@@ -3,9 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ArrivalProcess, fits_the_clock, mean_gap_ns};
+use super::{ArrivalProcess, mean_gap_ns};
 use crate::engine::Stream;
-use crate::scenario::Problem;
 use crate::units::{PerSecond, SimTime};
 use crate::workload::SourceError;
 
@@ -41,8 +40,8 @@ impl ArrivalProcess for Comb {
         Ok(Some(SimTime::from_ns((self.sent as f64 * self.spacing_ns + 0.5) as u64)))
     }
 
-    fn plan(&mut self, requests: Option<u64>) -> Result<(), Problem> {
-        fits_the_clock("rate", self.spacing_ns, requests)
+    fn span_s(&self, requests: u64) -> f64 {
+        requests as f64 * self.spacing_ns / 1e9
     }
 }
 
