@@ -2,10 +2,10 @@
 
 use super::failure::Failure;
 use super::options::ScenarioOptions;
-use super::page::{FIRM, Page};
 use super::terminal;
 use crate::metrics;
 use crate::output::figures::{plain, thousands, usd};
+use crate::output::page::{FIRM, Page};
 use crate::scenario::{ClientSpec, ClusterSpec, PlatformSpec, Scenario, SloSpec, WorkloadSpec, carve};
 use crate::simulation::{Deployment, Group, Run, Simulation, notes};
 use crate::units::Span;

@@ -5,10 +5,10 @@ use std::fmt::Debug;
 use super::columns::{Align, WIDTH, table};
 use super::failure::Failure;
 use super::options::{Catalogued, ListOptions};
-use super::page::Page;
 use super::terminal;
 use crate::catalog::{Accelerator, Catalog, Model, Precision, Price, Terms, UnknownName};
 use crate::output::figures::{plain, thousands};
+use crate::output::page::Page;
 
 use Align::{Numbers, Words};
 
