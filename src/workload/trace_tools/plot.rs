@@ -50,8 +50,9 @@ impl Display for TraceStats {
         }
         most(f, "models", &self.models)?;
         most(f, "kinds", &self.kinds)?;
-        if !self.left_out_of_replay.is_empty() {
-            item(f, "left out of a replay", self.left_out_of_replay.join(", "))?;
+        let mut label = "left out of a replay";
+        for names in self.left_out_of_replay.chunks(3) {
+            item(f, std::mem::take(&mut label), names.join(", "))?;
         }
         self.summaries(f)?;
         bars(f, "prompt tokens", &self.prompt_histogram, 0)?;
