@@ -71,7 +71,9 @@ pub(super) fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
 
 /// Says what the results leave out.
 pub(super) fn say_notes(scenario: &Scenario) {
-    notes(scenario).iter().for_each(|note| terminal::say(&format!("note: {note}")));
+    for note in notes(scenario) {
+        terminal::say(&format!("note: {note}"));
+    }
 }
 
 pub(super) fn provenance(outcome: &Outcome, wall_s: f64, inputs: Vec<Input>) -> Provenance {

@@ -101,10 +101,10 @@ fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Ve
 
 /// Whether so many requests, which take that long to arrive, do so on the clock.
 fn fits_the_clock(span_s: f64, requests: u64) -> Result<(), Problem> {
+    const YEAR_S: f64 = 365.25 * 86_400.0;
     if span_s <= LAST_ARRIVAL.as_secs_f64() {
         return Ok(());
     }
-    const YEAR_S: f64 = 365.25 * 86_400.0;
     let years = span_s / YEAR_S;
     let message = format!("{requests} requests take {years:.0} years to arrive; the clock holds 292");
     let help = "let them come faster, let fewer of them come, or say at which `horizon` to stop";

@@ -6,7 +6,7 @@ use super::error::on_the_clock;
 use super::trace::{self, Input, Options, TraceHeader, TraceReader, TraceRow};
 use super::{Lengths, SourceError};
 use crate::scenario::TraceSpec;
-use crate::units::SimTime;
+use crate::units::{Brief, SimTime};
 
 /// The requests of a trace, one at a time. Those that the recorded service failed to answer are left
 /// out: what they would have generated is not known.
@@ -24,7 +24,7 @@ impl Replay {
     pub fn open(spec: &TraceSpec, folder: &Path) -> Result<Self, String> {
         let TraceSpec { path, format, speedup, block_tokens, chars_per_token } = spec;
         if !(1e-6..=1e6).contains(speedup) {
-            return Err(format!("speedup: must be 0.000001 to 1000000, found {speedup}"));
+            return Err(format!("speedup: must be 0.000001 to 1000000, found {}", Brief(*speedup)));
         }
         let options = Options {
             format: format.as_deref(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::LengthSource;
 use super::columns::{Column, Independent, whole};
 use crate::engine::{Stream, standard_normal};
+use crate::units::Brief;
 
 /// Normally distributed lengths, prompt and output independent, rounded to whole tokens; values
 /// below 1 token are drawn again.
@@ -42,16 +43,19 @@ impl NormalTokens {
     fn law(self, field: &str) -> Result<Law, String> {
         let Self { mean, std_dev, variance } = self;
         if !(1.0..=1e9).contains(&mean) {
-            return Err(format!("{field}.mean: must be 1 to 1e9 tokens, found {mean}"));
+            return Err(format!("{field}.mean: must be 1 to 1e9 tokens, found {}", Brief(mean)));
         }
         let std_dev = match (std_dev, variance) {
             (Some(std_dev), None) if (0.0..=1e9).contains(&std_dev) => std_dev,
             (Some(found), None) => {
-                return Err(format!("{field}.std_dev: must be 0 to 1e9 tokens, found {found}"));
+                return Err(format!("{field}.std_dev: must be 0 to 1e9 tokens, found {}", Brief(found)));
             }
             (None, Some(variance)) if (0.0..=1e18).contains(&variance) => variance.sqrt(),
             (None, Some(found)) => {
-                return Err(format!("{field}.variance: must be 0 to 1e18 tokens squared, found {found}"));
+                return Err(format!(
+                    "{field}.variance: must be 0 to 1e18 tokens squared, found {}",
+                    Brief(found)
+                ));
             }
             (Some(_), Some(_)) => {
                 return Err(format!("{field}.variance: says again what `std_dev` says; leave one out"));

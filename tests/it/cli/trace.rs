@@ -2,9 +2,12 @@
 
 use super::Sandbox;
 
-/// The rows of a long trace, one number a row, in the format of that name.
+/// A format, its first line, and its row of that number.
 #[cfg(unix)]
-const LONG: [(&str, &str, fn(u64) -> String); 5] = [
+type Long = (&'static str, &'static str, fn(u64) -> String);
+
+#[cfg(unix)]
+const LONG: [Long; 5] = [
     ("native", "{\"mist_trace\":1}\n", |at| {
         format!("{{\"arrival_ns\":{at},\"prompt_tokens\":{at},\"output_tokens\":9,\"session\":\"s{at}\"}}\n")
     }),
@@ -49,17 +52,7 @@ fn a_trace_of_a_million_lines_is_streamed() {
             stdin.write_all(head.as_bytes()).unwrap();
             (0..1_000_000).for_each(|at| stdin.write_all(row(at).as_bytes()).unwrap());
         });
-        let mut lines = 0;
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        loop {
-            let buffer = stdout.fill_buf().unwrap();
-            let read = buffer.len();
-            if read == 0 {
-                break;
-            }
-            lines += buffer.iter().filter(|byte| **byte == b'\n').count();
-            stdout.consume(read);
-        }
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().count();
         writer.join().unwrap();
         assert!(child.wait().unwrap().success(), "{format}");
         assert_eq!(lines, 1_000_001, "{format}");
