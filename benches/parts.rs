@@ -110,11 +110,14 @@ fn records(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// A format, its first line, and its row of that number.
+type Rows = (&'static str, &'static str, fn(u64) -> String);
+
 /// Lines of a trace, read and dropped.
 fn traces(criterion: &mut Criterion<CpuTime>) {
     const LINES: u64 = 20_000;
     let mut group = criterion.benchmark_group("trace");
-    let formats: [(&str, &str, fn(u64) -> String); 3] = [
+    let formats: [Rows; 3] = [
         ("native", "{\"mist_trace\":1}\n", |at| {
             format!("{{\"arrival_ns\":{},\"prompt_tokens\":1155,\"output_tokens\":421}}\n", at * 1_000)
         }),
