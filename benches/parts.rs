@@ -89,7 +89,7 @@ const COUNT: u64 = 100_000;
 fn records(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("record");
     let slo = Slo { ttft: Some(SimSpan::from_ns(1_000)), tpot: Some(SimSpan::from_ns(10)), e2e: None };
-    let source = SourceSpec { name: "source".into(), slo, closed_loop: false };
+    let source = SourceSpec { name: "source".into(), slo, closed_loop: false, stages: Vec::new() };
     group.throughput(requests(COUNT));
     group.bench_function("requests", |bencher| {
         let new = || Recorder::new(vec![source.clone()]);
@@ -164,12 +164,15 @@ fn record_requests(recorder: &mut Recorder, count: u64) {
             arrived,
             started,
             first_token,
+            answer: first_token,
+            last_token: done,
             done,
             prompt_tokens: 1_000,
             output_tokens: 200,
+            generated_tokens: 200,
             preemptions: 0,
         };
-        recorder.completed(&record).unwrap();
+        recorder.completed(&record, &[]).unwrap();
     }
 }
 

@@ -33,5 +33,5 @@ pub use error::EngineError;
 pub use gated::{Rx, Tx};
 pub use phase::Phase;
 pub(crate) use random::{FNV_START, fnv1a};
-pub use random::{Stream, Streams, exponential, standard_normal, uniform};
+pub use random::{Stream, Streams, exponential, split, standard_normal, uniform};
 pub use sim::Sim;
