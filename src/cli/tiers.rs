@@ -1,5 +1,7 @@
 //! `mist tiers`: how long it takes to get KV out of memory, by its size.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
 
 use super::columns::{Align, table};
@@ -164,13 +166,15 @@ impl<'a> Sheet<'a> {
             let holds = tier
                 .capacity
                 .map_or(String::new(), |size| format!(", holds {} GB", plain(size.bytes() / 1e9)));
-            text.push_str(&format!(
-                "{}: {} GB/s after {}, hits {}{holds}\n",
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "{}: {} GB/s after {}, hits {}{holds}",
                 tier.name,
                 plain(tier.bandwidth.bytes_per_s() / 1e9),
                 in_unit(tier.lookup.as_secs(), plain),
                 percent(tier.hit_rate.get()),
-            ));
+            );
         }
         text
     }
@@ -211,8 +215,8 @@ impl Row {
 /// A power of two in its unit: `256 KiB`.
 fn size(bytes: u64) -> String {
     match bytes {
-        ..0x10_0000 => format!("{} KiB", bytes >> 10),
-        ..0x4000_0000 => format!("{} MiB", bytes >> 20),
+        0..0x10_0000 => format!("{} KiB", bytes >> 10),
+        0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
         _ => format!("{} GiB", bytes >> 30),
     }
 }
@@ -224,9 +228,9 @@ fn duration(seconds: f64) -> String {
 
 fn in_unit(seconds: f64, digits: fn(f64) -> String) -> String {
     let (value, unit) = match SimSpan::from_secs_f64(seconds).as_ns() {
-        ..1_000 => (seconds * 1e9, "ns"),
-        ..1_000_000 => (seconds * 1e6, "us"),
-        ..1_000_000_000 => (seconds * 1e3, "ms"),
+        0..1_000 => (seconds * 1e9, "ns"),
+        1_000..1_000_000 => (seconds * 1e6, "us"),
+        1_000_000..1_000_000_000 => (seconds * 1e3, "ms"),
         _ => (seconds, "s"),
     };
     format!("{} {unit}", digits(value))

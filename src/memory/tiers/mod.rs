@@ -1,7 +1,7 @@
 //! A hierarchy of memory that holds KV, and what it takes to get a context's KV out of it.
 //!
 //! A context of S bytes of KV is looked for in tier 1, then 2, and so on; tier n has it with the
-//! probability Hₙ, and then it costs a look-up Tₙ and a read at BWₙ (MIST paper, §IV-A3):
+//! probability Hₙ, and then it costs a look-up Tₙ and a read at `BWₙ` (MIST paper, §IV-A3):
 //! ```text
 //! f(S, n) = Hₙ·(Tₙ + S/BWₙ) + (1 − Hₙ)·f(S, n+1)          seconds
 //! f(S, past the last tier) = 0                            the LLM client computes the context anew

@@ -1,5 +1,7 @@
 //! A tier as a scenario writes it.
 
+#![allow(clippy::doc_markdown)] // product names are not code, and users read these comments
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
