@@ -2,7 +2,7 @@
 
 use super::Sandbox;
 
-/// The curves of Fig. 8b of the MIST paper, 256 KB to 1 GB: DDR4 at 150 GB/s after 80 ns and NVMe at
+/// The curves of Fig. 8b of the MIST paper, 256 KB to 1 GB: DDR4 at 150 GB/s after 80 ns and `NVMe` at
 /// 7 GB/s after 50 us.
 #[test]
 fn the_memories_of_the_paper_are_the_default() {
