@@ -6,12 +6,17 @@
 
 mod components;
 mod kind;
+pub mod kv;
 pub mod llm;
 pub mod prepost;
+pub mod tasks;
 mod usage;
 
 pub use components::{Client, Delivered, Node};
-pub use kind::{ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
+pub use kind::{
+    ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Generates, Offer, Role, Site, model_problem,
+    unknown_name,
+};
 pub use usage::Usage;
 
 use crate::engine::SimBuilder;
@@ -19,4 +24,5 @@ use crate::engine::SimBuilder;
 /// The built-in kinds of client, with the choices inside them.
 pub fn built_in(sim: &mut SimBuilder) {
     sim.client_kind::<llm::LlmSpec>("Llm").add(llm::built_in_batching);
+    sim.add(kv::built_in).add(prepost::built_in);
 }
