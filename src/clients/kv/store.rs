@@ -1,34 +1,26 @@
 //! `KvStore(…)`: the client that keeps KV in tiers of memory.
 
+use bevy_ecs::entity::Entity;
+use bevy_ecs::world::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::KvRetrieval;
-use crate::catalog::{Catalog, Precision};
+use crate::catalog::Catalog;
 use crate::clients::tasks::{Discipline, Part, Task, TaskClient, TaskModel};
-use crate::clients::{Fact, Site, model_problem};
+use crate::clients::{Fact, Site};
 use crate::engine::Stream;
-use crate::memory::tiers::{Hierarchy, MissedLookups, Mode, Retrieval, TierSpec};
+use crate::memory::tiers::{Hierarchy, MissedLookups, Mode, Retrieval, TierOf, TierSpec};
 use crate::request::Payload;
 use crate::runtime::Bound;
 use crate::scenario::Problem;
-use crate::units::SimSpan;
-
-/// The context whose retrieval `mist check` prices (tokens): the short one of the MIST paper's §V-B.
-const EXAMPLE_TOKENS: u32 = 4096;
+use crate::units::{GIB, SimSpan};
 
 /// A store of KV: tiers of memory that `KvRetrieval` stages ask one after another.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KvStore {
-    /// The model whose KV it keeps: a name in the model catalog, or the path of a Hugging Face
-    /// `config.json`, relative to the scenario's own folder. It decides the bytes of a token.
-    pub model: String,
-    /// Precision of the KV it keeps: `bf16`, `fp16`, `fp8` or `int8`. Default: `bf16`.
-    /// vLLM `--kv-cache-dtype`.
-    #[serde(default = "sixteen_bit")]
-    pub kv_cache: Precision,
     /// The tiers, in the order in which they are asked; at least one.
     pub tiers: Vec<TierSpec>,
     /// How hits and misses become time. Default: `Expected`, the mean over both.
@@ -42,10 +34,6 @@ pub struct KvStore {
     pub max_batch: u32,
 }
 
-const fn sixteen_bit() -> Precision {
-    Precision::Bf16
-}
-
 const fn default_max_batch() -> u32 {
     256
 }
@@ -54,7 +42,6 @@ const fn default_max_batch() -> u32 {
 pub struct KvStoreModel {
     hierarchy: Hierarchy,
     mode: Mode,
-    bytes_per_token: f64,
     max_batch: u32,
     tiers: Vec<TierSpec>,
 }
@@ -62,20 +49,8 @@ pub struct KvStoreModel {
 impl TaskClient for KvStore {
     type Model = KvStoreModel;
 
-    fn check(&self, catalog: &Catalog) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        match catalog.model_or_config(&self.model) {
-            Err(error) => problems.push(model_problem("model", &error)),
-            Ok(model) if model.kv_bytes_per_token(self.kv_cache) <= 0.0 => {
-                problems.push(Problem::new("model", format!("{} keeps no KV cache", self.model)));
-            }
-            Ok(_) => {}
-        }
-        if self.kv_cache == Precision::Fp4 {
-            let message = "a KV cache is kept in `bf16`, `fp16`, `fp8` or `int8`, not in `fp4`";
-            problems.push(Problem::new("kv_cache", message));
-        }
-        problems.extend(TierSpec::check(&self.tiers));
+    fn check(&self, _: &Catalog) -> Vec<Problem> {
+        let mut problems = TierSpec::check(&self.tiers);
         if self.max_batch == 0 {
             problems.push(Problem::new("max_batch", "at least one retrieval must go at a time"));
         }
@@ -87,15 +62,12 @@ impl TaskClient for KvStore {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        let found = site.catalog.model_or_config(&self.model);
-        let model = found.map_err(|error| vec![model_problem("model", &error)])?;
         Ok(KvStoreModel {
             hierarchy: Hierarchy {
                 tiers: self.tiers.iter().map(TierSpec::tier).collect(),
                 missed: self.missed_lookups,
             },
             mode: self.mode,
-            bytes_per_token: model.kv_bytes_per_token(self.kv_cache),
             max_batch: self.max_batch,
             tiers: self.tiers.clone(),
         })
@@ -113,7 +85,7 @@ impl TaskModel for KvStoreModel {
     fn serve(&self, batch: &mut [Task<'_, KvRetrieval>], draws: &mut Stream, parts: &mut Vec<Part>) {
         let tokens = |task: &Task<'_, KvRetrieval>| task.stage.prefix.reusable(task.payload.context_tokens);
         let bytes: SmallVec<[f64; 32]> =
-            batch.iter().map(|task| f64::from(tokens(task)) * self.bytes_per_token).collect();
+            batch.iter().map(|task| f64::from(tokens(task)) * task.kv_bytes_per_token).collect();
         let mut slowest = Retrieval::default();
         for (task, done) in batch.iter_mut().zip(self.hierarchy.retrieve(&bytes, self.mode, draws)) {
             retrieve(task.payload, task.stage, done.hit);
@@ -126,21 +98,20 @@ impl TaskModel for KvStoreModel {
         parts.extend([part("lookup", slowest.lookup_s), part("read", slowest.read_s)]);
     }
 
+    /// An entity a tier.
+    fn equip(&self, world: &mut World, client: Entity) {
+        for (level, tier) in (0..).zip(&self.hierarchy.tiers) {
+            world.spawn((*tier, TierOf { client, level }));
+        }
+    }
+
     fn facts(&self) -> Vec<Fact> {
-        let bytes = f64::from(EXAMPLE_TOKENS) * self.bytes_per_token;
-        let expected = self.hierarchy.expected(bytes);
+        let expected = self.hierarchy.expected(GIB);
         let names: Vec<&str> = self.tiers.iter().map(|tier| tier.name.as_str()).collect();
         vec![
             Fact::new("tiers", names.join(", ")),
-            Fact::new("KV", format!("{:.1} KiB a token", self.bytes_per_token / 1024.0)),
-            Fact::new(
-                "retrieval",
-                format!(
-                    "{} for {EXAMPLE_TOKENS} tokens on average, {:.1}% recomputed",
-                    SimSpan::from_secs_f64(expected.seconds),
-                    expected.miss_frac * 100.0
-                ),
-            ),
+            Fact::new("1 GiB of KV", format!("{} on average", SimSpan::from_secs_f64(expected.seconds))),
+            Fact::new("found nowhere", format!("{:.1}%", expected.miss_frac * 100.0)),
         ]
     }
 
@@ -172,23 +143,25 @@ mod tests {
     use super::*;
     use crate::clients::kv::Prefix;
     use crate::engine::Streams;
+    use crate::memory::tiers::MemoryTier;
 
-    /// Two tiers, the first of which has half of what is asked for; 1 kB a token.
+    /// Two tiers, the first of which has half of what is asked for.
     fn store(mode: Mode) -> KvStoreModel {
         let mut tiers = Vec::from(TierSpec::of_the_paper());
         tiers[0].hit_rate = ron::from_str("0.5").unwrap();
         tiers[1].hit_rate = ron::from_str("0.8").unwrap();
         let hierarchy =
             Hierarchy { tiers: tiers.iter().map(TierSpec::tier).collect(), missed: MissedLookups::Free };
-        KvStoreModel { hierarchy, mode, bytes_per_token: 1000.0, max_batch: 8, tiers }
+        KvStoreModel { hierarchy, mode, max_batch: 8, tiers }
     }
 
-    /// Serves stages that arrive together with prompts of 1,001 tokens.
+    /// Serves stages that arrive together with prompts of 1,001 tokens, of 1 kB each.
     fn serve(store: &KvStoreModel, stages: &[KvRetrieval], seed: u64) -> (Vec<Payload>, Vec<f64>, f64) {
         let mut payloads = vec![Payload::new(1001, 10, 0); stages.len()];
         let both = stages.iter().zip(&mut payloads);
-        let mut batch: Vec<Task<'_, KvRetrieval>> =
-            both.map(|(stage, payload)| Task { stage, payload, leaves: None }).collect();
+        let mut batch: Vec<Task<'_, KvRetrieval>> = both
+            .map(|(stage, payload)| Task { stage, payload, kv_bytes_per_token: 1000.0, leaves: None })
+            .collect();
         let mut parts = Vec::new();
         store.serve(&mut batch, &mut Streams::new(seed).stream("store", 0), &mut parts);
         let leaves = batch.iter().map(|task| task.leaves.unwrap()).collect();
@@ -248,5 +221,17 @@ mod tests {
         assert!((leaves[0] - (80e-9 + 1.5e6 / 150e9)).abs() < 1e-15, "{leaves:?}");
         assert!((leaves[1] - (80e-9 + 1.0e6 / 150e9)).abs() < 1e-15, "{leaves:?}");
         assert_eq!(whole, leaves[0]);
+    }
+
+    #[test]
+    fn its_tiers_are_entities() {
+        let mut world = World::new();
+        let client = world.spawn_empty().id();
+        store(Mode::Expected).equip(&mut world, client);
+        let mut tiers = world.query::<(&MemoryTier, &TierOf)>();
+        let mut found: Vec<_> =
+            tiers.iter(&world).map(|(tier, of)| (of.level, of.client, tier.bytes_per_s)).collect();
+        found.sort_by_key(|tier| tier.0);
+        assert_eq!(found, [(0, client, 150e9), (1, client, 7e9)]);
     }
 }

@@ -45,7 +45,11 @@ impl TaskClient for PrePost {
     }
 
     fn deploy(&self, site: &Site<'_>) -> Result<PrePostModel, Vec<Problem>> {
-        let wrong = self.check(site.catalog);
+        let mut wrong = self.check(site.catalog);
+        if let Some(node) = site.nodes.iter().find(|node| node.is_accelerator()) {
+            let message = format!("text is processed on processors, and {} is an accelerator", node.name);
+            wrong.push(Problem::new("", message).help("take nodes such as an `EPYC 7763 (Milan 64c)`"));
+        }
         if wrong.is_empty() { Ok(PrePostModel { settings: self.clone() }) } else { Err(wrong) }
     }
 }
@@ -97,7 +101,7 @@ mod tests {
         let mut payload = Payload { cached_tokens: 1300, ..Payload::new(1000, 100, 0) };
         let mut draws = Streams::new(0).stream("prepost", 0);
         let mut parts = Vec::new();
-        let task = Task { stage: &stage, payload: &mut payload, leaves: None };
+        let task = Task { stage: &stage, payload: &mut payload, kv_bytes_per_token: 0.0, leaves: None };
         model.serve(&mut [task], &mut draws, &mut parts);
         let names: Vec<&str> = parts.iter().map(|part| part.name).collect();
         assert_eq!(names, ["normalize", "augment", "tokenize", "truncate"]);
