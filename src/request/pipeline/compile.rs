@@ -1,6 +1,7 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
-use super::program::{Generate, Op, Program};
+use super::amount::Count;
+use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use crate::request::StageKind;
 use crate::scenario::Problem;
@@ -206,7 +207,8 @@ impl Compiler<'_> {
                 Step::Prefill(model) => {
                     let number = model.as_ref().map(|model| self.model(model, &join(path, "model")));
                     self.program.asks_model |= number.is_none();
-                    (generate.prefill, generate.labels[0]) = (Some(number), label);
+                    let by = number.map_or(By::Asked, By::Model);
+                    (generate.prefill, generate.labels[0]) = (Some(by), label);
                 }
                 Step::Reason(tokens) => (generate.reason, generate.labels[1]) = (Some(*tokens), label),
                 Step::Decode(tokens) => (generate.answer, generate.labels[2]) = (Some(*tokens), label),
@@ -260,7 +262,7 @@ impl Compiler<'_> {
         let after = self.here();
         self.program.ops[start] = Op::Loop { times: *times, after };
         // It may run no time at all.
-        let never = times.is_some_and(|times| times.may_be_none());
+        let never = times.is_some_and(Count::may_be_none);
         if never { kv && place.kv } else { kv }
     }
 
@@ -313,7 +315,7 @@ fn wants(steps: &[Named], after: bool) -> bool {
         Step::Parallel(branches) => branches.iter().any(|branch| wants(branch, false)) || later(),
         Step::Search { run, .. } => wants(run, false) || later(),
         Step::Repeat { run, times, .. } => {
-            let skipped = times.is_some_and(|times| times.may_be_none());
+            let skipped = times.is_some_and(Count::may_be_none);
             wants(run, false) || (skipped || passes(run)) && later()
         }
         Step::Branch { cases, otherwise } => {
