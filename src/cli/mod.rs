@@ -45,6 +45,7 @@ mod replicate;
 mod run;
 mod sink;
 mod terminal;
+mod tiers;
 mod trace;
 
 use std::process::ExitCode;
@@ -77,5 +78,6 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::List(options) => list::list(&options),
         Command::Trace(what) => trace::trace(what, simulation),
         Command::Derive(what) => derive::derive(&what),
+        Command::Tiers(options) => tiers::tiers(&options),
     }
 }

@@ -9,4 +9,5 @@ mod fuzz;
 mod laws;
 mod replications;
 mod scenarios;
+mod tasks;
 mod theory;

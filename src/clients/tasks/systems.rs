@@ -111,7 +111,11 @@ pub(super) fn serve<M: TaskModel>(
             let mut tasks: SmallVec<[Task<'_, M::Stage>; 8]> = params
                 .iter()
                 .zip(&mut payloads)
-                .map(|(&stage, payload)| Task { stage, payload, leaves: None })
+                .map(|(&stage, payload)| {
+                    let model = programs.models().get(usize::from(payload.model));
+                    let kv_bytes_per_token = model.map_or(0.0, |model| model.kv_bytes_per_token);
+                    Task { stage, payload, kv_bytes_per_token, leaves: None }
+                })
                 .collect();
             parts.clear();
             server.model.clone().serve(&mut tasks, &mut server.draws, &mut parts);

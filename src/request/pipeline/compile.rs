@@ -3,6 +3,7 @@
 use super::amount::Count;
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
+use crate::request::StageKind;
 use crate::scenario::Problem;
 
 /// What a pipeline finds deployed.
@@ -18,6 +19,12 @@ pub trait Directory {
     /// # Errors
     /// None serves it.
     fn model(&self, name: &str) -> Result<u16, Problem>;
+
+    /// What is wrong with the parameters of a stage.
+    fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
+        let _ = stage;
+        Vec::new()
+    }
 }
 
 /// Compiles `steps`; paths of problems count from the pipeline, such as `[2].run[0]`.
@@ -129,6 +136,9 @@ impl Compiler<'_> {
                 return self.generate(steps, &path, place);
             }
             Step::Stage(stage) => {
+                for problem in self.directory.check(stage.as_ref()) {
+                    self.problem(problem.under(&path));
+                }
                 let pool = self.directory.pool(stage.client(), stage.model());
                 let pool = pool.unwrap_or_else(|problem| {
                     let message = format!("no client can run `{name}`: {}", problem.message);
