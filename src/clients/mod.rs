@@ -7,6 +7,7 @@
 mod components;
 mod kind;
 pub mod llm;
+pub mod rag;
 mod usage;
 
 pub use components::{Client, Delivered, Node};
