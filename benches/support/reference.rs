@@ -14,6 +14,7 @@ use mist::clients::llm::{Landed, LlmClient};
 use mist::clients::{Client, Usage};
 use mist::engine::{Stream, Streams};
 use mist::metrics::{ClientUsage, Recorder, RequestRecord, RunEnd, Slo, SourceSpec, Summary};
+use mist::request::pipeline::Work;
 use mist::simulation::Run;
 use mist::stats::TokenGaps;
 use mist::units::{SimSpan, SimTime};
@@ -73,6 +74,7 @@ impl Reference {
                 e2e: workload.slo.e2e.map(span),
             },
             closed_loop: false,
+            stages: Vec::new(),
         };
         Self {
             clients,
@@ -148,9 +150,12 @@ impl Reference {
             arrived: now,
             started: SimTime::MAX,
             first_token: SimTime::MAX,
+            answer: SimTime::MAX,
+            last_token: SimTime::MAX,
             done: SimTime::MAX,
             prompt_tokens: lengths.prompt_tokens,
             output_tokens: lengths.output_tokens,
+            generated_tokens: lengths.output_tokens.into(),
             preemptions: 0,
         };
         let slot = self.vacant.pop().unwrap_or_else(|| {
@@ -175,7 +180,7 @@ impl Reference {
             return;
         }
         let name = Entity::from_raw_u32(slot).unwrap();
-        let cut = llm.enqueue(name, prompt_tokens, output_tokens, now);
+        let cut = llm.enqueue(name, &Work::new(prompt_tokens, output_tokens), None, now);
         if let Some(end) = cut {
             self.at(end.time, Event::StrideEnds { client, epoch: end.epoch });
         } else {
@@ -205,9 +210,9 @@ impl Reference {
         for finished in self.landed.finished.drain(..) {
             let slot = finished.stage.index_u32();
             let request = &mut self.requests[slot as usize];
-            request.done = now;
+            (request.answer, request.last_token, request.done) = (request.first_token, now, now);
             request.preemptions = finished.preemptions;
-            self.recorder.completed(request).unwrap();
+            self.recorder.completed(request, &[]).unwrap();
             self.vacant.push(slot);
             self.departed += 1;
         }

@@ -37,7 +37,7 @@ fn describe(run: &Run) -> String {
     page.row(1, "policy", &scenario.coordinator.routing.to_string());
     page.row(1, "latency", &time(scenario.coordinator.latency));
     for (model, serving) in pools(deployment) {
-        page.row(1, model, &serving);
+        page.row(1, &model, &serving);
     }
     page.heading("Workload");
     for class in &scenario.workload {
@@ -110,16 +110,17 @@ fn clients(page: &mut Page, client: &ClientSpec, group: &Group) {
 }
 
 /// Each model with the clients that serve it, in the order of the scenario.
-fn pools(deployment: &Deployment) -> Vec<(&str, String)> {
-    let mut pools: Vec<(&str, u64, Vec<&str>)> = Vec::new();
+fn pools(deployment: &Deployment) -> Vec<(String, String)> {
+    let mut pools: Vec<(String, u64, Vec<&str>)> = Vec::new();
     for group in &deployment.groups {
-        let found = pools.iter_mut().find(|(model, ..)| *model == group.model());
-        match found {
-            Some((_, clients, names)) => {
-                *clients += u64::from(group.clients);
-                names.push(&group.name);
+        for model in group.models() {
+            match pools.iter_mut().find(|pool| pool.0 == model) {
+                Some((_, clients, names)) => {
+                    *clients += u64::from(group.clients);
+                    names.push(&group.name);
+                }
+                None => pools.push((model, group.clients.into(), vec![&group.name])),
             }
-            None => pools.push((group.model(), group.clients.into(), vec![&group.name])),
         }
     }
     let words = |(model, clients, names): (_, u64, Vec<&str>)| {
@@ -131,7 +132,10 @@ fn pools(deployment: &Deployment) -> Vec<(&str, String)> {
 
 fn traffic(page: &mut Page, class: &WorkloadSpec) {
     let requests = class.requests.map_or("as many as come".to_owned(), thousands);
-    page.row(1, &class.name, &format!("{requests} requests for {}", class.model));
+    let asked = class.model.as_ref().map_or(String::new(), |model| format!(" for {model}"));
+    page.row(1, &class.name, &format!("{requests} requests{asked}"));
+    let stages: Vec<String> = class.pipeline.iter().map(|stage| stage.0.to_string()).collect();
+    page.row(2, "pipeline", &stages.join(" → "));
     if let Some(trace) = &class.trace {
         page.row(2, "trace", &trace.path.display().to_string());
     }

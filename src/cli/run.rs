@@ -26,10 +26,7 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let run = simulation.executor(options.executor).strides(options.strides).load(&options.scenario.file)?;
     let scenario = run.scenario();
     let place = Place::reserve(&options.results, scenario.name.as_deref().unwrap_or_default())?;
-    let rows = place.as_ref().map(|place| {
-        let sources = scenario.workload.iter().map(|source| source.name.clone()).collect();
-        place.folder().request_rows(sources, run.client_names())
-    });
+    let rows = place.as_ref().map(|place| place.folder().request_rows(run.row_sources(), run.client_names()));
     let rows = rows.transpose().map_err(|error| Failure::no_place(&error))?;
     let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
 

@@ -43,7 +43,8 @@ fn class(arrivals: &str, lengths: &str, requests: u64) -> Result<WorkloadSpec, F
     match (arrivals, lengths) {
         (Ok(arrivals), Ok(lengths)) => Ok(WorkloadSpec {
             name: String::new(),
-            model: String::new(),
+            model: None,
+            pipeline: Vec::new(),
             requests: Some(requests),
             trace: None,
             arrivals: Some(arrivals),

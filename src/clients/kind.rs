@@ -5,8 +5,8 @@ use std::fmt;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Accelerator, Catalog, ModelError, UnknownName};
 use crate::engine::SimBuilder;
@@ -45,8 +45,8 @@ pub trait ClientKind: Send + Sync + 'static {
 
 /// A client that fits its cluster.
 pub trait Deployed {
-    /// The model it serves, by its name in the catalog.
-    fn model(&self) -> &str;
+    /// What stages it can be sent, beside those that name its kind.
+    fn offers(&self) -> Vec<Offer>;
 
     /// What `mist check` says about it.
     fn facts(&self) -> Vec<Fact>;
@@ -63,6 +63,50 @@ pub trait Deployed {
 
     /// Where the figures that price its steps come from.
     fn source_of_latency(&self) -> String;
+}
+
+/// What a client can be asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Offer {
+    /// The model it serves, by its name in the catalog; none if it serves without one.
+    pub model: Option<String>,
+    /// How it generates text, if it does.
+    pub generates: Option<Generates>,
+}
+
+/// How a client generates text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Generates {
+    /// Which part of it.
+    pub role: Role,
+    /// Longest text (tokens).
+    pub max_model_len: u32,
+    /// Size of the KV cache of one token [bytes].
+    pub kv_bytes_per_token: f64,
+}
+
+/// The part that a client has in generating text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Role {
+    /// Prefill and decode.
+    #[default]
+    Both,
+    /// Prefill, with the first token: the KV then moves to a client that decodes.
+    Prefill,
+    /// Decode of what others have prefilled.
+    Decode,
+}
+
+impl Role {
+    /// Whether it computes prompts.
+    pub const fn prefills(self) -> bool {
+        matches!(self, Self::Both | Self::Prefill)
+    }
+
+    /// Whether it generates on.
+    pub const fn decodes(self) -> bool {
+        matches!(self, Self::Both | Self::Decode)
+    }
 }
 
 /// A line of `mist check`: a name and a value with its unit.

@@ -8,10 +8,14 @@ mod components;
 mod kind;
 pub mod llm;
 pub mod rag;
+pub mod tasks;
 mod usage;
 
 pub use components::{Client, Delivered, Node};
-pub use kind::{ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
+pub use kind::{
+    ClientExt, ClientKind, ClientRegistry, Deployed, Fact, Generates, Offer, Role, Site, model_problem,
+    unknown_name,
+};
 pub use usage::Usage;
 
 use crate::engine::SimBuilder;

@@ -1,14 +1,16 @@
-//! The coordinator: routes each stage to a client, sends it there, and takes it back.
+//! The coordinator: takes requests through their pipelines, from client to client.
 //!
 //! ```text
-//!  workload ──Arrived──▶ route [Route] ──Routed──▶ carry [Carry] ──Delivered──▶ calendar ─▶ client
-//!                                                                                             │
-//!  metrics ◀─Departed─┬─ collect [Route] ◀──────────────StageDone─────────────────────────────┘
+//!  workload ─Arrived▶ set_out ──────────────Routed──────────────▶ carry [Carry] ─Delivered▶ calendar ─▶ client
+//!                        └─Wanted─▶ route [Route] ──Routed──────▶   ▲                                     │
+//!  calendar ──Resume──▶ resume ─Wanted─▲   ▲                                                              │
+//!  metrics ◀─Departed─┬─ collect ──Wanted──┘ ◀─────────────────StageDone──────────────────────────────────┘
 //!  workload ◀─Vacated─┘
 //! ```
 //!
-//! Clients that can take the same requests form a [`Pool`] with a [routing policy](routing) and a
-//! random stream of its own.
+//! Clients that can take the same stages form a [`Pool`] with a [routing policy](routing) and a
+//! random stream of its own. A stage that goes on with KV which a client keeps goes to that client if
+//! it is in the stage's pool; otherwise the KV is moved, as a [`KvTransfer`] takes.
 
 mod min_tree;
 mod pool;
@@ -18,15 +20,17 @@ mod systems;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
-pub use pool::{Load, Pool, Pools};
+pub use pool::{KvTransfer, Load, Member, Pool, Pools};
 
-use crate::engine::{Phase, Plugin, SimBuilder};
+use crate::engine::{Phase, Plugin, SimBuilder, Wake};
+use crate::request::pipeline::Visit;
 use crate::request::{Arrived, Departed, StageDone, Vacated};
+use crate::units::SimSpan;
 
 /// What the coordinator does, to order other systems by.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CoordinatorSet {
-    /// Stages come back from clients (`Phase::Route`).
+    /// Stages come back from clients and from waits (`Phase::Route`).
     Collect,
     /// Requests get their client (`Phase::Route`, after `Collect`).
     Route,
@@ -40,8 +44,9 @@ pub struct CoordinatorPlugin;
 impl Plugin for CoordinatorPlugin {
     fn build(&self, sim: &mut SimBuilder) {
         sim.port::<Arrived>().port::<StageDone>().port::<Departed>().port::<Vacated>().port::<Routed>();
-        let collect = systems::collect.in_set(CoordinatorSet::Collect);
-        let route = systems::route.in_set(CoordinatorSet::Route);
+        sim.port::<Wanted>().wake::<Resume>();
+        let collect = (systems::collect, systems::resume).chain().in_set(CoordinatorSet::Collect);
+        let route = (systems::set_out, systems::route).chain().in_set(CoordinatorSet::Route);
         sim.systems(Phase::Route, (collect, route).chain());
         sim.systems(Phase::Carry, systems::carry.in_set(CoordinatorSet::Carry));
     }
@@ -50,5 +55,31 @@ impl Plugin for CoordinatorPlugin {
 /// A stage has its client.
 struct Routed {
     stage: Entity,
-    client: Entity,
+    /// How long what comes with it takes.
+    after: Option<SimSpan>,
+}
+
+/// A request needs a client for its next stage.
+struct Wanted {
+    request: Entity,
+    visit: Visit,
+}
+
+/// A request goes on after a wait.
+#[derive(Clone, Copy)]
+struct Resume {
+    request: Entity,
+    thread: u32,
+}
+
+impl Wake for Resume {
+    const PRIORITY: u8 = 16;
+
+    fn pack(self) -> [u64; 2] {
+        [self.request.to_bits(), self.thread.into()]
+    }
+
+    fn unpack([request, thread]: [u64; 2]) -> Self {
+        Self { request: Entity::from_bits(request), thread: thread as u32 }
+    }
 }

@@ -32,5 +32,5 @@ pub use calendar::{Calendar, Inbox, Wake};
 pub use error::EngineError;
 pub use gated::{Rx, Tx};
 pub use phase::Phase;
-pub use random::{Stream, Streams, exponential, standard_normal, uniform};
+pub use random::{Stream, Streams, exponential, split, standard_normal, uniform};
 pub use sim::Sim;

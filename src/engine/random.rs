@@ -45,6 +45,15 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A stream of its own for a branch of what draws from `stream`.
+pub fn split(stream: &mut Stream) -> Stream {
+    let mut key = [0; 32];
+    for word in key.chunks_exact_mut(8) {
+        word.copy_from_slice(&mix(stream.random()).to_le_bytes());
+    }
+    Stream::from_seed(key)
+}
+
 /// Uniform on [0, 1), 53 random bits.
 pub fn uniform(stream: &mut Stream) -> f64 {
     stream.random::<f64>()

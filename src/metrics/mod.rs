@@ -11,9 +11,9 @@
 //! over tokens, percentiles numpy-linear, standard deviations of the population.
 //!
 //! Everything is plain Rust in integer nanoseconds; floating point enters with the final divisions, so the
-//! order in which clients report cannot change a result. Left out: metrics over time, per-stage latencies,
-//! energy.
+//! order in which clients report cannot change a result. Left out: metrics over time, energy.
 
+mod breakdown;
 mod cohorts;
 mod deployment;
 mod record;
@@ -27,13 +27,13 @@ mod utilisation;
 
 pub use deployment::{ClientUsage, Price, RunEnd};
 pub use record::{RequestRecord, Unfinished};
-pub use recorder::{Recorder, RowSink};
+pub use recorder::{Recorder, RowSink, RowSource};
 pub use slo::{Attainment, Slo};
 pub use source::SourceSpec;
 pub use stability::{Stability, Verdict};
 pub use summary::{
-    Bottleneck, BoundBy, Cost, GroupSummary, Latencies, RequestCounts, SourceSummary, StepTimeShares,
-    Summary, Throughput, TokenCounts, Utilisation,
+    Bottleneck, BoundBy, Cost, GroupSummary, Latencies, RequestCounts, SourceSummary, StageSummary,
+    StepTimeShares, Summary, Throughput, TokenCounts, Utilisation,
 };
 
 use crate::engine::{Phase, Plugin, SimBuilder};

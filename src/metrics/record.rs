@@ -2,7 +2,7 @@
 
 use crate::units::{SimSpan, SimTime};
 
-/// A request that completed: `arrived ≤ started ≤ first_token ≤ done`.
+/// A request that completed: `arrived ≤ started ≤ first_token ≤ answer ≤ last_token ≤ done`.
 ///
 /// Latencies follow `vllm bench serve`, seen by a client next to the router: they include queueing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +17,21 @@ pub struct RequestRecord {
     pub arrived: SimTime,
     /// When it was first scheduled into a step.
     pub started: SimTime,
-    /// When its first output token existed.
+    /// When the first token of its last generation existed, reasoning included; `done` if it generated
+    /// none.
     pub first_token: SimTime,
-    /// When its last output token existed.
+    /// When the first token behind the reasoning existed; `first_token` if it did not reason.
+    pub answer: SimTime,
+    /// When the last token of its last generation existed.
+    pub last_token: SimTime,
+    /// When the last stage of its pipeline was over.
     pub done: SimTime,
-    /// Prompt tokens.
+    /// Prompt tokens, as they arrived.
     pub prompt_tokens: u32,
-    /// Output tokens, the first included.
+    /// Output tokens of its last generation, the first included.
     pub output_tokens: u32,
+    /// Tokens generated in all, those of other stages and of branches that were dropped included.
+    pub generated_tokens: u64,
     /// Times it lost its KV blocks and had to start over.
     pub preemptions: u16,
 }
@@ -35,18 +42,24 @@ impl RequestRecord {
         self.first_token.since(self.arrived)
     }
 
-    /// Time from the first output token to the last.
-    pub fn decode(&self) -> SimSpan {
-        self.done.since(self.first_token)
+    /// Time to the first token of the answer: from arrival to the first token behind the reasoning.
+    pub fn ttfat(&self) -> SimSpan {
+        self.answer.since(self.arrived)
     }
 
-    /// Time per output token after the first, (E2E − TTFT)/(n − 1), half up to the ns; none for one token.
+    /// Time from the first output token to the last.
+    pub fn decode(&self) -> SimSpan {
+        self.last_token.since(self.first_token)
+    }
+
+    /// Time per output token after the first, half up to the ns; none for one token. Where the last token
+    /// ends the request, (E2E − TTFT)/(n − 1).
     pub fn tpot(&self) -> Option<SimSpan> {
         let gaps = u64::from(self.output_tokens.saturating_sub(1));
         (gaps > 0).then(|| SimSpan::from_ns((self.decode().as_ns() + gaps / 2) / gaps))
     }
 
-    /// End-to-end latency: from arrival to the last output token.
+    /// End-to-end latency: from arrival to the end of the last stage.
     pub fn e2e(&self) -> SimSpan {
         self.done.since(self.arrived)
     }
@@ -83,9 +96,12 @@ pub(super) mod tests {
             arrived: SimTime::from_ns(100),
             started: SimTime::from_ns(150),
             first_token: SimTime::from_ns(300),
+            answer: SimTime::from_ns(300),
+            last_token: SimTime::from_ns(1_000),
             done: SimTime::from_ns(1_000),
             prompt_tokens: 10,
             output_tokens,
+            generated_tokens: output_tokens.into(),
             preemptions: 0,
         }
     }

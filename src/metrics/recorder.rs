@@ -15,16 +15,17 @@ use super::stability::Load;
 use super::summary::{Latencies, RequestCounts, Summary, TokenCounts};
 use super::utilisation::{by_group, cost, utilisation};
 use crate::request::Rejection;
+use crate::request::pipeline::Lap;
 use crate::stats::{Distribution, EXACT_LIMIT};
 use crate::units::SimTime;
 
 /// Where the records of completed requests go, one row each, in the order of completion.
 pub trait RowSink: Send + Sync {
-    /// Writes one row.
+    /// Writes one row. `laps` is its time by stage, in the order of its source's `stages`; empty for one visit.
     ///
     /// # Errors
     /// When it cannot be written.
-    fn row(&mut self, request: &RequestRecord) -> io::Result<()>;
+    fn row(&mut self, request: &RequestRecord, laps: &[Lap]) -> io::Result<()>;
 
     /// Writes whatever is still buffered.
     ///
@@ -33,6 +34,15 @@ pub trait RowSink: Send + Sync {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A source of requests, as rows know it.
+#[derive(Clone, Debug, Default)]
+pub struct RowSource {
+    /// Its name.
+    pub name: String,
+    /// The stages of its pipeline; empty where that is one visit.
+    pub stages: Vec<String>,
 }
 
 /// Collects what happens to requests and sums it up.
@@ -94,13 +104,14 @@ impl Recorder {
         self.last_event = self.last_event.max(at);
     }
 
-    /// A request produced its last token.
+    /// A request is through its pipeline. `laps` is its time by stage, which adds up to its E2E latency;
+    /// empty where the pipeline is one visit.
     ///
     /// # Errors
     /// When its row cannot be written.
-    pub fn completed(&mut self, request: &RequestRecord) -> io::Result<()> {
+    pub fn completed(&mut self, request: &RequestRecord, laps: &[Lap]) -> io::Result<()> {
         let source = &mut self.sources[usize::from(request.source)];
-        source.completed(request);
+        source.completed(request, laps);
         if !source.spec.closed_loop {
             self.load.completed(request);
         }
@@ -111,7 +122,7 @@ impl Recorder {
             // The limit holds for the run, not for each source: memory does not grow with their number.
             self.sources.iter_mut().for_each(Source::coarsen);
         }
-        self.rows.as_mut().map_or(Ok(()), |rows| rows.row(request))
+        self.rows.as_mut().map_or(Ok(()), |rows| rows.row(request, laps))
     }
 
     /// A request that arrived at `arrived` is turned away at `at`.
@@ -156,18 +167,25 @@ impl Recorder {
         let (all_utilisation, bottleneck) = utilisation(run.clients.iter(), duration_s);
 
         let requests = self.counts(duration_s);
+        let sum = |tokens: fn(&TokenCounts) -> u64| self.sources.iter().map(|s| tokens(&s.tokens)).sum();
         let tokens = TokenCounts {
-            prompt_tokens: self.sources.iter().map(|source| source.tokens.prompt_tokens).sum(),
-            output_tokens: self.sources.iter().map(|source| source.tokens.output_tokens).sum(),
+            prompt_tokens: sum(|tokens| tokens.prompt_tokens),
+            output_tokens: sum(|tokens| tokens.output_tokens),
+            generated_tokens: sum(|tokens| tokens.generated_tokens),
         };
         let latency = match &mut self.sources[..] {
             [only] => only.latencies(),
             many => Latencies {
                 ttft: Distribution::merged(many.iter().map(|source| &source.ttft)).statistics(),
+                ttfat: Distribution::merged(many.iter().map(|source| &source.ttfat)).statistics(),
                 tpot: Distribution::merged(many.iter().map(|source| &source.tpot)).statistics(),
                 e2e: Distribution::merged(many.iter().map(|source| &source.e2e)).statistics(),
                 queueing: Distribution::merged(many.iter().map(|source| &source.queueing)).statistics(),
             },
+        };
+        let stages = match &mut self.sources[..] {
+            [only] => only.stages.summary(),
+            _ => Vec::new(),
         };
         let sources = if self.sources.len() > 1 {
             self.sources.iter_mut().map(|source| source.summary(duration_s)).collect()
@@ -182,6 +200,7 @@ impl Recorder {
             requests,
             tokens,
             latency,
+            stages,
             itl: run.itl.clone(),
             slo: self.attainment(duration_s),
             utilisation: all_utilisation,

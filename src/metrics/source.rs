@@ -1,10 +1,12 @@
 //! One workload source: its counts, tokens, latencies and objectives.
 
+use super::breakdown::Breakdown;
 use super::record::{RequestRecord, Unfinished};
 use super::slo::{Judgement, Slo};
 use super::summary::{Latencies, RequestCounts, SourceSummary, Throughput, TokenCounts};
 use super::utilisation::ratio;
 use crate::request::Rejection;
+use crate::request::pipeline::Lap;
 use crate::stats::Distribution;
 use crate::units::{SimSpan, SimTime};
 
@@ -17,6 +19,8 @@ pub struct SourceSpec {
     pub slo: Slo,
     /// Whether its arrivals wait for completions.
     pub closed_loop: bool,
+    /// The names of the stages of its pipeline.
+    pub stages: Vec<String>,
 }
 
 /// What is known about the requests of one source.
@@ -27,23 +31,28 @@ pub(super) struct Source {
     rejected: [u64; Rejection::ALL.len()],
     pub(super) tokens: TokenCounts,
     pub(super) ttft: Distribution,
+    pub(super) ttfat: Distribution,
     pub(super) tpot: Distribution,
     pub(super) e2e: Distribution,
     pub(super) queueing: Distribution,
     /// Σ time in the system of requests that did not complete (ns).
     not_completed_ns: u128,
     pub(super) judgement: Judgement,
+    pub(super) stages: Breakdown,
 }
 
 impl Source {
     pub(super) fn new(spec: SourceSpec) -> Self {
+        let stages = Breakdown::new(&spec.stages);
         Self {
             spec,
+            stages,
             in_flight: 0,
             counts: RequestCounts::default(),
             rejected: [0; Rejection::ALL.len()],
             tokens: TokenCounts::default(),
             ttft: Distribution::default(),
+            ttfat: Distribution::default(),
             tpot: Distribution::default(),
             e2e: Distribution::default(),
             queueing: Distribution::default(),
@@ -71,12 +80,17 @@ impl Source {
         self.judgement.unfinished(&self.spec.slo, request, now);
     }
 
-    pub(super) fn completed(&mut self, request: &RequestRecord) {
+    pub(super) fn completed(&mut self, request: &RequestRecord, laps: &[Lap]) {
         self.in_flight -= 1;
         self.counts.completed += 1;
         self.tokens.prompt_tokens += u64::from(request.prompt_tokens);
         self.tokens.output_tokens += u64::from(request.output_tokens);
+        self.tokens.generated_tokens += request.generated_tokens;
         self.ttft.record(request.ttft());
+        if request.answer > request.first_token {
+            self.ttfat.record(request.ttfat());
+        }
+        self.stages.record(laps);
         if let Some(tpot) = request.tpot() {
             self.tpot.record(tpot);
         }
@@ -86,9 +100,11 @@ impl Source {
     }
 
     pub(super) fn coarsen(&mut self) {
-        for distribution in [&mut self.ttft, &mut self.tpot, &mut self.e2e, &mut self.queueing] {
+        let Self { ttft, ttfat, tpot, e2e, queueing, stages, .. } = self;
+        for distribution in [ttft, ttfat, tpot, e2e, queueing] {
             distribution.coarsen();
         }
+        stages.coarsen();
     }
 
     pub(super) fn counts(&self, duration_s: f64) -> RequestCounts {
@@ -108,6 +124,7 @@ impl Source {
     pub(super) fn latencies(&mut self) -> Latencies {
         Latencies {
             ttft: self.ttft.statistics(),
+            ttfat: self.ttfat.statistics(),
             tpot: self.tpot.statistics(),
             e2e: self.e2e.statistics(),
             queueing: self.queueing.statistics(),
@@ -121,6 +138,7 @@ impl Source {
             tokens: self.tokens,
             throughput: throughput(self.counts.completed, self.tokens, duration_s),
             latency: self.latencies(),
+            stages: self.stages.summary(),
             slo: self.judgement.attainment(Some(&self.spec.slo), duration_s),
         }
     }

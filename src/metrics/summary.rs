@@ -32,6 +32,10 @@ pub struct Summary {
     pub throughput: Throughput,
     /// Latencies of completed requests.
     pub latency: Latencies,
+    /// Where the time of completed requests went, by stage of the pipeline; empty when that is one visit,
+    /// and with several sources, which each have theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageSummary>,
     /// Time between successive tokens, pooled over all tokens of all sources.
     pub itl: Option<Statistics>,
     /// Service-level objectives over all sources that set one; null when none does.
@@ -74,8 +78,27 @@ pub struct RequestCounts {
 pub struct TokenCounts {
     /// Prompt tokens.
     pub prompt_tokens: u64,
-    /// Output tokens.
+    /// Output tokens of their last generations.
     pub output_tokens: u64,
+    /// All tokens generated for them, those of other stages and of branches that were dropped included.
+    pub generated_tokens: u64,
+}
+
+/// Where the time of requests went: one stage. The means of all stages add up to that of E2E.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageSummary {
+    /// The stage, as the pipeline names it.
+    pub name: String,
+    /// Completed requests that spent time in it.
+    pub requests: u64,
+    /// Time in it, waiting included, averaged over all completed requests (ms).
+    pub mean_ms: f64,
+    /// Waiting for a client, averaged over all completed requests (ms).
+    pub mean_waiting_ms: f64,
+    /// Its share of E2E latency.
+    pub e2e_frac: f64,
+    /// Time in it, waiting included, of the requests that spent any.
+    pub time: Option<Statistics>,
 }
 
 /// Completed work per second of the run; zero when the run has no duration.
@@ -94,9 +117,12 @@ pub struct Throughput {
 pub struct Latencies {
     /// Time to first token: arrival to first token.
     pub ttft: Option<Statistics>,
+    /// Time to the first token of the answer behind the reasoning, of requests that reasoned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttfat: Option<Statistics>,
     /// Time per output token after the first, of requests with more than one.
     pub tpot: Option<Statistics>,
-    /// End to end: arrival to last token.
+    /// End to end: arrival to the end of the last stage.
     pub e2e: Option<Statistics>,
     /// Queueing: arrival to the first step that worked on the request.
     pub queueing: Option<Statistics>,
@@ -195,6 +221,9 @@ pub struct SourceSummary {
     pub throughput: Throughput,
     /// Latencies of completed requests. ITL is missing: steps mix the tokens of all sources.
     pub latency: Latencies,
+    /// Where their time went, by stage.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageSummary>,
     /// Its service-level objectives; null when it sets none.
     pub slo: Option<Attainment>,
 }

@@ -3,18 +3,17 @@
 use bevy_ecs::prelude::{BevyError, Commands, Query, Res, ResMut};
 
 use super::{Recorder, RequestRecord};
-use crate::clients::Client;
 use crate::engine::{Calendar, Rx};
-use crate::request::{Departed, Entered, Request, Stage};
+use crate::request::pipeline::{Journey, TokenTimes};
+use crate::request::{Departed, Entered, Request};
+use crate::units::SimTime;
 
 /// `Observe`: arrivals are counted, departures recorded and despawned.
 pub(super) fn record(
     mut entered: Rx<Entered>,
     mut departed: Rx<Departed>,
     mut recorder: ResMut<Recorder>,
-    requests: Query<&Request>,
-    stages: Query<&Stage>,
-    clients: Query<&Client>,
+    requests: Query<(&Request, Option<&Journey>)>,
     calendar: Res<Calendar>,
     mut commands: Commands,
 ) -> Result<(), BevyError> {
@@ -22,26 +21,31 @@ pub(super) fn record(
     for Entered { source } in entered.drain() {
         recorder.arrived(source, now);
     }
-    for Departed { request: entity, stage: visit } in departed.drain() {
-        let (request, stage) = (requests.get(entity)?, stages.get(visit)?);
-        if let Some(why) = stage.rejection {
+    for departed in departed.drain() {
+        let (request, journey) = requests.get(departed.request)?;
+        if let Some(why) = departed.rejection {
             recorder.rejected(request.source, why, request.arrived, now);
         } else {
-            recorder.completed(&RequestRecord {
+            let known = |at: SimTime| at.min(now); // what there was none of counts as the end
+            let TokenTimes { first, answer, last, count } = departed.times;
+            let record = RequestRecord {
                 id: request.id,
                 source: request.source,
-                client: clients.get(stage.client)?.index,
+                client: departed.client,
                 arrived: request.arrived,
-                started: stage.started,
-                first_token: stage.first_token,
+                started: known(departed.started),
+                first_token: known(first),
+                answer: known(answer),
+                last_token: known(last),
                 done: now,
                 prompt_tokens: request.prompt_tokens,
-                output_tokens: request.output_tokens,
-                preemptions: stage.preemptions,
-            })?;
+                output_tokens: count,
+                generated_tokens: departed.generated,
+                preemptions: departed.preemptions,
+            };
+            recorder.completed(&record, journey.map_or(&[], Journey::laps))?;
         }
-        commands.entity(entity).despawn();
-        commands.entity(visit).despawn();
+        commands.entity(departed.request).despawn();
     }
     Ok(())
 }

@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn cost_is_hours_times_price() {
-        let tokens = TokenCounts { prompt_tokens: 3_000_000, output_tokens: 1_000_000 };
+        let tokens =
+            TokenCounts { prompt_tokens: 3_000_000, output_tokens: 1_000_000, generated_tokens: 1_000_000 };
         let cost = cost(&Price::UsdPerHour(12.0), tokens, 1800.0);
         assert_eq!(cost.usd_total, Some(6.0));
         assert_eq!(cost.usd_per_million_output_tokens, Some(6.0));

@@ -1,11 +1,15 @@
 //! `requests.csv`: one row a completed request, in the order of completion.
 //!
 //! Times are integer nanoseconds since the start of the simulation, latencies integer nanoseconds; `tpot_ns`
-//! is empty for one output token. Sources and clients go by name.
+//! is empty for one output token. Sources and clients go by name. Where a pipeline has more than one visit,
+//! more columns follow: when its tokens came out, all tokens it generated, and its time in each stage, which
+//! adds up to `e2e_ns`.
 
 use std::io::{self, Write};
 
-use crate::metrics::{RequestRecord, RowSink};
+use crate::metrics::{RequestRecord, RowSink, RowSource};
+use crate::request::pipeline::Lap;
+use crate::units::SimSpan;
 
 /// The columns, in order.
 const COLUMNS: [&str; 14] = [
@@ -25,12 +29,17 @@ const COLUMNS: [&str; 14] = [
     "e2e_ns",
 ];
 
+/// The columns that follow where a pipeline has more than one visit; then come its stages.
+const MORE: [&str; 3] = ["answer_ns", "last_token_ns", "generated_tokens"];
+
 /// Writes records as CSV.
 #[derive(Debug)]
 pub struct RequestRows<W: Write> {
     csv: csv::Writer<W>,
-    sources: Vec<String>,
+    sources: Vec<RowSource>,
     clients: Vec<String>,
+    /// The stages of all sources, each once.
+    stages: Vec<String>,
 }
 
 impl<W: Write> RequestRows<W> {
@@ -38,24 +47,61 @@ impl<W: Write> RequestRows<W> {
     ///
     /// # Errors
     /// When `out` cannot be written to.
-    pub fn new(out: W, sources: Vec<String>, clients: Vec<String>) -> io::Result<Self> {
+    pub fn new(out: W, sources: Vec<RowSource>, clients: Vec<String>) -> io::Result<Self> {
         let mut csv = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(out);
-        csv.write_record(COLUMNS)?;
-        Ok(Self { csv, sources, clients })
+        let mut stages: Vec<String> = Vec::new();
+        for stage in sources.iter().flat_map(|source| &source.stages) {
+            if !stages.contains(stage) {
+                stages.push(stage.clone());
+            }
+        }
+        let more = MORE.iter().filter(|_| !stages.is_empty()).map(|name| (*name).to_owned());
+        let all = COLUMNS.iter().map(|name| (*name).to_owned()).chain(more);
+        csv.write_record(all.chain(stages.iter().map(|stage| column(stage))))?;
+        Ok(Self { csv, sources, clients, stages })
+    }
+
+    /// What follows the usual columns.
+    fn more(&self, request: &RequestRecord, laps: &[Lap]) -> Vec<Option<u64>> {
+        if self.stages.is_empty() {
+            return Vec::new();
+        }
+        let Some(source) = self.sources.get(usize::from(request.source)) else { return Vec::new() };
+        let mut more = vec![
+            Some(request.answer.as_ns()),
+            Some(request.last_token.as_ns()),
+            Some(request.generated_tokens),
+        ];
+        more.extend(self.stages.iter().map(|stage| {
+            let at = source.stages.iter().position(|own| own == stage)?;
+            laps.get(at).map(|lap| SimSpan::as_ns(lap.total()))
+        }));
+        more
     }
 }
 
-/// The name at `place`, or the empty field.
-fn name(names: &[String], place: usize) -> &str {
-    names.get(place).map_or("", String::as_str)
+/// The column of a stage: `kv_retrieval_ns` for `KvRetrieval`.
+fn column(stage: &str) -> String {
+    let mut name = String::new();
+    for (at, letter) in stage.char_indices() {
+        if letter.is_uppercase() && at > 0 && name.ends_with(char::is_alphanumeric) {
+            name.push('_');
+        }
+        if letter.is_alphanumeric() {
+            name.extend(letter.to_lowercase());
+        } else if !name.ends_with('_') {
+            name.push('_');
+        }
+    }
+    format!("{}_ns", name.trim_end_matches('_'))
 }
 
 impl<W: Write + Send + Sync> RowSink for RequestRows<W> {
-    fn row(&mut self, request: &RequestRecord) -> io::Result<()> {
+    fn row(&mut self, request: &RequestRecord, laps: &[Lap]) -> io::Result<()> {
         self.csv.serialize((
             request.id,
-            name(&self.sources, usize::from(request.source)),
-            name(&self.clients, request.client as usize),
+            self.sources.get(usize::from(request.source)).map_or("", |source| &source.name),
+            self.clients.get(request.client as usize).map_or("", String::as_str),
             request.arrived,
             request.started,
             request.first_token,
@@ -67,6 +113,7 @@ impl<W: Write + Send + Sync> RowSink for RequestRows<W> {
             request.ttft(),
             request.tpot(),
             request.e2e(),
+            self.more(request, laps),
         ))?;
         Ok(())
     }
@@ -84,8 +131,12 @@ mod tests {
     #[test]
     fn a_row_holds_times_and_latencies() {
         let mut text = Vec::new();
-        let mut rows =
-            RequestRows::new(&mut text, vec!["chat, short".into()], vec!["llama[0]".into()]).unwrap();
+        let mut rows = RequestRows::new(
+            &mut text,
+            vec![RowSource { name: "chat, short".into(), stages: Vec::new() }],
+            vec!["llama[0]".into()],
+        )
+        .unwrap();
         let mut request = RequestRecord {
             id: 7,
             source: 0,
@@ -93,14 +144,17 @@ mod tests {
             arrived: SimTime::from_ns(100),
             started: SimTime::from_ns(150),
             first_token: SimTime::from_ns(300),
+            answer: SimTime::from_ns(300),
+            last_token: SimTime::from_ns(1_000),
             done: SimTime::from_ns(1_000),
             prompt_tokens: 12,
             output_tokens: 8,
+            generated_tokens: 8,
             preemptions: 1,
         };
-        rows.row(&request).unwrap();
+        rows.row(&request, &[]).unwrap();
         request.output_tokens = 1;
-        rows.row(&request).unwrap();
+        rows.row(&request, &[]).unwrap();
         rows.finish().unwrap();
         drop(rows);
         assert_eq!(

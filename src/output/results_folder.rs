@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use super::provenance::Provenance;
 use super::replications::ReplicationSummary;
 use super::request_rows::RequestRows;
-use crate::metrics::Summary;
+use crate::metrics::{RowSource, Summary};
 
 const PROVENANCE: &str = "provenance.json";
 
@@ -102,7 +102,7 @@ impl ResultsFolder {
     /// When it cannot be written.
     pub fn request_rows(
         &self,
-        sources: Vec<String>,
+        sources: Vec<RowSource>,
         clients: Vec<String>,
     ) -> Result<RequestRows<File>, FolderError> {
         let path = self.scratch.path().join("requests.csv");

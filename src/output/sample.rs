@@ -48,7 +48,7 @@ pub(super) fn run() -> (Summary, Provenance) {
             peak_in_flight: 66,
             mean_in_flight: 42.75,
         },
-        tokens: TokenCounts { prompt_tokens: 2_310_000, output_tokens: 400_000 },
+        tokens: TokenCounts { prompt_tokens: 2_310_000, output_tokens: 400_000, generated_tokens: 400_000 },
         throughput: Throughput {
             requests_per_s: 7.862,
             output_tokens_per_s: 1_574.0,
@@ -56,10 +56,12 @@ pub(super) fn run() -> (Summary, Provenance) {
         },
         latency: Latencies {
             ttft: Some(statistics(1_998, 142.5, 160.25, [31.0, 101.0, 280.0, 901.0, 1_410.0])),
+            ttfat: None,
             tpot: Some(statistics(1_990, 25.125, 4.5, [17.5, 24.5, 31.0, 38.5, 52.0])),
             e2e: Some(statistics(1_998, 5_300.0, 4_900.0, [45.0, 4_100.0, 11_500.0, 24_000.0, 61_234.0])),
             queueing: Some(statistics(1_998, 18.75, 15.5, [0.0, 15.25, 38.0, 75.0, 160.0])),
         },
+        stages: Vec::new(),
         itl: Some(Statistics {
             exact: false,
             ..statistics(398_002, 25.5, 4.0, [17.25, 24.75, 30.0, 41.0, 88.0])
@@ -130,6 +132,7 @@ pub(super) fn run_of_two_sources() -> (Summary, Provenance) {
         tokens: summary.tokens,
         throughput: summary.throughput,
         latency: summary.latency.clone(),
+        stages: Vec::new(),
         slo,
     };
     summary.sources =

@@ -3,21 +3,26 @@
 use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
 
-use super::Rejection;
+use super::pipeline::{TokenTimes, Work};
+use super::{KvHandle, Payload, Rejection};
+use crate::engine::Wake;
 use crate::units::SimTime;
 
-/// One request. A single component of one cache line: event-driven access is random access.
+/// One request. A single component of one cache line: event-driven access is random access. Where its
+/// pipeline takes more than one visit, its [`Journey`](super::pipeline::Journey) lies beside it.
 #[derive(Component, Clone, Copy, Debug)]
 pub struct Request {
     /// Number in order of arrival, from 0.
     pub id: u64,
     /// Position of its source in the workload.
     pub source: u16,
-    /// The pool of clients that can serve it.
-    pub pool: u16,
+    /// Its pipeline, a position in [`Programs`](super::pipeline::Programs).
+    pub program: u16,
+    /// The model it asks for, a position there.
+    pub model: u16,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
-    /// Tokens it will generate: the world's knowledge, which no policy may use.
+    /// Tokens of the answer: the world's knowledge, which no policy may use.
     pub output_tokens: u32,
     /// When it reached the coordinator.
     pub arrived: SimTime,
@@ -28,24 +33,63 @@ pub struct Request {
 pub struct Stage {
     /// Whose stage it is.
     pub request: Entity,
-    /// The pool it was routed in.
-    pub pool: u16,
-    /// The client's position in the pool.
-    pub member: u32,
     /// The client.
     pub client: Entity,
-    /// Tokens of the prompt.
-    pub prompt_tokens: u32,
-    /// Tokens to generate.
-    pub output_tokens: u32,
+    /// What is asked of the client.
+    pub work: Work,
+    /// The number on the client of the KV that it goes on with.
+    pub base: Option<u32>,
     /// When the step began that first computed some of it.
     pub started: SimTime,
     /// When its first token was out.
     pub first_token: SimTime,
+    /// When its first token behind the reasoning was out.
+    pub answer: SimTime,
     /// How often the client preempted it.
     pub preemptions: u16,
     /// Why the client turned it away, if it did.
     pub rejection: Option<Rejection>,
+    /// KV that the client keeps for what follows.
+    pub kept: Option<KvHandle>,
+    /// Where in its pipeline it is.
+    pub place: Place,
+    /// The text of the request, which the client may change.
+    pub payload: Payload,
+}
+
+/// Where in its pipeline a stage is, and in which pool it was routed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    /// The pipeline.
+    pub program: u16,
+    /// The operation.
+    pub op: u32,
+    /// The thread of the journey.
+    pub thread: u32,
+    /// The pool it was routed in.
+    pub pool: u16,
+    /// The client's position in the pool.
+    pub member: u32,
+}
+
+impl Stage {
+    /// A visit that asks `work` of `client` for `request`.
+    pub const fn new(request: Entity, client: Entity, work: Work, place: Place, payload: Payload) -> Self {
+        Self {
+            request,
+            client,
+            work,
+            base: None,
+            started: SimTime::MAX,
+            first_token: SimTime::MAX,
+            answer: SimTime::MAX,
+            preemptions: 0,
+            rejection: None,
+            kept: None,
+            place,
+            payload,
+        }
+    }
 }
 
 /// A request has come in: workload → coordinator.
@@ -63,13 +107,44 @@ pub struct Entered {
 #[derive(Clone, Copy, Debug)]
 pub struct StageDone(pub Entity);
 
-/// A request has left the system with its last stage: coordinator → metrics.
+/// A request has left the system: coordinator → metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct Departed {
     /// The request.
     pub request: Entity,
-    /// Its last stage.
-    pub stage: Entity,
+    /// Position among all clients of the one that had it last.
+    pub client: u32,
+    /// When a client first began to work on it.
+    pub started: SimTime,
+    /// When its tokens came out.
+    pub times: TokenTimes,
+    /// Tokens generated, those of branches that were dropped too.
+    pub generated: u64,
+    /// How often clients preempted it.
+    pub preemptions: u16,
+    /// Why it was turned away, if it was.
+    pub rejection: Option<Rejection>,
+}
+
+/// KV that a client kept for a request is no longer needed: coordinator → LLM clients.
+#[derive(Clone, Copy, Debug)]
+pub struct ReleaseKv {
+    /// The client.
+    pub client: Entity,
+    /// Its number there.
+    pub id: u32,
+}
+
+impl Wake for ReleaseKv {
+    const PRIORITY: u8 = 48;
+
+    fn pack(self) -> [u64; 2] {
+        [self.client.to_bits(), self.id.into()]
+    }
+
+    fn unpack([client, id]: [u64; 2]) -> Self {
+        Self { client: Entity::from_bits(client), id: id as u32 }
+    }
 }
 
 /// A request of the `source`-th source has left the system: coordinator → workload.

@@ -145,6 +145,25 @@ impl JsonSchema for Choice {
     }
 }
 
+/// A stage of a pipeline, such as `Rag(documents: 10)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StageChoice(pub Choice);
+
+impl JsonSchema for StageChoice {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "StageChoice".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "x-choice": "pipeline stage" })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

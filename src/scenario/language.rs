@@ -9,8 +9,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, NodeSet, TraceSpec};
-use crate::units::Span;
+use super::{Choice, NodeSet, StageChoice, TraceSpec};
+use crate::units::{Bandwidth, Span};
 
 /// The version of the language that this MIST reads.
 pub const VERSION: u32 = 1;
@@ -124,6 +124,20 @@ pub struct CoordinatorSpec {
     pub routing: Choice,
     /// How long a request takes from the router to its client, one way. Default: `us(0)`.
     pub latency: Span,
+    /// How the KV cache of a request moves from one client to another; needed where prefill and decode
+    /// have clients of their own. Default: none.
+    pub kv_transfer: Option<KvTransferSpec>,
+}
+
+/// A link of its own for each KV cache that moves between two clients.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KvTransferSpec {
+    /// How fast it moves, such as `gb_per_s(50)`, a 400 Gb/s network interface; required.
+    pub bandwidth: Bandwidth,
+    /// How long until it starts to land. Default: `us(0)`.
+    #[serde(default = "no_time")]
+    pub latency: Span,
 }
 
 /// One class of traffic.
@@ -133,9 +147,15 @@ pub struct WorkloadSpec {
     /// The name in results; unique in the workload.
     pub name: String,
     /// The model that the requests ask for: a name in the model catalog, or the path of a Hugging Face
-    /// `config.json`, relative to the scenario's own folder.
+    /// `config.json`, relative to the scenario's own folder; needed where a stage of the pipeline takes
+    /// the request's model, as `Prefill` does. Default: none.
     /// Mirrors `--model` of `vllm bench serve`.
-    pub model: String,
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The stages that a request goes through, such as `[Rag(documents: 10), Prefill, Decode]`.
+    /// Default: `[Prefill, Decode]`.
+    #[serde(default = "prefill_and_decode")]
+    pub pipeline: Vec<StageChoice>,
     /// How many requests arrive; at least 1. Default: none, as many as the arrivals have or come
     /// before the horizon. Mirrors `--num-prompts` of `vllm bench serve`.
     #[serde(default)]
@@ -207,8 +227,16 @@ const fn default_count() -> u32 {
     1
 }
 
+const fn no_time() -> Span {
+    Span::from_secs(0.0)
+}
+
+fn prefill_and_decode() -> Vec<StageChoice> {
+    ["Prefill", "Decode"].map(|name| StageChoice(Choice::named(name))).into()
+}
+
 impl Default for CoordinatorSpec {
     fn default() -> Self {
-        Self { routing: Choice::named("RoundRobin"), latency: Span::from_secs(0.0) }
+        Self { routing: Choice::named("RoundRobin"), latency: no_time(), kv_transfer: None }
     }
 }

@@ -53,12 +53,12 @@ mod trace_spec;
 pub use address::NodeSet;
 pub use carve::{Carving, Cluster, NodeId, NodeSite, carve};
 pub use check::check;
-pub use choice::Choice;
+pub use choice::{Choice, StageChoice};
 pub use document::{Document, Place, Unreadable};
 pub use explain::{Kinds, explain, reference};
 pub use language::{
-    ClientSpec, ClusterSpec, CoordinatorSpec, NodeGroup, PlatformSpec, Scenario, SloSpec, UsdPerHour,
-    VERSION, WorkloadSpec,
+    ClientSpec, ClusterSpec, CoordinatorSpec, KvTransferSpec, NodeGroup, PlatformSpec, Scenario, SloSpec,
+    UsdPerHour, VERSION, WorkloadSpec,
 };
 pub use problem::{Findings, Problem};
 pub use registry::{ChoiceError, Registry, Resolved};

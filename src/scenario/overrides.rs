@@ -223,7 +223,7 @@ mod tests {
             assert_eq!(set(&[argument]).unwrap().name.unwrap(), name, "{argument}");
         }
         let scenario = set(&["workload[0].model=Llama-3.1-8B", "clients[0].runs.model=Qwen3-8B"]).unwrap();
-        assert_eq!(scenario.workload[0].model, "Llama-3.1-8B");
+        assert_eq!(scenario.workload[0].model.as_deref(), Some("Llama-3.1-8B"));
         assert!(scenario.clients[0].runs.params.starts_with("model: \"Qwen3-8B\""));
         assert_eq!(set(&["name=None"]).unwrap().name, None);
         assert!(set(&["platforms[0].price=p5.48xlarge"]).unwrap().platforms[0].price.is_some());

@@ -54,11 +54,12 @@ mod tests {
             runs: Llm(model: "Llama-3.1-70B", batching: Chunked(max_num_batched_tokens: 8192)),
         ),
     ],
-    coordinator: (routing: RoundRobin, latency: s(0.0)),
+    coordinator: (routing: RoundRobin, latency: s(0.0), kv_transfer: None),
     workload: [
         (
             name: "chat",
             model: "Llama-3.1-70B",
+            pipeline: [Prefill, Decode],
             requests: 1000,
             trace: None,
             arrivals: Poisson(rate: per_s(240)),

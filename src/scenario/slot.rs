@@ -236,7 +236,7 @@ mod tests {
             ("seed", "whole number"),
             ("platforms[0].nodes[0].hardware", "text"),
             ("clients[0].cluster.nodes[0][1]", "whole number"),
-            ("workload[0].slo.ttft", "us(…) | ms(…) | s(…) | min(…) | h(…)"),
+            ("workload[0].slo.ttft", "ns(…) | us(…) | ms(…) | s(…) | min(…) | h(…)"),
             ("workload[0].arrivals", "arrival process"),
         ] {
             let (node, slot, _) =

@@ -376,7 +376,7 @@ mod tests {
             ("hardware: \"H100-SXM5-80GB\", count: 8", "hardware: H100, count: -8, colour: Blue"),
             ("count: 4,", "count: 4, count: 5,"),
             ("Take(", "Tale("),
-            ("            model: \"Llama-3.1-70B\",\n", ""),
+            ("            name: \"chat\",\n", ""),
             ("s(1)", "0.5"),
             ("ms(50)", "per_s(-1)"),
         ]);
@@ -389,7 +389,7 @@ mod tests {
                 "colour: unknown field `colour`",
                 "count: field `count` is given twice",
                 "Tale: unknown value `Tale`",
-                "workload[0]: missing field `model`",
+                "workload[0]: missing field `name`",
                 "workload[0].slo.ttft: expected a length of time with its unit, found the number 0.5",
                 "per_s: `per_s` is no unit of a length of time",
             ]

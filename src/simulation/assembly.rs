@@ -1,18 +1,16 @@
 //! Puts a deployment and its workload into a world.
 
-use std::collections::BTreeMap;
-
 use bevy_ecs::entity::Entity;
 
 use super::deployment::Deployment;
 use super::run::Run;
 use super::{InvalidScenario, RunError, Simulation, sources};
-use crate::clients::Node;
+use crate::clients::{Client, Node};
 use crate::coordinator::routing::RoutingRegistry;
-use crate::coordinator::{CoordinatorPlugin, Pool, Pools};
+use crate::coordinator::{CoordinatorPlugin, KvTransfer, Member, Pool, Pools};
 use crate::engine::{SimBuilder, Streams};
 use crate::metrics::{MetricsPlugin, Recorder};
-use crate::scenario::{Document, Problem, Scenario};
+use crate::scenario::{CoordinatorSpec, Document, Problem, Scenario};
 use crate::units::SimTime;
 use crate::workload::{Sources, WorkloadPlugin, start};
 
@@ -33,11 +31,11 @@ pub(super) fn assemble(
         group.deployed.install(&mut sim);
     }
     let clients = spawn_clients(&mut sim, &document.scenario, &deployment, simulation.strides);
-    let models = match make_pools(&mut sim, &document.scenario, &deployment, &clients) {
-        Ok(models) => models,
-        Err(problem) => return Err(wrong(document, vec![problem])),
-    };
-    match sources::make(sim.world(), &document.scenario, &deployment, &models) {
+    if let Err(problem) = make_pools(&mut sim, &document.scenario, &deployment, &clients) {
+        return Err(wrong(document, vec![problem]));
+    }
+    sim.insert_resource(deployment.directory.programs.clone());
+    match sources::make(sim.world(), &document.scenario, &deployment) {
         Ok((sources, specs)) => {
             start(Sources::new(sources), &mut sim)?;
             sim.insert_resource(Recorder::new(specs));
@@ -80,30 +78,32 @@ fn spawn_clients(
     clients
 }
 
-/// One pool a model, with the clients that serve it; answers with the pool of each model.
+/// The pools that stages are routed in, each with its clients in order.
 fn make_pools(
     sim: &mut SimBuilder,
     scenario: &Scenario,
     deployment: &Deployment,
     clients: &[Entity],
-) -> Result<BTreeMap<String, u16>, Problem> {
-    let mut models: BTreeMap<String, u16> = BTreeMap::new();
-    let mut members: Vec<Vec<Entity>> = Vec::new();
-    for (cluster, client) in deployment.carving.clusters.iter().zip(clients) {
-        let model = deployment.groups[cluster.client].model();
-        let pool = *models.entry(model.to_owned()).or_insert(members.len() as u16);
-        if pool as usize == members.len() {
-            members.push(Vec::new());
-        }
-        members[pool as usize].push(*client);
-    }
+) -> Result<(), Problem> {
     let streams = *sim.world().resource::<Streams>();
     let routing = sim.world().resource::<RoutingRegistry>().resolve(&scenario.coordinator.routing);
     let make_policy = routing.map_err(|error| error.into_problem("coordinator.routing"))?.built;
-    let pool = |(at, members): (usize, Vec<Entity>)| {
-        Pool::new(members, make_policy(), streams.stream("routing", at as u64))
-    };
-    let pools = members.into_iter().enumerate().map(pool).collect();
-    sim.insert_resource(Pools::new(pools, scenario.coordinator.latency.to_sim()));
-    Ok(models)
+    let mut pools = Vec::new();
+    for (at, groups) in deployment.directory.pools.iter().enumerate() {
+        let mut members = Vec::new();
+        for (cluster, client) in deployment.carving.clusters.iter().zip(clients) {
+            if groups.contains(&cluster.client) {
+                let Client { index, inbox } = *sim.world().get(*client).expect("spawned with its client");
+                members.push(Member { client: *client, index, inbox });
+            }
+        }
+        pools.push(Pool::new(members, make_policy(), streams.stream("routing", at as u64)));
+    }
+    let CoordinatorSpec { latency, kv_transfer, .. } = &scenario.coordinator;
+    let transfer = kv_transfer.map(|transfer| KvTransfer {
+        bandwidth: transfer.bandwidth.bytes_per_s(),
+        latency: transfer.latency.to_sim(),
+    });
+    sim.insert_resource(Pools::new(pools, latency.to_sim(), transfer));
+    Ok(())
 }

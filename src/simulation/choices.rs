@@ -8,6 +8,7 @@ use crate::catalog::config_path;
 use crate::clients::ClientRegistry;
 use crate::clients::llm::BatchingRegistry;
 use crate::coordinator::routing::RoutingRegistry;
+use crate::request::pipeline::StageRegistry;
 use crate::runtime::RuntimeRegistry;
 use crate::scenario::{Choice, Findings, Kinds, Registry, Scenario, WorkloadSpec};
 use crate::workload::arrivals::ArrivalRegistry;
@@ -19,6 +20,7 @@ pub(super) fn kinds(world: &World) -> Kinds {
     kinds.add(world.resource::<ClientRegistry>()).add(world.resource::<BatchingRegistry>());
     kinds.add(world.resource::<RuntimeRegistry>()).add(world.resource::<RoutingRegistry>());
     kinds.add(world.resource::<ArrivalRegistry>()).add(world.resource::<LengthRegistry>());
+    kinds.add(world.resource::<StageRegistry>());
     kinds
 }
 
@@ -48,8 +50,12 @@ pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World, find
 
 /// The same for one class of traffic.
 pub(super) fn settle_class(class: &mut WorkloadSpec, folder: &Path, world: &World, findings: &mut Findings) {
-    if let Some(path) = config_path(&class.model, folder) {
-        class.model = path;
+    if let Some(path) = class.model.as_ref().and_then(|model| config_path(model, folder)) {
+        class.model = Some(path);
+    }
+    let stages = world.resource::<StageRegistry>();
+    for (at, stage) in class.pipeline.iter_mut().enumerate() {
+        stages.settle(&mut stage.0, &format!("pipeline[{at}]"), findings);
     }
     if let Some(trace) = &mut class.trace {
         trace.path = folder.join(&trace.path);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use bevy_ecs::world::World;
 
+use super::directory::Directory;
 use crate::catalog::{self, Accelerator, Catalog};
 use crate::clients::{ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
 use crate::metrics::Price;
-use crate::scenario::{Carving, Cluster, Findings, PlatformSpec, Problem, Scenario, carve, did_you_mean};
+use crate::scenario::{Carving, Cluster, Findings, PlatformSpec, Problem, Scenario, carve};
 
 /// The deployment that a scenario describes.
 pub struct Deployment {
@@ -16,8 +17,7 @@ pub struct Deployment {
     /// What all of it costs by the hour.
     pub price: Price,
     pub(super) carving: Carving,
-    /// The model each class of traffic asks for, by its name in the catalog.
-    pub(super) workload_models: Vec<String>,
+    pub(super) directory: Directory,
 }
 
 /// The identical clients of one entry.
@@ -26,6 +26,8 @@ pub struct Group {
     pub name: String,
     /// Clients in it.
     pub clients: u32,
+    /// The kind of client, as the scenario names it.
+    pub kind: String,
     /// Accelerators of each.
     pub accelerators: u32,
     pub(super) deployed: Box<dyn Deployed>,
@@ -37,9 +39,9 @@ impl Group {
         self.deployed.facts()
     }
 
-    /// The model the clients serve.
-    pub fn model(&self) -> &str {
-        self.deployed.model()
+    /// The models the clients serve, if any.
+    pub fn models(&self) -> Vec<String> {
+        self.deployed.offers().into_iter().filter_map(|offer| offer.model).collect()
     }
 }
 
@@ -91,19 +93,16 @@ impl Deployment {
                 Ok(deployed) => groups.push(Group {
                     name: client.name.clone(),
                     clients: client.count,
+                    kind: client.runs.name.clone(),
                     accelerators: nodes.iter().filter(|node| node.is_accelerator()).count() as u32,
                     deployed,
                 }),
                 Err(wrong) => findings.report_all(wrong.into_iter().map(|problem| problem.under(&path))),
             }
         }
-        let mut workload_models = Vec::new();
-        if groups.len() == scenario.clients.len() {
-            match asked_for(scenario, &groups, catalog) {
-                Ok(models) => workload_models = models,
-                Err(wrong) => findings.report_all(wrong),
-            }
-        }
+        let directory = (groups.len() == scenario.clients.len())
+            .then(|| Directory::plan(scenario, &groups, catalog, world, findings))
+            .flatten();
         let price = match hardware.price(scenario, &carving, catalog) {
             Ok(price) => price,
             Err(problem) => {
@@ -111,7 +110,8 @@ impl Deployment {
                 return None;
             }
         };
-        findings.is_empty().then_some(Self { groups, price, carving, workload_models })
+        let directory = directory.filter(|_| findings.is_empty())?;
+        Some(Self { groups, price, carving, directory })
     }
 
     /// Numbers the node groups of all platforms.
@@ -153,7 +153,8 @@ fn check_names(scenario: &Scenario, catalog: &Catalog, world: &World, findings: 
         }
     }
     for (at, workload) in scenario.workload.iter().enumerate() {
-        if let Err(error) = catalog.model_or_config(&workload.model) {
+        let model = workload.model.as_ref().map(|model| catalog.model_or_config(model));
+        if let Some(Err(error)) = model {
             problems.push(model_problem(&format!("workload[{at}].model"), &error));
         }
     }
@@ -241,23 +242,4 @@ fn fits(
     let message =
         format!("`{}` has {sold}, but a machine of `{}` has {}", price.instance, spec.name, has.join(", "));
     Err(Problem::new(path, message).help("name an instance with the same hardware, or say `usd_per_hour`"))
-}
-
-/// The model each class of traffic asks for, by its name in the catalog; somebody must serve it.
-fn asked_for(scenario: &Scenario, groups: &[Group], catalog: &Catalog) -> Result<Vec<String>, Vec<Problem>> {
-    let served: Vec<&str> = groups.iter().map(Group::model).collect();
-    let (mut models, mut problems) = (Vec::new(), Vec::new());
-    for (at, workload) in scenario.workload.iter().enumerate() {
-        let path = format!("workload[{at}].model");
-        match catalog.model_or_config(&workload.model) {
-            Ok(model) if served.contains(&model.name.as_str()) => models.push(model.name.clone()),
-            Ok(model) => {
-                let message = format!("no client serves `{}`", model.name);
-                let help = did_you_mean(&model.name, served.iter().copied());
-                problems.push(Problem::new(path, message).help(help));
-            }
-            Err(error) => problems.push(model_problem(&path, &error)),
-        }
-    }
-    if problems.is_empty() { Ok(models) } else { Err(problems) }
 }

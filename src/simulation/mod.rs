@@ -16,6 +16,7 @@
 mod assembly;
 mod choices;
 mod deployment;
+mod directory;
 mod error;
 mod replications;
 mod run;
@@ -32,7 +33,7 @@ pub use traffic::Traffic;
 
 use crate::engine::{Executor, Plugin, SimBuilder};
 use crate::scenario::{Document, Findings, Kinds, Problem};
-use crate::{clients, coordinator, runtime, workload};
+use crate::{clients, coordinator, request, runtime, workload};
 
 /// What shapes a run besides its scenario.
 pub struct Simulation {
@@ -182,7 +183,7 @@ impl Simulation {
     /// A builder with every feature and plugin.
     fn builder(&self) -> SimBuilder {
         let mut sim = SimBuilder::new(0);
-        sim.add(clients::built_in).add(runtime::built_in);
+        sim.add(request::pipeline::built_in).add(clients::built_in).add(runtime::built_in);
         sim.add(coordinator::routing::built_in);
         sim.add(workload::arrivals::built_in).add(workload::lengths::built_in);
         sim.executor(self.executor);

@@ -1,19 +1,22 @@
 //! A scenario ready to run, and what comes of it.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use bevy_ecs::entity::Entity;
 
 use super::RunError;
 use super::deployment::{Deployment, Group};
+use super::directory::Directory;
 use crate::clients::Usage;
 use crate::engine::{Executor, Sim};
-use crate::metrics::{ClientUsage, Recorder, RowSink, RunEnd, Summary, Unfinished};
+use crate::metrics::{ClientUsage, Recorder, RowSink, RowSource, RunEnd, Summary, Unfinished};
+use crate::request::pipeline::{Journey, Programs};
 use crate::request::{Request, Stage};
-use crate::scenario::{Document, Scenario};
+use crate::scenario::{Document, Scenario, WorkloadSpec};
 use crate::stats::TokenGaps;
 use crate::units::SimTime;
-use crate::workload::Sources;
+use crate::workload::{Asks, Sources};
 
 /// Ticks between two looks at the progress.
 const TICKS_A_LOOK: u32 = 16_384;
@@ -94,6 +97,17 @@ impl Run {
         self.deployment.groups.iter().flat_map(name).collect()
     }
 
+    /// The classes of traffic, as rows of results know them.
+    pub fn row_sources(&self) -> Vec<RowSource> {
+        let Directory { programs, asks, .. } = &self.deployment.directory;
+        let source = |(class, Asks { program, model }): (&WorkloadSpec, &Asks)| {
+            let one_visit = programs.is_single_visit(*program, *model);
+            let stages = if one_visit { Vec::new() } else { programs.program(*program).labels().to_vec() };
+            RowSource { name: class.name.clone(), stages }
+        };
+        self.document.scenario.workload.iter().zip(asks).map(source).collect()
+    }
+
     /// Runs to the end.
     ///
     /// # Errors
@@ -148,21 +162,28 @@ impl Run {
             deployed.settle(self.sim.world_mut(), *client, now);
         }
         let world = self.sim.world_mut();
-        let stages: Vec<(Entity, [SimTime; 2])> = world
-            .query::<&Stage>()
-            .iter(world)
-            .map(|stage| (stage.request, [stage.started, stage.first_token]))
-            .collect();
+        let programs = world.resource::<Programs>().clone();
+        let mut seen: BTreeMap<Entity, [SimTime; 2]> = BTreeMap::new();
+        let mut note = |request: Entity, started: SimTime, first_token: SimTime| {
+            let times = seen.entry(request).or_insert([SimTime::MAX; 2]);
+            *times = [times[0].min(started), times[1].min(first_token)];
+        };
+        for stage in world.query::<&Stage>().iter(world) {
+            let answers = programs.program(stage.place.program).generates(stage.place.op);
+            note(stage.request, stage.started, if answers { stage.first_token } else { SimTime::MAX });
+        }
+        for (entity, journey) in world.query::<(Entity, &Journey)>().iter(world) {
+            note(entity, journey.started(), journey.times().first);
+        }
         let mut in_flight: Vec<(Entity, Request)> = world
             .query::<(Entity, &Request)>()
             .iter(world)
             .map(|(entity, request)| (entity, *request))
             .collect();
         in_flight.sort_by_key(|(_, request)| request.id);
-        let stages: std::collections::BTreeMap<_, _> = stages.into_iter().collect();
         let mut recorder = world.resource_mut::<Recorder>();
         for (entity, request) in in_flight {
-            let times = stages.get(&entity).copied().unwrap_or([SimTime::MAX; 2]);
+            let times = seen.get(&entity).copied().unwrap_or([SimTime::MAX; 2]);
             let [started, first_token] = times.map(|at| (at != SimTime::MAX).then_some(at));
             let Request { source, arrived, .. } = request;
             recorder.unfinished(&Unfinished { source, arrived, started, first_token }, now);

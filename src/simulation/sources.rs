@@ -1,22 +1,22 @@
 //! The sources of a scenario's workload, and what the recorder is to know of them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use bevy_ecs::world::World;
 
 use super::deployment::Deployment;
+use super::directory::Directory;
 use crate::engine::Streams;
 use crate::metrics::{Slo, SourceSpec};
 use crate::scenario::{Choice, Findings, Problem, Registry, Scenario, SloSpec, TraceSpec, WorkloadSpec};
 use crate::units::Span;
 use crate::workload::arrivals::{ArrivalRegistry, End, MOST_AT_ONCE};
 use crate::workload::lengths::LengthRegistry;
-use crate::workload::{Replay, Source};
+use crate::workload::{Asks, Replay, Source};
 
 /// A class of traffic as a source without a scenario around it.
 pub(super) fn alone(world: &World, class: &WorkloadSpec) -> Result<Source, Vec<Problem>> {
-    source(world, class, Place { at: 0, pool: 0, horizon: false })
+    source(world, class, Place { at: 0, asks: Asks::default(), horizon: false })
 }
 
 /// What is wrong with the classes of traffic, beside what is wrong already.
@@ -25,28 +25,30 @@ pub(super) fn check(world: &World, scenario: &Scenario, findings: &mut Findings)
         let path = format!("workload[{at}]");
         let parts = ["arrivals", "lengths", "trace", "requests"].map(|field| format!("{path}.{field}"));
         if parts.iter().all(|part| findings.is_sound(part)) {
-            let place = Place { at: at as u16, pool: 0, horizon: scenario.horizon.is_some() };
+            let place = Place { at: at as u16, asks: Asks::default(), horizon: scenario.horizon.is_some() };
             let wrong = source(world, spec, place).err().unwrap_or_default();
             findings.report_all(wrong.into_iter().map(|problem| problem.under(&path)));
         }
     }
 }
 
-/// A source for each class of traffic; `pools` tells who serves which model.
+/// A source for each class of traffic.
 pub(super) fn make(
     world: &World,
     scenario: &Scenario,
     deployment: &Deployment,
-    pools: &BTreeMap<String, u16>,
 ) -> Result<(Vec<Source>, Vec<SourceSpec>), Vec<Problem>> {
     let mut problems = Vec::new();
     let (mut sources, mut specs) = (Vec::new(), Vec::new());
-    for (at, (spec, model)) in scenario.workload.iter().zip(&deployment.workload_models).enumerate() {
-        let place = Place { at: at as u16, pool: pools[model], horizon: scenario.horizon.is_some() };
+    let Directory { programs, asks, .. } = &deployment.directory;
+    for (at, (spec, asks)) in scenario.workload.iter().zip(asks).enumerate() {
+        let place = Place { at: at as u16, asks: *asks, horizon: scenario.horizon.is_some() };
         match source(world, spec, place) {
             Ok(source) => {
                 let closed_loop = source.is_closed();
-                specs.push(SourceSpec { name: spec.name.clone(), slo: targets(&spec.slo), closed_loop });
+                let name = spec.name.clone();
+                let stages = programs.program(asks.program).labels().to_vec();
+                specs.push(SourceSpec { name, slo: targets(&spec.slo), closed_loop, stages });
                 sources.push(source);
             }
             Err(wrong) => problems.extend(wrong.into_iter().map(|p| p.under(&format!("workload[{at}]")))),
@@ -59,7 +61,7 @@ pub(super) fn make(
 #[derive(Clone, Copy)]
 struct Place {
     at: u16,
-    pool: u16,
+    asks: Asks,
     /// Whether the scenario stops the clock.
     horizon: bool,
 }
@@ -67,7 +69,7 @@ struct Place {
 fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Vec<Problem>> {
     let requests = spec.requests.unwrap_or(u64::MAX);
     match (&spec.trace, &spec.arrivals, &spec.lengths) {
-        (Some(trace), _, _) => Ok(Source::replay(open(trace)?, place.pool, requests)),
+        (Some(trace), _, _) => Ok(Source::replay(open(trace)?, place.asks, requests)),
         (None, Some(arrivals), Some(lengths)) => {
             let arrivals = resolve(world.resource::<ArrivalRegistry>(), arrivals, "arrivals");
             let lengths = resolve(world.resource::<LengthRegistry>(), lengths, "lengths");
@@ -89,7 +91,7 @@ fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Ve
                 return Err(vec![Problem::new("requests", message)]);
             }
             let streams = world.resource::<Streams>();
-            Ok(Source::new(arrivals, lengths, place.pool, requests, streams, place.at))
+            Ok(Source::new(arrivals, lengths, place.asks, requests, streams, place.at))
         }
         // The check of the scenario has said what is missing.
         (None, _, _) => Err(vec![Problem::new("", "arrivals and lengths, or a trace, are missing")]),

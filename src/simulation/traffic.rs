@@ -70,8 +70,6 @@ impl Simulation {
     fn drawn(&self, document: &Document, deployment: &Deployment) -> Result<Vec<Source>, Vec<Problem>> {
         let mut sim = self.builder();
         sim.seed(document.scenario.seed);
-        // Who serves them is of no matter here.
-        let pools = deployment.workload_models.iter().map(|model| (model.clone(), 0)).collect();
-        sources::make(sim.world(), &document.scenario, deployment, &pools).map(|(sources, _)| sources)
+        sources::make(sim.world(), &document.scenario, deployment).map(|(sources, _)| sources)
     }
 }

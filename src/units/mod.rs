@@ -3,9 +3,11 @@
 //! Simulated time is integer nanoseconds. Runtime models answer in `f64` seconds and
 //! [`SimSpan::from_secs_f64`] is the one place that rounds them.
 
+mod data;
 mod quantity;
 mod time;
 
+pub use data::{Bandwidth, ByteSize, Fraction};
 pub use quantity::{PerSecond, Span};
 pub use time::{SimSpan, SimTime};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SimSpan;
 
-/// A length of time: `s(1.5)`, `ms(200)`, `us(10)`, `min(5)` or `h(1)`; finite and not negative.
+/// A length of time: `s(1.5)`, `ms(200)`, `us(10)`, `ns(80)`, `min(5)` or `h(1)`; finite and not negative.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "SpanText", into = "SpanText")]
 #[schemars(with = "SpanText")]
@@ -23,6 +23,8 @@ const LONGEST_S: f64 = 876_000.0 * 3600.0;
 #[serde(rename = "Span", rename_all = "lowercase")]
 #[schemars(extend("x-what" = "a length of time"))]
 enum SpanText {
+    /// Nanoseconds.
+    Ns(f64),
     /// Microseconds.
     Us(f64),
     /// Milliseconds.
@@ -41,6 +43,7 @@ impl TryFrom<SpanText> for Span {
     fn try_from(text: SpanText) -> Result<Self, String> {
         // Divided, not multiplied by 1e-6, which no float holds: `us(200)` is 0.0002 s to the digit.
         let (value, seconds) = match text {
+            SpanText::Ns(v) => (v, v / 1e9),
             SpanText::Us(v) => (v, v / 1e6),
             SpanText::Ms(v) => (v, v / 1e3),
             SpanText::S(v) => (v, v),
@@ -141,6 +144,7 @@ mod tests {
     fn units_are_part_of_the_value() {
         assert_eq!(ron::from_str::<Span>("ms(250)").unwrap().as_secs(), 0.25);
         assert_eq!(ron::from_str::<Span>("us(200)").unwrap().as_secs(), 0.0002);
+        assert_eq!(ron::from_str::<Span>("ns(80)").unwrap().as_secs(), 80e-9);
         assert_eq!(ron::from_str::<Span>("min(2)").unwrap().to_sim(), SimSpan::from_ns(120_000_000_000));
         assert_eq!(ron::from_str::<PerSecond>("per_min(90)").unwrap().get(), 1.5);
         for bad in ["ms(-1)", "s(NaN)", "s(inf)", "parsecs(3)", "0.25", "h(1e300)"] {

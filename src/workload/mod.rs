@@ -38,7 +38,7 @@ pub use derive::{About, derive_lengths};
 pub use error::SourceError;
 pub use lengths::{LengthSource, Lengths};
 pub use replay::Replay;
-pub use source::{Source, Sources};
+pub use source::{Asks, Source, Sources};
 
 use crate::engine::{Calendar, Phase, Plugin, SimBuilder};
 use crate::request::{Arrived, Entered, Vacated};

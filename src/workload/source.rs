@@ -10,9 +10,26 @@ use crate::units::SimTime;
 /// A stream of requests: when they come, how long they are, who serves them.
 pub struct Source {
     requests: Requests,
-    pool: u16,
+    asks: Asks,
     /// Requests it may still bring.
     left: u64,
+}
+
+/// What the requests of a source ask for: positions in [`Programs`](crate::request::pipeline::Programs).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// Their pipeline.
+    pub program: u16,
+    /// Their model.
+    pub model: u16,
+}
+
+/// A request that arrives.
+pub(super) struct Drawn {
+    pub id: u64,
+    pub program: u16,
+    pub model: u16,
+    pub lengths: Lengths,
 }
 
 /// Where requests come from.
@@ -27,11 +44,11 @@ enum Requests {
 }
 
 impl Source {
-    /// At most `requests` requests for `pool`; `streams` and the source's position give its draws.
+    /// At most `requests` requests that ask for `asks`; `streams` and the source's position give its draws.
     pub fn new(
         arrivals: Box<dyn ArrivalProcess>,
         lengths: Box<dyn LengthSource>,
-        pool: u16,
+        asks: Asks,
         requests: u64,
         streams: &Streams,
         position: u16,
@@ -39,12 +56,12 @@ impl Source {
         let arrival_draws = streams.stream("arrivals", u64::from(position));
         let length_draws = streams.stream("lengths", u64::from(position));
         let drawn = Requests::Drawn { arrivals, lengths, arrival_draws, length_draws };
-        Self { requests: drawn, pool, left: requests }
+        Self { requests: drawn, asks, left: requests }
     }
 
-    /// At most `requests` recorded requests for `pool`.
-    pub fn replay(replay: Replay, pool: u16, requests: u64) -> Self {
-        Self { requests: Requests::Recorded(Box::new(replay)), pool, left: requests }
+    /// At most `requests` recorded requests that ask for `asks`.
+    pub fn replay(replay: Replay, asks: Asks, requests: u64) -> Self {
+        Self { requests: Requests::Recorded(Box::new(replay)), asks, left: requests }
     }
 
     /// Whether arrivals wait for departures.
@@ -153,16 +170,17 @@ impl Sources {
         Ok(next)
     }
 
-    /// The request whose arrival is due: its number, pool and lengths; `None` when the source of
-    /// lengths has run dry, which ends the source.
-    pub(super) fn draw(&mut self, source: u16) -> Result<Option<(u64, u16, Lengths)>, SourceError> {
+    /// The request whose arrival is due; `None` when the source of lengths has run dry, which ends the
+    /// source.
+    pub(super) fn draw(&mut self, source: u16) -> Result<Option<Drawn>, SourceError> {
         let source = &mut self.sources[source as usize];
         self.pending -= 1;
         let Some(lengths) = source.lengths()? else { return Ok(None) };
         let id = self.next_id;
         self.next_id += 1;
         self.in_flight += 1;
-        Ok(Some((id, source.pool, lengths)))
+        let Asks { program, model } = source.asks;
+        Ok(Some(Drawn { id, program, model, lengths }))
     }
 
     /// A request of `source` has left at `now`; tells when that brings another one, which then

@@ -1,10 +1,12 @@
 //! The systems of the workload: requests come in, and in a closed loop departures bring new ones.
 
-use bevy_ecs::prelude::{BevyError, Commands, ResMut};
+use bevy_ecs::prelude::{BevyError, Commands, Res, ResMut};
 
-use super::Sources;
-use crate::engine::{Calendar, Rx, Tx, Wake};
-use crate::request::{Arrived, Entered, Request, Vacated};
+use super::source::Drawn;
+use super::{Lengths, Sources};
+use crate::engine::{Calendar, Rx, Streams, Tx, Wake};
+use crate::request::pipeline::{Journey, Programs};
+use crate::request::{Arrived, Entered, Payload, Request, Vacated};
 
 /// The next request of the `source`-th source is due.
 #[derive(Clone, Copy)]
@@ -29,6 +31,8 @@ pub(super) fn arrive(
     mut due: Rx<Due>,
     mut sources: ResMut<Sources>,
     mut calendar: ResMut<Calendar>,
+    programs: Res<Programs>,
+    streams: Res<Streams>,
     mut commands: Commands,
     mut arrived: Tx<Arrived>,
     mut entered: Tx<Entered>,
@@ -39,16 +43,17 @@ pub(super) fn arrive(
         let mut next = Some(now);
         while next == Some(now) {
             let drawn = sources.draw(source)?;
-            if let Some((id, pool, lengths)) = drawn {
-                let request = Request {
-                    id,
-                    source,
-                    pool,
-                    prompt_tokens: lengths.prompt_tokens,
-                    output_tokens: lengths.output_tokens,
-                    arrived: now,
-                };
-                arrived.send(Arrived(commands.spawn(request).id()));
+            if let Some(Drawn { id, program, model, lengths }) = drawn {
+                let Lengths { prompt_tokens, output_tokens } = lengths;
+                let request =
+                    Request { id, source, program, model, prompt_tokens, output_tokens, arrived: now };
+                let mut spawned = commands.spawn(request);
+                if !programs.is_single_visit(program, model) {
+                    let payload = Payload::new(prompt_tokens, output_tokens, model);
+                    let labels = programs.program(program).labels().len();
+                    spawned.insert(Journey::new(payload, labels, streams.stream("pipeline", id), now));
+                }
+                arrived.send(Arrived(spawned.id()));
                 entered.send(Entered { source });
             }
             next = sources.next_arrival(source)?.map(|at| at.max(now));

@@ -13,6 +13,7 @@ use crate::clients::Usage;
 use crate::engine::Calendar;
 use crate::memory::BlockPool;
 use crate::request::Rejection;
+use crate::request::pipeline::Work;
 use crate::runtime::{Bound, StepCost, StepModel};
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
@@ -159,11 +160,29 @@ impl LlmClient {
 
     /// Takes in a request that [`refuses`](Self::refuses) has nothing against. When that cuts the
     /// stride under way short, tells its new end, which is after `now`: see [`catch_up`](Self::catch_up).
-    pub fn enqueue(&mut self, stage: Entity, prompt: u32, output: u32, now: SimTime) -> Option<StrideEnd> {
-        let interrupts = self.policy.arrival_interrupts(prompt, &self.scheduler);
-        self.scheduler.enqueue(stage, prompt, output);
+    pub fn enqueue(
+        &mut self,
+        stage: Entity,
+        work: &Work,
+        base: Option<u32>,
+        now: SimTime,
+    ) -> Option<StrideEnd> {
+        let interrupts = self.policy.arrival_interrupts(work.prompt_tokens, &self.scheduler);
+        self.scheduler.enqueue(stage, work, base);
+        if interrupts { self.interrupt(now) } else { None }
+    }
+
+    /// KV that is kept in the holding `id` is no longer needed. May cut the stride under way as
+    /// [`enqueue`](Self::enqueue) does: there is room for those who wait.
+    pub fn release_kv(&mut self, id: u32, now: SimTime) -> Option<StrideEnd> {
+        self.scheduler.release_holding(id);
+        if self.scheduler.waiting() > 0 { self.interrupt(now) } else { None }
+    }
+
+    /// Ends the stride under way with its current step.
+    fn interrupt(&mut self, now: SimTime) -> Option<StrideEnd> {
         let steps = self.stride.partition_point(|step| step.end <= now) + 1;
-        if !interrupts || steps >= self.stride.len() {
+        if steps >= self.stride.len() {
             return None;
         }
         self.stride.truncate(steps);

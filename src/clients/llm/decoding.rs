@@ -67,7 +67,11 @@ impl DecodeSet {
         if !seq.reserved {
             self.phases[self.phase(seq)] += 1;
         }
-        self.completions.push(Reverse((seq.completion(), seq.admission, id)));
+        let completion = seq.completion();
+        if let Some(milestone) = seq.milestone().filter(|milestone| *milestone < completion) {
+            self.completions.push(Reverse((milestone, seq.admission, id)));
+        }
+        self.completions.push(Reverse((completion, seq.admission, id)));
     }
 
     /// Takes `seq` out, with its token counts brought up to date. Its completion stays behind, stale.
@@ -90,7 +94,7 @@ impl DecodeSet {
         self.stored += u64::from(self.members);
     }
 
-    /// Steps from now to the next completion; `current` tells a live entry from a stale one.
+    /// Steps from now to the next completion or first token of an answer; `current` tells a live entry from a stale one.
     pub fn next_completion(&mut self, current: impl Fn(u64, u64, SeqId) -> bool) -> Option<u64> {
         while let Some(Reverse((step, admission, id))) = self.completions.peek() {
             if current(*step, *admission, *id) {
@@ -101,7 +105,8 @@ impl DecodeSet {
         None
     }
 
-    /// Takes the next member that is complete now off the heap; the caller makes it leave.
+    /// Takes the next member that is complete now, or begins its answer, off the heap; if complete, the
+    /// caller makes it leave.
     pub fn pop_completed(&mut self, current: impl Fn(u64, u64, SeqId) -> bool) -> Option<SeqId> {
         (self.next_completion(current)? == 0).then(|| self.completions.pop().expect("peeked").0.2)
     }

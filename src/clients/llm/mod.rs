@@ -38,7 +38,7 @@ pub use spec::LlmSpec;
 
 use super::Delivered;
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
-use crate::request::StageDone;
+use crate::request::{ReleaseKv, StageDone};
 use crate::stats::TokenGaps;
 
 /// Marks deliveries to LLM clients.
@@ -66,9 +66,11 @@ impl Plugin for LlmPlugin {
     fn build(&self, sim: &mut SimBuilder) {
         sim.wake::<Delivered<Llm>>();
         sim.wake::<StrideEnded>();
+        sim.wake::<ReleaseKv>();
         sim.port::<Idle>().port::<Formed>().port::<StageDone>().insert_resource(TokenGaps::default());
         sim.systems(Phase::Land, systems::land_strides.in_set(LlmSet::Land));
-        sim.systems(Phase::Admit, systems::accept_stages.in_set(LlmSet::Accept));
+        let accept = (systems::release_kv, systems::accept_stages).chain().in_set(LlmSet::Accept);
+        sim.systems(Phase::Admit, accept);
         sim.systems(Phase::Batch, systems::form_steps.in_set(LlmSet::Form));
         sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
     }

@@ -2,6 +2,7 @@
 
 use bevy_ecs::entity::Entity;
 
+use crate::request::pipeline::Work;
 use crate::units::SimTime;
 
 /// Names a sequence within its client.
@@ -48,20 +49,38 @@ pub(super) struct Sequence {
     pub admission: u64,
     /// Decode steps the client had taken when the sequence entered the decode set.
     pub entered: u64,
+    /// Tokens of the output that precede the answer.
+    pub reason: u32,
+    /// Tokens at the start of the prompt whose KV comes with the request, until it is preempted.
+    pub fetched: u32,
+    /// The holding it goes on with.
+    pub base: Option<u32>,
+    /// Full blocks of it that the sequence shares, while it runs.
+    pub shared: u32,
+    /// Whether its KV is kept when it is done.
+    pub keep: bool,
     pub started: SimTime,
     pub first_token: SimTime,
+    /// When the first token of the answer was out.
+    pub answer: SimTime,
     pub last_token: SimTime,
     pub preemptions: u16,
 }
 
 impl Sequence {
-    pub fn new(stage: Entity, prompt: u32, output: u32, arrival: u64) -> Self {
+    pub fn new(stage: Entity, work: &Work, base: Option<u32>, arrival: u64) -> Self {
+        let Work { prompt_tokens: prompt, output_tokens: output, .. } = *work;
         Self {
             stage,
             state: State::Waiting,
             arrival,
             prompt,
             output,
+            reason: work.reason_tokens,
+            fetched: work.fetched_tokens,
+            base,
+            shared: 0,
+            keep: work.keep,
             generated: 0,
             goal: prompt,
             computed: 0,
@@ -71,6 +90,7 @@ impl Sequence {
             entered: 0,
             started: SimTime::MAX,
             first_token: SimTime::MAX,
+            answer: SimTime::MAX,
             last_token: SimTime::MAX,
             preemptions: 0,
         }
@@ -79,6 +99,13 @@ impl Sequence {
     /// The decode step of its client after which it is complete, while it decodes.
     pub fn completion(&self) -> u64 {
         self.entered + u64::from(self.output - self.generated)
+    }
+
+    /// The decode step of its client after which the first token of the answer is out, while it decodes
+    /// and that is yet to come.
+    pub fn milestone(&self) -> Option<u64> {
+        let ahead = (self.reason + 1).checked_sub(self.generated).filter(|ahead| *ahead > 0)?;
+        (self.reason > 0).then(|| self.entered + u64::from(ahead))
     }
 
     /// Most tokens whose KV it can ever hold: the last token generated is never computed.
@@ -112,6 +139,10 @@ pub struct FirstToken {
 pub struct Finished {
     /// The stage to hand back.
     pub stage: Entity,
+    /// When the first token behind the reasoning was out.
+    pub answer: SimTime,
+    /// The holding in which its KV is kept, and the tokens that this covers.
+    pub kept: Option<(u32, u32)>,
     /// How often it was preempted.
     pub preemptions: u16,
 }

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::batching::{BatchingRegistry, MakeBatching};
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
 use crate::catalog::{Accelerator, Catalog, HfConfig, Model, ModelKind, Precision};
-use crate::clients::{Client, ClientKind, Delivered, Deployed, Fact, Site, Usage, model_problem};
+use crate::clients::{
+    Client, ClientKind, Delivered, Deployed, Fact, Generates, Offer, Role, Site, Usage, model_problem,
+};
 use crate::engine::SimBuilder;
 use crate::memory::{BlockPool, KvCapacity, KvSizing, SizingError};
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
@@ -53,6 +55,11 @@ pub struct LlmSpec {
     /// vLLM `--max-num-seqs`, SGLang `--max-running-requests`.
     #[serde(default = "default_max_num_seqs")]
     pub max_num_seqs: u32,
+    /// Which part of generation it has: `Both`, or `Prefill` or `Decode` alone, where the KV of a request
+    /// moves from one to the other as `coordinator.kv_transfer` says. Default: `Both`.
+    /// vLLM `--kv-transfer-config` (`kv_producer`, `kv_consumer`), SGLang `--disaggregation-mode`.
+    #[serde(default)]
+    pub role: Role,
     /// How requests are batched into steps. Default: `Chunked`.
     #[serde(default = "default_batching")]
     #[schemars(extend("x-choice" = "batching policy"))]
@@ -144,7 +151,11 @@ impl ClientKind for LlmSpec {
             capacity,
             block_size: self.block_size,
             max_num_seqs: self.max_num_seqs,
-            max_model_len: self.max_model_len.unwrap_or(model.max_context),
+            generates: Generates {
+                role: self.role,
+                max_model_len: self.max_model_len.unwrap_or(model.max_context),
+                kv_bytes_per_token: sizing.kv_bytes_per_token,
+            },
             make_policy,
             step_model,
             latency: format!("{} for {} on {}", self.runtime.name, model.name, accelerator.name),
@@ -206,9 +217,10 @@ impl LlmSpec {
         whole("block_size", self.block_size, 1..=1024);
         whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000);
         whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context);
-        if model.kind != ModelKind::Decoder {
+        if !matches!(model.kind, ModelKind::Decoder | ModelKind::Reward) {
             let message = format!("{} does not generate text", model.name);
-            problems.push(Problem::new("model", message).help("an LLM client serves decoder models"));
+            let help = "an LLM client serves decoder models, and reward models that score";
+            problems.push(Problem::new("model", message).help(help));
         }
         if self.kv_cache == Precision::Fp4 {
             let help = "use bf16, fp16, fp8 or int8";
@@ -260,7 +272,7 @@ struct LlmDeployed {
     capacity: KvCapacity,
     block_size: u32,
     max_num_seqs: u32,
-    max_model_len: u32,
+    generates: Generates,
     make_policy: MakeBatching,
     step_model: Arc<dyn StepModel>,
     latency: String,
@@ -269,24 +281,22 @@ struct LlmDeployed {
 }
 
 impl Deployed for LlmDeployed {
-    fn model(&self) -> &str {
-        &self.model
+    fn offers(&self) -> Vec<Offer> {
+        vec![Offer { model: Some(self.model.clone()), generates: Some(self.generates) }]
     }
 
     fn facts(&self) -> Vec<Fact> {
         let gib = |bytes: f64| format!("{:.1} GiB", bytes / GIB);
+        let max_model_len = self.generates.max_model_len;
         let KvCapacity { budget, weights, activations, kv, blocks, tokens, .. } = self.capacity;
         let mut facts = vec![
             Fact::new("serves", format!("{} on {}", self.model, self.hardware)),
             Fact::new("memory per device", format!("{} usable, {} weights", gib(budget), gib(weights))),
             Fact::new("", format!("{} activations, {} KV cache", gib(activations), gib(kv))),
             Fact::new("KV cache", format!("{blocks} blocks of {}, {tokens} tokens", self.block_size)),
-            Fact::new(
-                "limits",
-                format!("{} sequences, {} tokens each", self.max_num_seqs, self.max_model_len),
-            ),
+            Fact::new("limits", format!("{} sequences, {} tokens each", self.max_num_seqs, max_model_len)),
         ];
-        if u64::from(self.max_model_len) > tokens {
+        if u64::from(max_model_len) > tokens {
             // vLLM checks this when it starts; requests that do fit are served here all the same.
             let warning = format!(
                 "vLLM would not start: its KV cache must hold max_model_len; set it to {tokens} or less"
@@ -308,7 +318,7 @@ impl Deployed for LlmDeployed {
             index,
             kv,
             max_num_seqs: self.max_num_seqs,
-            max_model_len: self.max_model_len,
+            max_model_len: self.generates.max_model_len,
             policy: (self.make_policy)(),
             model: self.step_model.clone(),
             strides,

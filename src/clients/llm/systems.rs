@@ -7,7 +7,7 @@ use super::sequence::Landed;
 use super::{Formed, Idle, Llm, StrideEnded};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
-use crate::request::{Stage, StageDone};
+use crate::request::{KvHandle, ReleaseKv, Stage, StageDone};
 use crate::stats::TokenGaps;
 
 /// `Land`: strides that end now take effect, in the order of their clients.
@@ -33,8 +33,36 @@ pub(super) fn land_strides(
             stage.first_token = first.at;
         }
         for finished in landed.finished.drain(..) {
-            stages.get_mut(finished.stage)?.preemptions = finished.preemptions;
+            let mut stage = stages.get_mut(finished.stage)?;
+            stage.preemptions = finished.preemptions;
+            stage.answer = finished.answer;
+            stage.kept =
+                finished.kept.map(|(id, tokens)| KvHandle { client, index: llm.index(), id, tokens });
             done.send(StageDone(finished.stage));
+        }
+    }
+    Ok(())
+}
+
+/// `Admit`: clients drop KV that is no longer needed, before newcomers ask for room.
+pub(super) fn release_kv(
+    mut released: Rx<ReleaseKv>,
+    mut clients: Query<(&mut LlmClient, &mut Usage)>,
+    mut gaps: ResMut<TokenGaps>,
+    mut calendar: ResMut<Calendar>,
+    mut idle: Tx<Idle>,
+) -> Result<(), BevyError> {
+    let now = calendar.now();
+    for ReleaseKv { client, id } in released.drain() {
+        let (mut llm, mut usage) = clients.get_mut(client)?;
+        if calendar.is_first_tick() {
+            llm.catch_up(now, &mut usage, &mut gaps);
+        }
+        if let Some(end) = llm.release_kv(id, now) {
+            calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
+        }
+        if !llm.is_busy() {
+            idle.send(Idle(client));
         }
     }
     Ok(())
@@ -55,7 +83,7 @@ pub(super) fn accept_stages(
     for Delivered { stage: entity, client, .. } in delivered.drain() {
         let mut stage = stages.get_mut(entity)?;
         let (mut llm, mut usage) = clients.get_mut(client)?;
-        if let Some(rejection) = llm.refuses(stage.prompt_tokens, stage.output_tokens) {
+        if let Some(rejection) = llm.refuses(stage.work.prompt_tokens, stage.work.output_tokens) {
             stage.rejection = Some(rejection);
             done.send(StageDone(entity));
             continue;
@@ -63,7 +91,7 @@ pub(super) fn accept_stages(
         if calendar.is_first_tick() {
             llm.catch_up(now, &mut usage, &mut gaps);
         }
-        let cut = llm.enqueue(entity, stage.prompt_tokens, stage.output_tokens, now);
+        let cut = llm.enqueue(entity, &stage.work, stage.base, now);
         if let Some(end) = cut {
             calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
         }

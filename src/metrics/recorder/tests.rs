@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::{Price, Slo, Stability, Verdict};
+use crate::request::pipeline::Lap;
 use crate::units::SimSpan;
 
 /// Uniform in (0, 1], the same on every machine.
@@ -24,7 +25,7 @@ fn secs(seconds: f64) -> SimTime {
 
 fn source(name: &str, closed_loop: bool) -> SourceSpec {
     let slo = Slo { e2e: Some(SimSpan::from_secs_f64(5.0)), ..Slo::default() };
-    SourceSpec { name: name.to_owned(), slo, closed_loop }
+    SourceSpec { name: name.to_owned(), slo, closed_loop, stages: Vec::new() }
 }
 
 fn end(now: SimTime) -> RunEnd<'static> {
@@ -72,9 +73,12 @@ fn servers(
                 arrived: secs(now_s),
                 started: secs(start_s),
                 first_token: done,
+                answer: done,
+                last_token: done,
                 done,
                 prompt_tokens: 3,
                 output_tokens: 1,
+                generated_tokens: 1,
                 preemptions: 0,
             }
         })
@@ -88,13 +92,13 @@ fn feed(recorder: &mut Recorder, records: &[RequestRecord], until: SimTime) {
     let mut done = done.into_iter().peekable();
     for request in records.iter().filter(|request| request.arrived <= until) {
         while let Some(early) = done.next_if(|early| early.done <= request.arrived) {
-            recorder.completed(early).unwrap();
+            recorder.completed(early, &[]).unwrap();
         }
         recorder.arrived(request.source, request.arrived);
     }
     for late in done.filter(|late| late.arrived <= until) {
         if late.done <= until {
-            recorder.completed(late).unwrap();
+            recorder.completed(late, &[]).unwrap();
         } else {
             let started = (late.started <= until).then_some(late.started);
             let RequestRecord { source, arrived, .. } = *late;
@@ -193,9 +197,12 @@ fn shared(requests: usize, per_s: f64, alone: f64, seed: u64) -> Vec<RequestReco
             arrived,
             started: arrived,
             first_token: arrived,
+            answer: arrived,
+            last_token: arrived,
             done: arrived,
             prompt_tokens: 3,
             output_tokens: 1,
+            generated_tokens: 1,
             preemptions: 0,
         });
     }
@@ -388,7 +395,7 @@ fn rows_stream_out_in_the_order_of_completion() {
     use std::sync::{Arc, Mutex};
     struct Ids(Arc<Mutex<Vec<u64>>>);
     impl RowSink for Ids {
-        fn row(&mut self, request: &RequestRecord) -> io::Result<()> {
+        fn row(&mut self, request: &RequestRecord, _: &[Lap]) -> io::Result<()> {
             self.0.lock().unwrap().push(request.id);
             Ok(())
         }

@@ -154,7 +154,7 @@ mod tests {
              \n    number of vLLM or SGLang servers started behind a router.\n"
         );
         assert!(
-            text("horizon").starts_with("horizon: us(…) | ms(…) | s(…) | min(…) | h(…), or None\n"),
+            text("horizon").starts_with("horizon: ns(…) | us(…) | ms(…) | s(…) | min(…) | h(…), or None\n"),
             "{}",
             text("horizon")
         );

@@ -65,11 +65,11 @@ mod tests {
     use crate::workload::arrivals::{ClosedLoop, Poisson};
     use crate::workload::lengths::AzureConv;
     use crate::workload::trace::{Input, Options, read};
-    use crate::workload::{Lengths, Replay, Sources};
+    use crate::workload::{Asks, Lengths, Replay, Sources};
 
     fn poisson(seed: u64) -> Source {
         let arrivals = ron::from_str::<Poisson>("(rate: per_s(8))").unwrap().build().unwrap();
-        Source::new(arrivals, AzureConv {}.build().unwrap(), 0, 500, &Streams::new(seed), 1)
+        Source::new(arrivals, AzureConv {}.build().unwrap(), Asks::default(), 500, &Streams::new(seed), 1)
     }
 
     /// What a run would see.
@@ -77,7 +77,7 @@ mod tests {
         let mut sources = Sources::new(vec![source]);
         let mut seen = Vec::new();
         while let Some(at) = sources.next_arrival(0).unwrap() {
-            seen.extend(sources.draw(0).unwrap().map(|(_, _, lengths)| (at, lengths)));
+            seen.extend(sources.draw(0).unwrap().map(|drawn| (at, drawn.lengths)));
         }
         seen
     }
@@ -86,7 +86,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("t"), trace).unwrap();
         let spec = ron::from_str::<TraceSpec>(&format!("(path: \"t\", speedup: {speedup})")).unwrap();
-        Source::replay(Replay::open(&spec, folder.path()).unwrap().timed().unwrap(), 0, u64::MAX)
+        Source::replay(
+            Replay::open(&spec, folder.path()).unwrap().timed().unwrap(),
+            Asks::default(),
+            u64::MAX,
+        )
     }
 
     #[test]
@@ -117,7 +121,7 @@ mod tests {
         assert_eq!(export(&mut poisson(7), Some(until), Vec::new()).unwrap(), 100);
         let arrivals = ron::from_str::<ClosedLoop>("(concurrency: 2)").unwrap().build().unwrap();
         let lengths = AzureConv {}.build().unwrap();
-        let mut closed = Source::new(arrivals, lengths, 0, 9, &Streams::new(0), 0);
+        let mut closed = Source::new(arrivals, lengths, Asks::default(), 9, &Streams::new(0), 0);
         assert!(matches!(export(&mut closed, None, Vec::new()), Err(TraceToolError::Closed)));
     }
 

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mist::metrics::{Recorder, RequestRecord, RowSink};
+use mist::request::pipeline::Lap;
 use mist::simulation::{Outcome, Run, Simulation};
 use mist::units::{SimSpan, SimTime};
 use proptest::prelude::*;
@@ -125,7 +126,7 @@ impl Rows {
 }
 
 impl RowSink for Rows {
-    fn row(&mut self, request: &RequestRecord) -> std::io::Result<()> {
+    fn row(&mut self, request: &RequestRecord, _: &[Lap]) -> std::io::Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(*request);
         Ok(())
     }

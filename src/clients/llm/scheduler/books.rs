@@ -9,8 +9,8 @@ impl Scheduler {
     pub(super) fn compute(&mut self, id: SeqId, tokens: u32, hold: u32) -> bool {
         let seq = *self.seq(id);
         let computed = seq.computed + tokens;
-        let need = self.kv.blocks_for(computed.max(hold)).saturating_sub(seq.blocks);
-        if !self.kv.take(u64::from(need)) {
+        let need = self.kv.blocks_for(computed.max(hold)).saturating_sub(seq.shared + seq.blocks);
+        if !self.take(need.into()) {
             return false;
         }
         let chunk = Chunk { tokens, context: seq.computed, last: computed == seq.goal };
@@ -38,8 +38,48 @@ impl Scheduler {
         self.clock.leave(seq.last_token);
         self.decoding.leave(seq);
         if !seq.reserved {
-            seq.blocks = self.kv.blocks_for(seq.computed);
+            seq.blocks = self.kv.blocks_for(seq.computed) - seq.shared;
         }
+    }
+
+    /// Takes blocks, from holdings that nobody uses if there are too few.
+    pub(super) fn take(&mut self, blocks: u64) -> bool {
+        self.kv.take(blocks) || self.holdings.reclaim(blocks, &mut self.kv) && self.kv.take(blocks)
+    }
+
+    /// Tokens of a waiting sequence that need not be computed, and the holding they are in, if any. The last
+    /// token always is.
+    pub(super) fn head_start(&self, seq: &Sequence) -> (u32, Option<u32>) {
+        let held = seq.base.and_then(|base| self.holdings.nearest(base));
+        match held {
+            Some((id, tokens)) if tokens >= seq.fetched => (tokens.min(seq.goal - 1), Some(id)),
+            _ => (seq.fetched.min(seq.goal - 1), None),
+        }
+    }
+
+    /// Lets a waiting sequence begin with what is there of it.
+    pub(super) fn stand_on(&mut self, id: SeqId) {
+        let seq = *self.seq(id);
+        let (computed, base) = self.head_start(&seq);
+        if let Some(base) = base {
+            self.holdings.pin(base);
+            self.holdings.refer(base);
+        }
+        if let Some(old) = seq.base {
+            self.holdings.forget(old, &mut self.kv);
+        }
+        let shared = if base.is_some() { computed / self.kv.block_size() } else { 0 };
+        let seq = self.seq_mut(id);
+        (seq.computed, seq.base, seq.shared) = (computed, base, shared);
+    }
+
+    /// Undoes [`stand_on`](Self::stand_on), but for what the sequence refers to.
+    pub(super) fn step_off(&mut self, id: SeqId) {
+        if let Some(base) = self.seq(id).base {
+            self.holdings.unpin(base);
+        }
+        let seq = self.seq_mut(id);
+        (seq.computed, seq.shared) = (0, 0);
     }
 
     /// Takes `id` out of the decode set, if it is in it, while a step is being composed.
@@ -63,9 +103,16 @@ impl Scheduler {
         self.running -= 1;
     }
 
-    pub(super) fn pop_completed(&mut self) -> Option<SeqId> {
+    /// A sequence that is complete after this decode step, or whose answer begins with it.
+    pub(super) fn pop_due(&mut self) -> Option<SeqId> {
         let seqs = &self.seqs;
         self.decoding.pop_completed(|step, admission, id| is_due(seqs, step, admission, id))
+    }
+
+    /// Whether a decoding sequence is not complete, but has its first token of the answer out just now.
+    pub(super) fn has_begun_its_answer(&self, id: SeqId) -> bool {
+        let seq = self.seq(id);
+        seq.generated + self.decoding.steps_of(seq) < seq.output
     }
 
     pub(super) fn remember_admission(&mut self, id: SeqId) {
@@ -103,7 +150,8 @@ impl Scheduler {
 /// Whether an entry of the completion heap is not stale.
 pub(super) fn is_due(seqs: &[Sequence], step: u64, admission: u64, id: SeqId) -> bool {
     let seq = &seqs[id.0 as usize];
-    seq.state == State::Decoding && seq.admission == admission && seq.completion() == step
+    let due = seq.completion() == step || seq.milestone() == Some(step);
+    seq.state == State::Decoding && seq.admission == admission && due
 }
 
 /// Whether an entry of the admission list is not stale.

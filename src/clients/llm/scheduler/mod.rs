@@ -3,10 +3,11 @@
 //! Plain Rust without a world. A [`BatchingPolicy`](super::BatchingPolicy) looks at it (`view.rs`)
 //! and composes steps with its verbs (`verbs.rs`); the client runs them and makes them take effect
 //! (`steps.rs`). Invariants, kept by `books.rs`: the blocks taken from the pool are exactly those that
-//! admitted sequences hold, and every sequence is in exactly one of queue, prefill list, decode set
+//! admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set
 //! and pause list.
 
 mod books;
+mod holdings;
 mod steps;
 mod verbs;
 mod view;
@@ -16,11 +17,13 @@ use std::collections::VecDeque;
 use bevy_ecs::entity::Entity;
 use smallvec::SmallVec;
 
+use self::holdings::Holdings;
 use super::decoding::DecodeSet;
 use super::sequence::{SeqId, Sequence};
 use super::step::Step;
 use super::token_clock::TokenClock;
 use crate::memory::BlockPool;
+use crate::request::pipeline::Work;
 
 /// For how much of a sequence [`Scheduler::admit`] takes KV blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,7 @@ pub struct Scheduler {
     running: u32,
     max_num_seqs: u32,
     kv: BlockPool,
+    holdings: Holdings,
     step: Step,
     clock: TokenClock,
     preemptions: u64,
@@ -74,15 +78,19 @@ impl Scheduler {
             running: 0,
             max_num_seqs,
             kv,
+            holdings: Holdings::default(),
             step: Step::default(),
             clock: TokenClock::default(),
             preemptions: 0,
         }
     }
 
-    /// Takes in a request.
-    pub fn enqueue(&mut self, stage: Entity, prompt: u32, output: u32) {
-        let seq = Sequence::new(stage, prompt, output, self.arrivals);
+    /// Takes in a request. What it goes on with, a holding of this client, must not have been released.
+    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>) {
+        let seq = Sequence::new(stage, work, base, self.arrivals);
+        if let Some(base) = base {
+            self.holdings.refer(base);
+        }
         self.arrivals += 1;
         let id = if let Some(id) = self.vacant.pop() {
             *self.seq_mut(id) = seq;
@@ -92,6 +100,11 @@ impl Scheduler {
             SeqId(self.seqs.len() as u32 - 1)
         };
         self.waiting.push_back(id);
+    }
+
+    /// What a finished sequence left in the holding `id` is no longer needed.
+    pub fn release_holding(&mut self, id: u32) {
+        self.holdings.release(id, &mut self.kv);
     }
 
     /// Whether any sequence is here.

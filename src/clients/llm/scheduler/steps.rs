@@ -70,9 +70,13 @@ impl Scheduler {
         if self.step.decodes {
             self.clock.tick(now, gaps);
             self.decoding.step();
-            while let Some(id) = self.pop_completed() {
+            while let Some(id) = self.pop_due() {
+                if self.has_begun_its_answer(id) {
+                    self.seq_mut(id).answer = now;
+                    continue;
+                }
                 self.stop_decoding(id);
-                self.finish(id, landed);
+                self.finish(id, now, landed);
             }
         }
         if !self.step.chunks.is_empty() {
@@ -103,21 +107,41 @@ impl Scheduler {
             } else {
                 gaps.record(now.since(seq.last_token), 1);
             }
+            if seq.reason > 0 && seq.generated == seq.reason + 1 {
+                seq.answer = now;
+            }
             seq.last_token = now;
             let complete = seq.generated >= seq.output;
             self.prefilling.retain(|other| *other != id);
             if complete {
-                self.finish(id, landed);
+                self.finish(id, now, landed);
             } else {
                 self.start_decoding(id);
             }
         }
     }
 
-    fn finish(&mut self, id: SeqId, landed: &mut Landed) {
-        let Sequence { stage, preemptions, .. } = *self.seq(id);
-        landed.finished.push(Finished { stage, preemptions });
+    fn finish(&mut self, id: SeqId, now: SimTime, landed: &mut Landed) {
+        let seq = *self.seq(id);
+        let Sequence { stage, preemptions, base, .. } = seq;
+        // The last token may be the answer's first.
+        let answer = if seq.reason > 0 { seq.answer.min(now) } else { seq.first_token };
+        let kept = seq.keep.then(|| self.keep(id));
+        landed.finished.push(Finished { stage, answer, kept, preemptions });
         self.release(id, State::Gone);
+        if let Some(base) = base {
+            self.holdings.unpin(base);
+            self.holdings.forget(base, &mut self.kv);
+        }
         self.vacant.push(id);
+    }
+
+    /// Keeps the KV of a finished sequence: the holding, and the tokens it covers.
+    fn keep(&mut self, id: SeqId) -> (u32, u32) {
+        let Sequence { base, computed, shared, blocks, .. } = *self.seq(id);
+        let own = self.kv.blocks_for(computed) - shared;
+        self.kv.give_back(u64::from(blocks - own));
+        self.seq_mut(id).blocks = 0;
+        (self.holdings.keep(base, computed, own), computed)
     }
 }

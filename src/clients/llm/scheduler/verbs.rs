@@ -9,7 +9,7 @@ impl Scheduler {
     pub fn decode_all(&mut self) -> bool {
         let mut preempted = false;
         while self.decoding.members() > 0 {
-            if self.kv.take(self.decoding.growth(0)) {
+            if self.take(self.decoding.growth(0)) {
                 self.step.decodes = true;
                 break;
             }
@@ -29,15 +29,19 @@ impl Scheduler {
     /// Admits the head of the queue, with its first `tokens` tokens in the step; `false`, and
     /// nothing done, when nothing waits, enough run already, or blocks are short.
     pub fn admit(&mut self, tokens: u32, reserve: Reserve) -> bool {
-        let Some(goal) = self.next_waiting() else { return false };
+        if self.next_waiting().is_none() {
+            return false;
+        }
         let id = self.waiting[0];
         let hold = match reserve {
             Reserve::Chunk => 0,
-            Reserve::Prompt => goal,
+            Reserve::Prompt => self.seq(id).goal,
             Reserve::Tokens(tokens) => tokens.max(self.seq(id).longest()),
             Reserve::OracleWhole => self.seq(id).longest(),
         };
+        self.stand_on(id);
         if !self.compute(id, tokens, hold) {
+            self.step_off(id);
             return false;
         }
         self.waiting.pop_front();
@@ -60,9 +64,10 @@ impl Scheduler {
         self.step.drop_chunk(id);
         self.prefilling.retain(|other| *other != id);
         self.withdraw(id);
+        self.step_off(id);
         let seq = self.seq_mut(id);
         seq.goal = seq.prompt + seq.generated;
-        seq.computed = 0;
+        seq.fetched = 0;
         seq.preemptions = seq.preemptions.saturating_add(1);
         self.preemptions += 1;
         self.release(id, State::Waiting);
@@ -97,8 +102,8 @@ impl Scheduler {
         let decodes = self.seq(id).state == State::Decoding;
         self.stop_decoding(id);
         let seq = *self.seq(id);
-        let need = self.kv.blocks_for(seq.longest()).saturating_sub(seq.blocks);
-        let took = self.kv.take(u64::from(need));
+        let need = self.kv.blocks_for(seq.longest()).saturating_sub(seq.shared + seq.blocks);
+        let took = self.take(need.into());
         if took {
             let seq = self.seq_mut(id);
             seq.blocks += need;

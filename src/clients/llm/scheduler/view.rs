@@ -11,11 +11,12 @@ impl Scheduler {
         self.waiting.len()
     }
 
-    /// Prompt tokens that the head of the queue needs computed; `None` when nothing waits or
+    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits or
     /// `max_num_seqs` sequences run already.
     pub fn next_waiting(&self) -> Option<u32> {
         let id = *self.waiting.front()?;
-        (self.running < self.max_num_seqs).then(|| self.seq(id).goal)
+        let seq = self.seq(id);
+        (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(seq).0)
     }
 
     /// Sequences admitted: prefilling, decoding or paused.

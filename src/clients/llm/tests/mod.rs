@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clients::Usage;
 use crate::memory::BlockPool;
+use crate::request::pipeline::Work;
 use crate::runtime::{Bound, StepCost, StepShape};
 use crate::units::SimTime;
 use naive::Engine;
@@ -85,7 +86,7 @@ pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Ou
         }
         while let Some((at, job)) = jobs.next_if(|(_, job)| job.0 == now.as_ns()) {
             let stage = Entity::from_raw_u32(at as u32).unwrap();
-            if let Some(cut) = llm.enqueue(stage, job.1, job.2, now) {
+            if let Some(cut) = llm.enqueue(stage, &Work::new(job.1, job.2), None, now) {
                 end = Some(cut);
             }
         }

@@ -1,0 +1,174 @@
+//! KV that outlives the sequence that computed it, for others of its request to go on with.
+//!
+//! A holding covers the tokens from the start of a text; it stands on the holding that its sequence went
+//! on with, whose full blocks it shares, so holdings form trees and shared blocks are counted once. Its
+//! blocks go back to the pool exactly once: when the pipeline has released it and nothing stands on it, or
+//! earlier, when memory is short and no running sequence needs it, the least recently used first. What
+//! was evicted is computed again from the nearest ancestor that was not, as by vLLM's prefix cache.
+
+use crate::memory::BlockPool;
+
+#[derive(Clone, Debug)]
+struct Holding {
+    parent: Option<u32>,
+    /// Tokens from the start of the text, those of the parent included.
+    tokens: u32,
+    /// Blocks of its own.
+    blocks: u32,
+    /// Whether the pipeline may still go on with it.
+    owned: bool,
+    evicted: bool,
+    /// Sequences and holdings that refer to it: while there are any, its number is not given away.
+    users: u32,
+    /// Running sequences and holdings with KV that stand on its blocks: while there are any, it stays.
+    pins: u32,
+    last_use: u64,
+}
+
+/// The holdings of one client.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holdings {
+    slots: Vec<Holding>,
+    vacant: Vec<u32>,
+    uses: u64,
+}
+
+impl Holdings {
+    /// Keeps `blocks` that a sequence leaves, which went on with `parent`; the number of the holding.
+    pub fn keep(&mut self, parent: Option<u32>, tokens: u32, blocks: u32) -> u32 {
+        self.uses += 1;
+        let last_use = self.uses;
+        let holding =
+            Holding { parent, tokens, blocks, owned: true, evicted: false, users: 0, pins: 0, last_use };
+        if let Some(parent) = parent {
+            self.refer(parent);
+            self.pin(parent);
+        }
+        if let Some(id) = self.vacant.pop() {
+            self.slots[id as usize] = holding;
+            return id;
+        }
+        self.slots.push(holding);
+        self.slots.len() as u32 - 1
+    }
+
+    /// The nearest of `id` and its ancestors whose KV is there, and the tokens it covers.
+    pub fn nearest(&self, mut id: u32) -> Option<(u32, u32)> {
+        loop {
+            let holding = &self.slots[id as usize];
+            if !holding.evicted {
+                return Some((id, holding.tokens));
+            }
+            id = holding.parent?;
+        }
+    }
+
+    /// Something refers to `id`.
+    pub fn refer(&mut self, id: u32) {
+        self.slots[id as usize].users += 1;
+    }
+
+    /// Something no longer refers to `id`.
+    pub fn forget(&mut self, id: u32, kv: &mut BlockPool) {
+        self.slots[id as usize].users -= 1;
+        self.free_unused(id, kv);
+    }
+
+    /// A running sequence or a holding stands on the blocks of `id`.
+    pub fn pin(&mut self, id: u32) {
+        self.uses += 1;
+        let holding = &mut self.slots[id as usize];
+        holding.pins += 1;
+        holding.last_use = self.uses;
+    }
+
+    /// It no longer does.
+    pub fn unpin(&mut self, id: u32) {
+        self.slots[id as usize].pins -= 1;
+    }
+
+    /// The pipeline will not go on with `id`.
+    pub fn release(&mut self, id: u32, kv: &mut BlockPool) {
+        let holding = &mut self.slots[id as usize];
+        debug_assert!(holding.owned, "a holding is released once");
+        holding.owned = false;
+        self.free_unused(id, kv);
+    }
+
+    /// Evicts holdings until `blocks` are free; tells whether they are.
+    pub fn reclaim(&mut self, blocks: u64, kv: &mut BlockPool) -> bool {
+        while kv.free() < blocks {
+            let idle = |(_, holding): &(usize, &Holding)| {
+                holding.pins == 0 && !holding.evicted && (holding.owned || holding.users > 0)
+            };
+            let oldest =
+                self.slots.iter().enumerate().filter(idle).min_by_key(|(_, holding)| holding.last_use);
+            let Some((id, _)) = oldest else { return false };
+            self.empty(id as u32, kv);
+        }
+        true
+    }
+
+    /// Gives back the blocks of `id`.
+    fn empty(&mut self, id: u32, kv: &mut BlockPool) {
+        let holding = &mut self.slots[id as usize];
+        holding.evicted = true;
+        kv.give_back(u64::from(holding.blocks));
+        holding.blocks = 0;
+        if let Some(parent) = holding.parent {
+            self.unpin(parent);
+        }
+    }
+
+    fn free_unused(&mut self, id: u32, kv: &mut BlockPool) {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let holding = &self.slots[id as usize];
+            if holding.owned || holding.users > 0 {
+                return;
+            }
+            if !holding.evicted {
+                self.empty(id, kv);
+            }
+            next = self.slots[id as usize].parent.take();
+            if let Some(parent) = next {
+                self.slots[parent as usize].users -= 1;
+            }
+            self.vacant.push(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_blocks_are_counted_once_and_freed_once() {
+        let mut kv = BlockPool::new(10, 16);
+        let mut holdings = Holdings::default();
+        assert!(kv.take(3));
+        let prefix = holdings.keep(None, 48, 3);
+        // Two branches stand on it.
+        for _ in 0..2 {
+            holdings.refer(prefix);
+            holdings.pin(prefix);
+            assert!(kv.take(1));
+        }
+        assert!(!holdings.reclaim(6, &mut kv), "a running branch needs it");
+        let branch = holdings.keep(Some(prefix), 64, 1);
+        for _ in 0..2 {
+            holdings.unpin(prefix);
+            holdings.forget(prefix, &mut kv);
+        }
+        kv.give_back(1);
+        holdings.release(prefix, &mut kv);
+        assert_eq!(kv.used(), 4, "the branch that is kept stands on it");
+        assert_eq!(holdings.nearest(branch), Some((branch, 64)));
+        assert!(holdings.reclaim(8, &mut kv));
+        assert_eq!((kv.used(), holdings.nearest(branch)), (0, None), "leaf first, then the prefix");
+        holdings.release(branch, &mut kv);
+        assert_eq!(kv.used(), 0);
+        assert_eq!(holdings.keep(None, 1, 0), prefix, "numbers are used again");
+    }
+}

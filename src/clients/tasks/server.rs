@@ -1,0 +1,139 @@
+//! A client of tasks as plain Rust: its queue, and what it is at.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bevy_ecs::component::Component;
+use bevy_ecs::entity::Entity;
+
+use super::{Discipline, Part, TaskModel};
+use crate::clients::Usage;
+use crate::engine::Stream;
+use crate::units::{SimSpan, SimTime};
+
+/// A client of tasks.
+#[derive(Component)]
+pub struct TaskServer<M: TaskModel> {
+    pub(super) model: Arc<M>,
+    pub(super) draws: Stream,
+    queue: VecDeque<Entity>,
+    /// The batch under way, or the tasks on cores.
+    running: Vec<Running>,
+    /// Time by part, over all batches.
+    parts: Vec<(&'static str, SimSpan)>,
+    /// The batch under way: its parts, and when they began.
+    batch: Vec<Part>,
+    begun: SimTime,
+}
+
+/// A task under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    pub stage: Entity,
+    pub end: SimTime,
+}
+
+impl<M: TaskModel> TaskServer<M> {
+    /// An idle client with random draws of its own.
+    pub fn new(model: Arc<M>, draws: Stream) -> Self {
+        Self {
+            model,
+            draws,
+            queue: VecDeque::new(),
+            running: Vec::new(),
+            parts: Vec::new(),
+            batch: Vec::new(),
+            begun: SimTime::ZERO,
+        }
+    }
+
+    /// Time spent by part, in the order in which parts first came.
+    pub fn parts(&self) -> &[(&'static str, SimSpan)] {
+        &self.parts
+    }
+
+    /// Tasks that wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn enqueue(&mut self, stage: Entity) {
+        self.queue.push_back(stage);
+    }
+
+    /// Takes as many tasks as may begin now out of the queue.
+    pub(super) fn next(&mut self) -> impl Iterator<Item = Entity> {
+        let most = match self.model.discipline() {
+            Discipline::Batched { max_batch } if self.running.is_empty() => max_batch.max(1) as usize,
+            Discipline::Batched { .. } => 0,
+            Discipline::Sequential { cores } => usize::from(self.running.len() < cores.max(1) as usize),
+        };
+        let count = most.min(self.queue.len());
+        self.queue.drain(..count)
+    }
+
+    /// `batch` begins at `now` and takes `parts`; each task ends after what it says, or with the batch.
+    /// Answers with the ends.
+    pub(super) fn begin(
+        &mut self,
+        now: SimTime,
+        batch: impl Iterator<Item = (Entity, Option<f64>)>,
+        parts: &[Part],
+    ) -> &[Running] {
+        let span = |seconds: f64| SimSpan::from_secs_f64(seconds).max(SimSpan::from_ns(1));
+        let whole = span(parts.iter().map(|part| part.seconds).sum());
+        if matches!(self.model.discipline(), Discipline::Batched { .. }) {
+            self.batch.clear();
+            self.batch.extend_from_slice(parts);
+            self.begun = now;
+        }
+        let from = self.running.len();
+        let end = |leaves: Option<f64>| now + leaves.map_or(whole, |seconds| span(seconds).min(whole));
+        self.running.extend(batch.map(|(stage, leaves)| Running { stage, end: end(leaves) }));
+        &self.running[from..]
+    }
+
+    /// The task `stage` ends at `now`.
+    pub(super) fn end(&mut self, stage: Entity, now: SimTime, usage: &mut Usage) {
+        self.running.retain(|running| running.stage != stage);
+        usage.batch_seqs += 1;
+        match self.model.discipline() {
+            Discipline::Batched { .. } if self.running.is_empty() => self.account(now, usage),
+            Discipline::Batched { .. } => {}
+            Discipline::Sequential { .. } => usage.steps += 1,
+        }
+        usage.last_step_end = now;
+    }
+
+    /// Enters the batch that ends at `now` into the books.
+    fn account(&mut self, now: SimTime, usage: &mut Usage) {
+        let whole: f64 = self.batch.iter().map(|part| part.seconds).sum();
+        let total = now.since(self.begun).as_ns();
+        let (mut seconds, mut from) = (0.0, 0);
+        for part in &self.batch {
+            seconds += part.seconds;
+            let to = if whole > 0.0 { (total as f64 * (seconds / whole) + 0.5) as u64 } else { total };
+            let span = SimSpan::from_ns(to.min(total) - from);
+            from = to.min(total);
+            usage.busy[part.bound as usize] += span;
+            note(&mut self.parts, part.name, span);
+        }
+        usage.steps += 1;
+    }
+
+    /// Enters a task that has a core to itself into the books, when it begins.
+    pub(super) fn account_task(&mut self, cores: u32, parts: &[Part], usage: &mut Usage) {
+        for part in parts {
+            let span = SimSpan::from_secs_f64(part.seconds);
+            usage.busy[part.bound as usize] += SimSpan::from_ns(span.as_ns() / u64::from(cores.max(1)));
+            note(&mut self.parts, part.name, span);
+        }
+    }
+}
+
+fn note(parts: &mut Vec<(&'static str, SimSpan)>, name: &'static str, span: SimSpan) {
+    match parts.iter_mut().find(|part| part.0 == name) {
+        Some(part) => part.1 += span,
+        None => parts.push((name, span)),
+    }
+}

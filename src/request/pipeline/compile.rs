@@ -1,0 +1,359 @@
+//! From the steps of a pipeline to a program, and everything that can be wrong with it.
+
+use super::program::{Generate, Op, Program};
+use super::step::{Named, Step};
+use crate::scenario::Problem;
+
+/// What a pipeline finds deployed.
+pub trait Directory {
+    /// The pool of the clients of `kind` that serve `model`, if it matters.
+    ///
+    /// # Errors
+    /// There are none: what the scenario's clients are instead.
+    fn pool(&self, kind: &str, model: Option<&str>) -> Result<u16, Problem>;
+
+    /// The number of a model that LLM clients serve.
+    ///
+    /// # Errors
+    /// None serves it.
+    fn model(&self, name: &str) -> Result<u16, Problem>;
+}
+
+/// Compiles `steps`; paths of problems count from the pipeline, such as `[2].run[0]`.
+///
+/// # Errors
+/// Everything wrong with the pipeline.
+pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Vec<Problem>> {
+    let program = Program { ops: Vec::new(), labels: Vec::new(), asks_model: false };
+    let mut compiler = Compiler { program, directory, problems: Vec::new(), gives_output: false };
+    let start = Place { kv: false, wanted: false, joins: false };
+    compiler.sequence(steps, "", start);
+    compiler.program.ops.push(Op::End);
+    if compiler.problems.is_empty() && !compiler.gives_output {
+        let message = "a pipeline without an output: none of its stages generates or decides anything";
+        let help = "end it with `Prefill, Decode`, or with a stage whose result is what is asked for";
+        compiler.problems.push(Problem::new("", message).help(help));
+    }
+    let end = compiler.program.ops.len() as u32 - 1;
+    for op in &mut compiler.program.ops {
+        if let Op::Jump(to @ EXIT) = op {
+            *to = end;
+        }
+    }
+    if compiler.problems.is_empty() { Ok(compiler.program) } else { Err(compiler.problems) }
+}
+
+/// Stands for the end of the program while that is not known.
+const EXIT: u32 = u32::MAX;
+
+/// What is around a list of steps.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Whether a client keeps KV of the text when it begins.
+    kv: bool,
+    /// Whether what comes after it goes on with KV that it leaves.
+    wanted: bool,
+    /// Whether other branches wait for it.
+    joins: bool,
+}
+
+struct Compiler<'a> {
+    program: Program,
+    directory: &'a dyn Directory,
+    problems: Vec<Problem>,
+    gives_output: bool,
+}
+
+/// `path` from `prefix`, which both count from the pipeline.
+fn join(prefix: &str, path: &str) -> String {
+    let dot = if prefix.is_empty() || path.starts_with('[') { "" } else { "." };
+    format!("{prefix}{dot}{path}")
+}
+
+impl Compiler<'_> {
+    fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn here(&self) -> u32 {
+        self.program.ops.len() as u32
+    }
+
+    fn push(&mut self, op: Op) -> usize {
+        self.program.ops.push(op);
+        self.program.ops.len() - 1
+    }
+
+    /// The position of the name under which the time of a stage is accounted.
+    fn label(&mut self, name: String) -> u8 {
+        let labels = &mut self.program.labels;
+        let at = labels.iter().position(|label| *label == name).unwrap_or_else(|| {
+            labels.push(name);
+            labels.len() - 1
+        });
+        // A pipeline of more names than a user can read shares the last one.
+        at.min(usize::from(u8::MAX)) as u8
+    }
+
+    fn model(&mut self, name: &str, path: &str) -> u16 {
+        self.directory.model(name).unwrap_or_else(|problem| {
+            self.problem(problem.under(path));
+            0
+        })
+    }
+
+    /// Compiles steps in a row; tells whether KV is there after them.
+    fn sequence(&mut self, steps: &[Named], prefix: &str, place: Place) -> bool {
+        let mut kv = place.kv;
+        let mut rest = steps;
+        while let Some(first) = rest.first() {
+            let (now, later) = rest.split_at(one_visit(rest));
+            if let (Step::Exit, Some(lost)) = (&first.step, later.first()) {
+                let message = "this stage is never reached: `Exit` stands before it";
+                self.problem(Problem::new(join(prefix, &lost.path), message));
+            }
+            let after = Place { kv, wanted: wants(later, place.wanted), ..place };
+            kv = self.step(now, prefix, after);
+            rest = later;
+        }
+        kv
+    }
+
+    /// Compiles one step, or a prefill with what it generates; tells whether KV is there after it.
+    fn step(&mut self, steps: &[Named], prefix: &str, place: Place) -> bool {
+        let Named { name, path, step } = &steps[0];
+        let path = join(prefix, path);
+        match step {
+            Step::Prefill(_) | Step::Reason(_) | Step::Decode(_) => {
+                return self.generate(steps, &path, place);
+            }
+            Step::Stage(stage) => {
+                let pool = self.directory.pool(stage.client(), stage.model());
+                let pool = pool.unwrap_or_else(|problem| {
+                    let message = format!("no client can run `{name}`: {}", problem.message);
+                    self.problem(Problem { message, ..problem }.under(&path));
+                    0
+                });
+                self.gives_output |= stage.is_output();
+                let label = self.label(name.clone());
+                self.push(Op::Visit { stage: stage.clone(), pool, label });
+            }
+            Step::Pass { model, scores } => {
+                let number = self.model(model, &join(&path, "model"));
+                let label = self.label(name.clone());
+                self.gives_output = true;
+                self.push(Op::Pass { model: number, scores: *scores, label });
+            }
+            Step::Wait { takes, adds } => {
+                let label = self.label(name.clone());
+                self.push(Op::Wait { takes: *takes, adds: *adds, label });
+            }
+            Step::Parallel(branches) => return self.parallel(branches, &path, place),
+            Step::Repeat { .. } => return self.repeat(step, &path, place),
+            Step::Branch { cases, otherwise } => return self.branch(cases, otherwise, &path, place),
+            Step::Search { width, keep, rounds, run } => {
+                if !run.iter().any(scores) {
+                    let message = "nothing in `run` scores the branches, so none is better than another";
+                    self.problem(Problem::new(join(&path, "run"), message).help("end it with `Score`"));
+                }
+                let (width, keep, rounds) = (*width, *keep, *rounds);
+                let search = self.push(Op::Search { width, keep, rounds, after: 0 });
+                let again = rounds > 1 && wants(run, false);
+                let inside = Place { wanted: place.wanted || again, joins: true, ..place };
+                let kv = self.sequence(run, &path, inside);
+                self.push(Op::Join);
+                let after = self.here();
+                self.program.ops[search] = Op::Search { width, keep, rounds, after };
+                return kv;
+            }
+            Step::ChooseModel { cases, otherwise } => {
+                let number = |(at, (when, model)): (usize, &(_, String))| {
+                    (*when, self.model(model, &join(&path, &format!("cases[{at}].model"))))
+                };
+                let cases = cases.iter().enumerate().map(number).collect();
+                let otherwise = otherwise.as_ref().map(|model| self.model(model, &join(&path, "otherwise")));
+                self.program.asks_model |= otherwise.is_none();
+                self.push(Op::ChooseModel { cases, otherwise });
+            }
+            Step::Exit => {
+                if place.joins {
+                    let message = "a join that can never happen: the other branches wait for this one";
+                    let help = "leave `Exit` out of branches; end the pipeline after they have joined";
+                    self.problem(Problem::new(path, message).help(help));
+                }
+                self.push(Op::Jump(EXIT));
+            }
+        }
+        place.kv
+    }
+
+    fn generate(&mut self, steps: &[Named], path: &str, place: Place) -> bool {
+        let mut generate =
+            Generate { prefill: None, reason: None, answer: None, keep: place.wanted, labels: [0; 3] };
+        for Named { name, step, .. } in steps {
+            let label = self.label(name.clone());
+            match step {
+                Step::Prefill(model) => {
+                    let number = model.as_ref().map(|model| self.model(model, &join(path, "model")));
+                    self.program.asks_model |= number.is_none();
+                    (generate.prefill, generate.labels[0]) = (Some(number), label);
+                }
+                Step::Reason(tokens) => (generate.reason, generate.labels[1]) = (Some(*tokens), label),
+                Step::Decode(tokens) => (generate.answer, generate.labels[2]) = (Some(*tokens), label),
+                _ => {}
+            }
+        }
+        self.gives_output |= !generate.is_prefill_only();
+        if generate.prefill.is_none() && !place.kv {
+            let message = "no `Prefill` has computed the KV cache of the text before this stage";
+            self.problem(Problem::new(path, message).help("put `Prefill` before it"));
+        }
+        if generate.is_prefill_only() && !generate.keep {
+            let message = "the KV cache that this `Prefill` computes is never used";
+            self.problem(Problem::new(path, message).help("let `Decode` follow, or leave it out"));
+        }
+        self.push(Op::Generate(generate));
+        true
+    }
+
+    fn parallel(&mut self, branches: &[Vec<Named>], path: &str, place: Place) -> bool {
+        let fork = self.push(Op::Parallel { arms: Vec::new(), after: 0 });
+        let mut arms = Vec::new();
+        let mut kv = place.kv;
+        for branch in branches {
+            arms.push(self.here());
+            kv |= self.sequence(branch, path, Place { joins: true, ..place });
+            self.push(Op::Join);
+        }
+        let after = self.here();
+        self.program.ops[fork] = Op::Parallel { arms, after };
+        kv
+    }
+
+    fn repeat(&mut self, step: &Step, path: &str, place: Place) -> bool {
+        let Step::Repeat { run, times, until } = step else { return place.kv };
+        let ends = times.is_some() || until.is_some_and(|until| !until.is_never());
+        if !ends && !run.iter().any(exits) {
+            let message = "a cycle without an exit: these stages repeat for ever";
+            let help = "say how many `times`, or `until` when, or `Exit` on some way through";
+            self.problem(Problem::new(path, message).help(help));
+        }
+        if !run.iter().any(takes_time) {
+            let message = "nothing in `run` takes time: no client and no wait";
+            self.problem(Problem::new(join(path, "run"), message));
+        }
+        let start = self.push(Op::Loop { times: *times, after: 0 });
+        let again = wants(run, false);
+        let inside = Place { wanted: place.wanted || again, ..place };
+        let kv = self.sequence(run, path, inside);
+        self.push(Op::Again { start: start as u32 + 1, until: *until });
+        let after = self.here();
+        self.program.ops[start] = Op::Loop { times: *times, after };
+        // It may run no time at all.
+        let never = times.is_some_and(|times| times.may_be_none());
+        if never { kv && place.kv } else { kv }
+    }
+
+    fn branch(
+        &mut self,
+        cases: &[(super::when::When, Vec<Named>)],
+        otherwise: &[Named],
+        path: &str,
+        place: Place,
+    ) -> bool {
+        let fork = self.push(Op::Branch { cases: Vec::new(), otherwise: 0 });
+        let (mut arms, mut ends) = (Vec::new(), Vec::new());
+        let mut kv = true;
+        for (when, run) in cases {
+            arms.push((*when, self.here()));
+            let left = self.sequence(run, path, place);
+            kv &= left || run.iter().any(exits);
+            ends.push(self.push(Op::Jump(0)));
+        }
+        let start = self.here();
+        let left = self.sequence(otherwise, path, place);
+        kv &= left || otherwise.iter().any(exits);
+        let after = self.here();
+        for end in ends {
+            self.program.ops[end] = Op::Jump(after);
+        }
+        self.program.ops[fork] = Op::Branch { cases: arms, otherwise: start };
+        kv
+    }
+}
+
+/// How many of the first `steps` are made in one visit: a prefill, reasoning, an answer.
+fn one_visit(steps: &[Named]) -> usize {
+    let is = |at: usize, what: fn(&Step) -> bool| {
+        usize::from(steps.get(at).is_some_and(|named| what(&named.step)))
+    };
+    let prefill = is(0, |step| matches!(step, Step::Prefill(_)));
+    let reason = is(prefill, |step| matches!(step, Step::Reason(_)));
+    let answer = is(prefill + reason, |step| matches!(step, Step::Decode(_)));
+    (prefill + reason + answer).max(1)
+}
+
+/// Whether `steps`, with what follows wanting KV or not, go on with KV from before.
+fn wants(steps: &[Named], after: bool) -> bool {
+    let Some(first) = steps.first() else { return after };
+    let later = || wants(&steps[1..], after);
+    match &first.step {
+        Step::Prefill(_) | Step::Exit => false,
+        Step::Reason(_) | Step::Decode(_) => true,
+        Step::Parallel(branches) => branches.iter().any(|branch| wants(branch, false)) || later(),
+        Step::Search { run, .. } => wants(run, false) || later(),
+        Step::Repeat { run, times, .. } => {
+            let skipped = times.is_some_and(|times| times.may_be_none());
+            wants(run, false) || (skipped || passes(run)) && later()
+        }
+        Step::Branch { cases, otherwise } => {
+            let later = later();
+            cases.iter().any(|(_, run)| wants(run, later)) || wants(otherwise, later)
+        }
+        Step::Stage(_) | Step::Pass { .. } | Step::Wait { .. } | Step::ChooseModel { .. } => later(),
+    }
+}
+
+/// Whether KV from before outlives `steps`.
+fn passes(steps: &[Named]) -> bool {
+    wants(steps, true)
+}
+
+/// Whether some way through a step ends the request.
+fn exits(named: &Named) -> bool {
+    match &named.step {
+        Step::Exit => true,
+        Step::Repeat { run, .. } => run.iter().any(exits),
+        Step::Branch { cases, otherwise } => {
+            let possible = cases.iter().filter(|(when, _)| !when.is_never());
+            possible.flat_map(|(_, run)| run).chain(otherwise).any(exits)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a step takes time, at least some.
+fn takes_time(named: &Named) -> bool {
+    match &named.step {
+        Step::Exit | Step::ChooseModel { .. } => false,
+        Step::Repeat { run, .. } => run.iter().any(takes_time),
+        Step::Branch { cases, otherwise } => {
+            cases.iter().flat_map(|(_, run)| run).chain(otherwise).any(takes_time)
+        }
+        _ => true,
+    }
+}
+
+/// Whether a step gives a score.
+fn scores(named: &Named) -> bool {
+    match &named.step {
+        Step::Pass { scores, .. } => *scores,
+        Step::Stage(_) => true, // a stage of a plugin may
+        Step::Parallel(branches) => branches.iter().flatten().any(scores),
+        Step::Repeat { run, .. } | Step::Search { run, .. } => run.iter().any(scores),
+        Step::Branch { cases, otherwise } => {
+            cases.iter().flat_map(|(_, run)| run).chain(otherwise).any(scores)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,517 @@
+//! How a request goes through its program: plain Rust without a world.
+//!
+//! A thread runs until it needs a client, a wait, or other branches. What it asks for comes out as
+//! [`Action`]s; when that is done, [`finish`](Ground::finish) or [`resume`](Ground::resume) lets it go on.
+
+use smallvec::SmallVec;
+
+use super::amount::Tokens;
+use super::journey::{End, Group, Journey, Thread, TokenTimes};
+use super::program::{Generate, Op, Program, Served};
+use super::when::When;
+use crate::engine::{split, uniform};
+use crate::request::{KvHandle, Payload, Rejection};
+use crate::units::{SimSpan, SimTime};
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Action {
+    /// Its thread needs a client.
+    Visit(Visit),
+    /// Its thread goes on at an instant.
+    Wait {
+        /// The thread.
+        thread: u32,
+        /// The instant.
+        until: SimTime,
+    },
+    /// KV that is kept for it is no longer needed.
+    Release(KvHandle),
+    /// It is at the end of its pipeline, or turned away and no client works on it any more.
+    Done,
+}
+
+/// A visit to a client.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Visit {
+    /// The thread that asks.
+    pub thread: u32,
+    /// The operation it is at.
+    pub place: u32,
+    /// The pool of clients.
+    pub pool: u16,
+    /// What is asked of an LLM client.
+    pub work: Work,
+    /// KV that it goes on with.
+    pub base: Option<KvHandle>,
+    /// The text so far.
+    pub payload: Payload,
+}
+
+/// What is asked of an LLM client; of others, the tokens of the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Tokens of the text to be computed, those included whose KV is there already.
+    pub prompt_tokens: u32,
+    /// Tokens to generate.
+    pub output_tokens: u32,
+    /// How many of them are reasoning.
+    pub reason_tokens: u32,
+    /// Tokens at the start of the text whose KV comes with the request.
+    pub fetched_tokens: u32,
+    /// Whether the client keeps the KV when it is done.
+    pub keep: bool,
+}
+
+impl Work {
+    /// `prompt_tokens` to be computed and `output_tokens` to be generated.
+    pub const fn new(prompt_tokens: u32, output_tokens: u32) -> Self {
+        Self { prompt_tokens, output_tokens, reason_tokens: 0, fetched_tokens: 0, keep: false }
+    }
+}
+
+/// What a visit came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Visited {
+    /// Position among all clients of the one that was visited.
+    pub client: u32,
+    /// When its first step began.
+    pub started: SimTime,
+    /// When its first token was out.
+    pub first_token: SimTime,
+    /// When its first token behind the reasoning was out.
+    pub answer: SimTime,
+    /// The text, as the client leaves it.
+    pub payload: Payload,
+    /// KV that the client keeps.
+    pub kept: Option<KvHandle>,
+    /// How often it was preempted.
+    pub preemptions: u16,
+    /// Why it was turned away, if it was.
+    pub rejection: Option<Rejection>,
+}
+
+/// Where a walk takes place.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The program.
+    pub program: &'a Program,
+    /// The models that LLM clients serve.
+    pub models: &'a [Served],
+    /// The present.
+    pub now: SimTime,
+}
+
+impl Ground<'_> {
+    /// Sets a new journey going.
+    pub fn start(&self, journey: &mut Journey, actions: &mut Vec<Action>) {
+        self.advance(journey, 0, actions);
+    }
+
+    /// Lets `thread` go on after a wait.
+    pub fn resume(&self, journey: &mut Journey, thread: u32, actions: &mut Vec<Action>) {
+        journey.under_way -= 1;
+        if journey.rejection.is_some() {
+            return Self::wind_up(journey, actions);
+        }
+        let at = &mut journey.threads[thread as usize];
+        if let Op::Wait { label, .. } = self.program.ops[at.pc as usize] {
+            at.lap(label, SimSpan::ZERO, self.now.since(at.since));
+        }
+        at.pc += 1;
+        self.advance(journey, thread, actions);
+    }
+
+    /// Lets `thread` go on after a visit.
+    pub fn finish(&self, journey: &mut Journey, thread: u32, visited: &Visited, actions: &mut Vec<Action>) {
+        journey.under_way -= 1;
+        journey.started = journey.started.min(visited.started);
+        journey.preemptions = journey.preemptions.saturating_add(visited.preemptions);
+        journey.last_client = visited.client;
+        journey.kept.extend(visited.kept);
+        journey.rejection = journey.rejection.or(visited.rejection);
+        if journey.rejection.is_some() {
+            return Self::wind_up(journey, actions);
+        }
+        let at = &mut journey.threads[thread as usize];
+        at.payload = visited.payload;
+        match &self.program.ops[at.pc as usize] {
+            Op::Visit { stage, label, .. } => {
+                stage.finish(&mut at.payload, &mut at.draws);
+                at.account(*label, visited, self.now);
+                at.pc += 1;
+            }
+            Op::Pass { scores, label, .. } => {
+                at.account(*label, visited, self.now);
+                if at.phase == 0 {
+                    if *scores {
+                        at.payload.score = uniform(&mut at.draws) as f32;
+                    }
+                    at.pc += 1;
+                }
+            }
+            Op::Generate(generate) => journey.generated += at.generated(*generate, visited, self.now),
+            _ => unreachable!("a thread visits from operations that visit"),
+        }
+        self.advance(journey, thread, actions);
+        release_unused(journey, actions);
+    }
+
+    /// Runs `thread` until it has to wait for something.
+    fn advance(&self, journey: &mut Journey, thread: u32, actions: &mut Vec<Action>) {
+        let mut thread = thread;
+        loop {
+            let at = &mut journey.threads[thread as usize];
+            at.since = self.now;
+            match &self.program.ops[at.pc as usize] {
+                Op::Visit { pool, .. } => {
+                    let tokens = at.payload.context_tokens;
+                    let work = Work { prompt_tokens: tokens, ..Work::default() };
+                    return visit(journey, thread, *pool, work, None, actions);
+                }
+                Op::Pass { model, .. } => {
+                    let served = &self.models[usize::from(*model)];
+                    let work = at.pass(served.max_model_len);
+                    return visit(journey, thread, served.prefill, work, None, actions);
+                }
+                Op::Generate(generate) => match at.generate(*generate, self.models) {
+                    Some((pool, work)) => {
+                        let base = at.goes_on_with(*generate);
+                        return visit(journey, thread, pool, work, base, actions);
+                    }
+                    None => at.pc += 1,
+                },
+                Op::Wait { takes, adds, .. } => {
+                    let until = self.now + takes.draw(&mut at.draws);
+                    let adds = adds.draw(at.payload.answer_tokens, &mut at.draws);
+                    at.payload.context_tokens = at.payload.context_tokens.saturating_add(adds);
+                    journey.under_way += 1;
+                    actions.push(Action::Wait { thread, until });
+                    return;
+                }
+                Op::Parallel { arms, .. } => {
+                    let group = journey.fork(thread, arms.len() as u32);
+                    for (arm, pc) in arms.iter().enumerate() {
+                        self.branch_off(journey, group, arm as u32, *pc, None, actions);
+                    }
+                    return;
+                }
+                Op::Search { width, .. } => {
+                    let start = at.pc + 1;
+                    let group = journey.fork(thread, *width);
+                    for arm in 0..*width {
+                        self.branch_off(journey, group, arm, start, None, actions);
+                    }
+                    return;
+                }
+                Op::Join => match self.join(journey, thread, actions) {
+                    Some(parent) => thread = parent,
+                    None => return,
+                },
+                Op::Loop { times, after } => {
+                    let rounds = times.map_or(u32::MAX, |times| times.draw(&mut at.draws));
+                    if rounds == 0 {
+                        at.pc = *after;
+                    } else {
+                        at.loops.push(rounds);
+                        at.pc += 1;
+                    }
+                }
+                Op::Again { start, until } => {
+                    let over = until.is_some_and(|until| {
+                        let drawn = if until.chance() > 0.0 { uniform(&mut at.draws) } else { 0.0 };
+                        until.holds(&at.payload, drawn)
+                    });
+                    let left = at.loops.last_mut().expect("a round is inside a repetition");
+                    // Without a bound the count never runs out.
+                    *left -= u32::from(*left != u32::MAX);
+                    if over || *left == 0 {
+                        at.loops.pop();
+                        at.pc += 1;
+                    } else {
+                        at.pc = *start;
+                    }
+                }
+                Op::Branch { cases, otherwise } => at.pc = at.choose(cases).unwrap_or(*otherwise),
+                Op::ChooseModel { cases, otherwise } => {
+                    if let Some(model) = at.choose(cases).or(*otherwise) {
+                        at.payload.model = model;
+                    }
+                    at.pc += 1;
+                }
+                Op::Jump(to) => at.pc = *to,
+                Op::End => return done(journey, actions),
+            }
+        }
+    }
+
+    /// Starts one branch of `group` at `pc`, with what its parent has or what `from` came to.
+    fn branch_off(
+        &self,
+        journey: &mut Journey,
+        group: u32,
+        arm: u32,
+        pc: u32,
+        from: Option<End>,
+        actions: &mut Vec<Action>,
+    ) {
+        let parent = &mut journey.threads[journey.groups[group as usize].parent as usize];
+        let End { payload, times, .. } =
+            from.unwrap_or(End { arm, payload: parent.payload, times: parent.times });
+        let branch = Thread {
+            pc,
+            group: Some(group),
+            arm,
+            live: true,
+            phase: 0,
+            fused: false,
+            plan: [0; 2],
+            payload,
+            draws: split(&mut parent.draws),
+            loops: SmallVec::new(),
+            laps: parent.laps.clone(),
+            times,
+            since: self.now,
+        };
+        let thread = journey.add(branch);
+        self.advance(journey, thread, actions);
+    }
+
+    /// Ends a branch; its parent, if it was the last one.
+    fn join(&self, journey: &mut Journey, thread: u32, actions: &mut Vec<Action>) -> Option<u32> {
+        let branch = &mut journey.threads[thread as usize];
+        branch.live = false;
+        let end = End { arm: branch.arm, payload: branch.payload, times: branch.times };
+        let laps = std::mem::take(&mut branch.laps);
+        let number = branch.group.expect("only branches come to a join");
+        let group = &mut journey.groups[number as usize];
+        group.ends.push(end);
+        group.left -= 1;
+        if group.left > 0 {
+            return None;
+        }
+        let mut ends = std::mem::take(&mut group.ends);
+        ends.sort_unstable_by_key(|end| end.arm);
+        let (parent, round) = (group.parent, group.round + 1);
+        let waiting = &mut journey.threads[parent as usize];
+        waiting.laps = laps; // the last one decided when the join happened
+        match &self.program.ops[waiting.pc as usize] {
+            Op::Search { width, keep, rounds, after } => {
+                ends.sort_by(|a, b| b.payload.score.total_cmp(&a.payload.score));
+                if round < *rounds {
+                    let start = waiting.pc + 1;
+                    ends.truncate(*keep as usize);
+                    journey.groups[number as usize] =
+                        Group { parent, left: *width, round, ends: Vec::with_capacity(*width as usize) };
+                    for arm in 0..*width {
+                        let from = ends[arm as usize % ends.len()];
+                        self.branch_off(journey, number, arm, start, Some(from), actions);
+                    }
+                    return None;
+                }
+                (waiting.payload, waiting.times) = (ends[0].payload, ends[0].times);
+                waiting.pc = *after;
+            }
+            Op::Parallel { after, .. } => {
+                waiting.merge(&ends);
+                waiting.pc = *after;
+            }
+            _ => unreachable!("branches come from operations that fork"),
+        }
+        Some(parent)
+    }
+
+    /// Ends the journey of a request that was turned away, once nothing of it is under way.
+    fn wind_up(journey: &mut Journey, actions: &mut Vec<Action>) {
+        if journey.under_way == 0 {
+            done(journey, actions);
+        }
+    }
+}
+
+/// Sends `thread` to a client.
+fn visit(
+    journey: &mut Journey,
+    thread: u32,
+    pool: u16,
+    work: Work,
+    base: Option<KvHandle>,
+    actions: &mut Vec<Action>,
+) {
+    let Thread { pc, payload, .. } = journey.threads[thread as usize];
+    journey.under_way += 1;
+    actions.push(Action::Visit(Visit { thread, place: pc, pool, work, base, payload }));
+}
+
+fn done(journey: &mut Journey, actions: &mut Vec<Action>) {
+    actions.extend(journey.kept.drain(..).map(Action::Release));
+    actions.push(Action::Done);
+}
+
+/// Releases KV that no thread can go on with.
+fn release_unused(journey: &mut Journey, actions: &mut Vec<Action>) {
+    let Journey { threads, groups, kept, .. } = journey;
+    kept.retain(|handle| {
+        let holds = |payload: &Payload| payload.kv == Some(*handle);
+        let used = threads.iter().any(|thread| thread.live && holds(&thread.payload))
+            || groups.iter().flat_map(|group| &group.ends).any(|end| holds(&end.payload));
+        if !used {
+            actions.push(Action::Release(*handle));
+        }
+        used
+    });
+}
+
+impl Thread {
+    /// Accounts a visit under one label.
+    fn account(&mut self, label: u8, visited: &Visited, now: SimTime) {
+        self.lap(label, visited.started.since(self.since), now.since(visited.started));
+    }
+
+    fn lap(&mut self, label: u8, waited: SimSpan, served: SimSpan) {
+        let lap = &mut self.laps[usize::from(label)];
+        lap.waited = lap.waited + waited;
+        lap.served = lap.served + served;
+    }
+
+    /// The first case that holds.
+    fn choose<T: Copy>(&mut self, cases: &[(When, T)]) -> Option<T> {
+        let by_chance = cases.iter().any(|(when, _)| when.chance() > 0.0);
+        let mut drawn = if by_chance { uniform(&mut self.draws) } else { 0.0 };
+        for (when, then) in cases {
+            if when.holds(&self.payload, drawn) {
+                return Some(*then);
+            }
+            drawn -= when.chance();
+        }
+        None
+    }
+
+    /// The next part of a pass over the text by a model that takes `longest` tokens.
+    fn pass(&mut self, longest: u32) -> Work {
+        let left = if self.phase == 0 { self.payload.context_tokens } else { self.phase };
+        let part = left.min(longest.saturating_sub(1).max(1));
+        self.phase = left - part;
+        Work { prompt_tokens: part, output_tokens: 1, ..Work::default() }
+    }
+
+    /// What a generation asks of which pool; nothing if every token is there already.
+    fn generate(&mut self, generate: Generate, models: &[Served]) -> Option<(u16, Work)> {
+        let prefills = generate.prefill.is_some() && self.phase == 0;
+        if self.phase == 0 {
+            let mut draw = |tokens: Option<Tokens>| {
+                tokens.map_or(0, |tokens| tokens.draw(self.payload.answer_tokens, &mut self.draws))
+            };
+            self.plan = [draw(generate.reason), draw(generate.answer)];
+        }
+        let payload = &mut self.payload;
+        if let (true, Some(model)) = (prefills, generate.prefill) {
+            payload.serving = model.unwrap_or(payload.model);
+            (payload.kv, payload.sampled) = (None, 0);
+        }
+        let served = &models[usize::from(payload.serving)];
+        let [reason, answer] = self.plan;
+        let total = reason.saturating_add(answer);
+        let milestone = if answer > 0 { reason } else { 0 };
+        let work = Work { prompt_tokens: payload.context_tokens, keep: generate.keep, ..Work::default() };
+        if prefills {
+            self.fused = !generate.is_prefill_only() && !served.is_split();
+            let fetched_tokens = payload.cached_tokens.min(payload.context_tokens.saturating_sub(1));
+            let work = Work { fetched_tokens, ..work };
+            return Some(if self.fused {
+                (served.prefill, Work { output_tokens: total, reason_tokens: milestone, ..work })
+            } else {
+                // An answer of no tokens is for the client to turn away.
+                let output_tokens = if generate.is_prefill_only() { 1 } else { total.min(1) };
+                (served.prefill, Work { output_tokens, keep: true, ..work })
+            });
+        }
+        let left = total.saturating_sub(payload.sampled);
+        if left == 0 {
+            (payload.sampled, self.phase) = (0, 0);
+            return None;
+        }
+        let reason_tokens = milestone.saturating_sub(payload.sampled);
+        Some((served.decode, Work { output_tokens: left, reason_tokens, ..work }))
+    }
+
+    /// The KV that a generation goes on with.
+    fn goes_on_with(&self, generate: Generate) -> Option<KvHandle> {
+        let prefills = generate.prefill.is_some() && self.phase == 0;
+        self.payload.kv.filter(|_| !prefills)
+    }
+
+    /// Accounts a visit that generated; how many tokens it did.
+    fn generated(&mut self, generate: Generate, visited: &Visited, now: SimTime) -> u64 {
+        let [prefill, reason, answer] = generate.labels;
+        let [reasons, answers] = self.plan;
+        let waited = visited.started.since(self.since);
+        let first = visited.first_token;
+        self.payload.kv = visited.kept;
+        let prefills = generate.prefill.is_some() && self.phase == 0;
+        let tokens = if prefills {
+            self.lap(prefill, waited, first.since(visited.started));
+            self.payload.cached_tokens = 0;
+            let tokens = if self.fused { reasons + answers } else { 1 };
+            self.times = TokenTimes { first, answer: first, last: now, count: tokens };
+            tokens
+        } else {
+            (reasons + answers).saturating_sub(self.payload.sampled)
+        };
+        if prefills && !self.fused {
+            self.payload.sampled = 1;
+            if generate.is_prefill_only() { self.pc += 1 } else { self.phase = 1 }
+        } else {
+            // From the first token on behind a prefill, from the start behind other visits.
+            let begun = if prefills { first } else { visited.started };
+            let reasons_left = reasons.saturating_sub(self.payload.sampled);
+            let label = if reasons_left > 0 { reason } else { answer };
+            if !prefills {
+                self.lap(label, waited, SimSpan::ZERO);
+                (self.times.last, self.times.count) = (now, self.times.count + tokens);
+            }
+            if reasons_left > 0 && answers > 0 {
+                self.lap(reason, SimSpan::ZERO, visited.answer.since(begun));
+                self.lap(answer, SimSpan::ZERO, now.since(visited.answer));
+                self.times.answer = visited.answer;
+            } else {
+                self.lap(label, SimSpan::ZERO, now.since(begun));
+                if answers == 0 {
+                    self.times.answer = SimTime::MAX; // reasoning alone
+                } else if self.times.answer == SimTime::MAX || reasons > 0 {
+                    self.times.answer = first;
+                }
+            }
+            (self.payload.sampled, self.phase) = (0, 0);
+            self.pc += 1;
+        }
+        self.payload.context_tokens = self.payload.context_tokens.saturating_add(tokens);
+        self.payload.generated_tokens = self.payload.generated_tokens.saturating_add(tokens);
+        u64::from(tokens)
+    }
+
+    /// Takes over what branches came to, in their order: what they added is added up.
+    fn merge(&mut self, ends: &[End]) {
+        let base = self.payload;
+        let mut sum = base;
+        let add = |sum: u32, base: u32, end: u32| {
+            (i64::from(sum) + i64::from(end) - i64::from(base)).clamp(0, u32::MAX.into()) as u32
+        };
+        for End { payload, times, .. } in ends {
+            sum.context_tokens = add(sum.context_tokens, base.context_tokens, payload.context_tokens);
+            sum.generated_tokens = add(sum.generated_tokens, base.generated_tokens, payload.generated_tokens);
+            sum.cached_tokens = sum.cached_tokens.max(payload.cached_tokens);
+            if payload.score.to_bits() != base.score.to_bits() {
+                sum.score = payload.score;
+            }
+            if payload.model != base.model {
+                sum.model = payload.model;
+            }
+            if payload.kv != base.kv || payload.generated_tokens != base.generated_tokens {
+                (sum.kv, sum.serving, sum.sampled) = (payload.kv, payload.serving, payload.sampled);
+                self.times = *times;
+            }
+        }
+        self.payload = sum;
+    }
+}

@@ -1,0 +1,187 @@
+//! Who can run what: the pools of clients that stages are routed in, and the programs of pipelines.
+
+use std::cell::RefCell;
+
+use bevy_ecs::world::World;
+
+use super::deployment::Group;
+use crate::catalog::Catalog;
+use crate::clients::{Generates, model_problem};
+use crate::request::pipeline::{self, Program, Programs, Served, StageRegistry};
+use crate::scenario::{Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
+use crate::workload::Asks;
+
+/// Pipelines over the clients of a deployment.
+pub(super) struct Directory {
+    /// The pipelines, one a class of traffic, and the models they may run.
+    pub programs: Programs,
+    /// The groups of clients in each pool.
+    pub pools: Vec<Vec<usize>>,
+    /// What each class of traffic asks for.
+    pub asks: Vec<Asks>,
+}
+
+/// The groups, with the pools that stages were found to need so far.
+struct Book<'a> {
+    groups: &'a [Group],
+    catalog: &'a Catalog,
+    models: Vec<Served>,
+    pools: RefCell<Vec<Vec<usize>>>,
+}
+
+impl Directory {
+    /// Compiles the pipelines of `scenario` over its `groups`. What is wrong goes to `findings`; then
+    /// there may be no directory.
+    pub fn plan(
+        scenario: &Scenario,
+        groups: &[Group],
+        catalog: &Catalog,
+        world: &World,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let book = Book::new(groups, catalog);
+        let registry = world.resource::<StageRegistry>();
+        let (mut programs, mut asks) = (Vec::new(), Vec::new());
+        for (at, class) in scenario.workload.iter().enumerate() {
+            let path = format!("workload[{at}]");
+            let stages = format!("{path}.pipeline");
+            let compiled = match pipeline::build(&class.pipeline, registry) {
+                Ok(steps) => pipeline::compile(&steps, &book),
+                // Where the choices were settled that was reported.
+                Err(error) => Err(vec![error.into_problem("")]),
+            };
+            let wrong = |problem: Problem| problem.under(&stages);
+            let program = compiled.map_err(|wrongs| wrongs.into_iter().map(wrong).collect::<Vec<_>>());
+            let model = program.as_ref().ok().map(|program| book.asked(class, program));
+            match (program, model) {
+                (Ok(program), Some(Ok(model))) => {
+                    asks.push(Asks { program: programs.len() as u16, model });
+                    programs.push(program);
+                }
+                (Err(problems), _) => findings.report_all(problems),
+                (_, Some(Err(problem))) => findings.report(problem.under(&path)),
+                (Ok(_), None) => {}
+            }
+        }
+        let programs = Programs::new(programs, book.models.clone());
+        if scenario.coordinator.kv_transfer.is_none()
+            && asks.iter().any(|asks| programs.moves_kv(asks.program))
+        {
+            let message =
+                "prefill and decode have clients of their own, but nothing says how KV moves between them";
+            let help = "write `kv_transfer: (bandwidth: gb_per_s(50))`";
+            findings.report(Problem::new("coordinator", message).help(help));
+        }
+        let pools = book.pools.into_inner();
+        (asks.len() == scenario.workload.len()).then_some(Self { programs, pools, asks })
+    }
+}
+
+impl<'a> Book<'a> {
+    fn new(groups: &'a [Group], catalog: &'a Catalog) -> Self {
+        let mut book = Self { groups, catalog, models: Vec::new(), pools: RefCell::default() };
+        let offers: Vec<(usize, String, Generates)> = groups
+            .iter()
+            .enumerate()
+            .flat_map(|(at, group)| group.deployed.offers().into_iter().map(move |offer| (at, offer)))
+            .filter_map(|(at, offer)| Some((at, offer.model?, offer.generates?)))
+            .collect();
+        for (_, name, first) in &offers {
+            if book.models.iter().any(|served| served.name == *name) {
+                continue;
+            }
+            let those = |can: fn(&Generates) -> bool| {
+                let serving = offers.iter().filter(|(_, model, how)| model == name && can(how));
+                serving.map(|(at, ..)| *at).collect::<Vec<_>>()
+            };
+            let prefill = book.pool_of(those(|how| how.role.prefills()));
+            let decode = book.pool_of(those(|how| how.role.decodes()));
+            let longest = offers.iter().filter(|(_, model, _)| model == name);
+            let longest = longest.map(|(.., how)| how.max_model_len).min();
+            book.models.push(Served {
+                name: name.clone(),
+                prefill,
+                decode,
+                max_model_len: longest.unwrap_or(first.max_model_len),
+                kv_bytes_per_token: first.kv_bytes_per_token,
+            });
+        }
+        book
+    }
+
+    /// The pool of these groups.
+    fn pool_of(&self, groups: Vec<usize>) -> u16 {
+        let mut pools = self.pools.borrow_mut();
+        let at = pools.iter().position(|pool| *pool == groups).unwrap_or_else(|| {
+            pools.push(groups);
+            pools.len() - 1
+        });
+        at as u16
+    }
+
+    /// The model that a class of traffic asks for.
+    fn asked(&self, class: &WorkloadSpec, program: &Program) -> Result<u16, Problem> {
+        use pipeline::Directory as _;
+        match (&class.model, program.asks_model()) {
+            (Some(model), true) => self.model(model).map_err(|problem| problem.under("model")),
+            (None, true) => {
+                let message = "missing field `model`: a stage of the pipeline takes the request's model";
+                let served: Vec<_> = self.models.iter().map(|model| format!("\"{}\"", model.name)).collect();
+                let problem = Problem::new("", message);
+                Err(if served.is_empty() {
+                    problem
+                } else {
+                    problem.help(format!("write `model: {}`", served.join("` or `model: ")))
+                })
+            }
+            (Some(_), false) => {
+                let message = "has no effect: every stage of the pipeline names its own model";
+                Err(Problem::new("model", message).help("leave it out"))
+            }
+            (None, false) => Ok(0),
+        }
+    }
+}
+
+impl pipeline::Directory for Book<'_> {
+    fn pool(&self, kind: &str, model: Option<&str>) -> Result<u16, Problem> {
+        let of_kind = |at: &usize| self.groups[*at].kind == kind;
+        let serves = |at: &usize| {
+            let offers = self.groups[*at].deployed.offers();
+            model.is_none_or(|model| offers.iter().any(|offer| offer.model.as_deref() == Some(model)))
+        };
+        let all: Vec<usize> = (0..self.groups.len()).filter(of_kind).collect();
+        if all.is_empty() {
+            let kinds: Vec<&str> = self.groups.iter().map(|group| group.kind.as_str()).collect();
+            let message = format!("it takes a client that runs `{kind}`, and there is none");
+            let help = format!("add one to `clients`, which run {}", kinds.join(", "));
+            return Err(Problem::new("", message).help(help));
+        }
+        let those: Vec<usize> = all.into_iter().filter(serves).collect();
+        if those.is_empty() {
+            let model = model.unwrap_or_default();
+            return Err(Problem::new("", format!("no client that runs `{kind}` serves `{model}`")));
+        }
+        Ok(self.pool_of(those))
+    }
+
+    fn model(&self, name: &str) -> Result<u16, Problem> {
+        let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
+        let at = self.models.iter().position(|served| served.name == model.name);
+        let unserved = |role: &str| {
+            let message = format!("no client {role} `{}`", model.name);
+            let served = self.models.iter().map(|served| served.name.as_str());
+            Problem::new("", message).help(did_you_mean(&model.name, served))
+        };
+        let at = at.ok_or_else(|| unserved("serves"))?;
+        let Served { prefill, decode, .. } = self.models[at];
+        let pools = self.pools.borrow();
+        if pools[usize::from(prefill)].is_empty() {
+            return Err(unserved("prefills"));
+        }
+        if pools[usize::from(decode)].is_empty() {
+            return Err(unserved("decodes"));
+        }
+        Ok(at as u16)
+    }
+}
