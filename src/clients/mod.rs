@@ -22,5 +22,5 @@ use crate::engine::SimBuilder;
 
 /// The built-in kinds of client, with the choices inside them.
 pub fn built_in(sim: &mut SimBuilder) {
-    sim.client_kind::<llm::LlmSpec>("Llm").add(llm::built_in_batching);
+    sim.client_kind::<llm::LlmSpec>("Llm").add(llm::built_in_batching).add(rag::built_in);
 }

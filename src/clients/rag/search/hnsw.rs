@@ -44,14 +44,14 @@ impl Default for Hnsw {
 
 impl Hnsw {
     /// The graph without the vectors (bytes).
-    pub(super) fn graph_bytes(&self, nodes: f64) -> f64 {
+    pub(super) fn graph_bytes(self, nodes: f64) -> f64 {
         let m = f64::from(self.m);
         // A node reaches each upper level with probability 1/M.
         nodes * (LINK_BYTES * (2.0 * m + m / (m - 1.0)) + NODE_BYTES)
     }
 
     /// A walk of each query.
-    pub(super) fn walk(&self, vectors: &Vectors, batch: &Batch) -> Work {
+    pub(super) fn walk(self, vectors: &Vectors, batch: &Batch) -> Work {
         let m = f64::from(self.m);
         let ef = f64::from(self.ef_search).max(batch.k).min(vectors.count);
         let levels = (libm::log(vectors.count) / libm::log(m)).max(0.0);
@@ -69,7 +69,7 @@ impl Hnsw {
         }
     }
 
-    pub(super) fn sensible(&self) -> Result<(), String> {
+    pub(super) fn sensible(self) -> Result<(), String> {
         within("m", f64::from(self.m), 2.0, 512.0)?;
         within("ef_search", f64::from(self.ef_search), 1.0, 100_000.0)
     }

@@ -34,7 +34,7 @@ pub enum Metric {
     L2,
 }
 
-/// Inverted lists of codes by product quantisation: FAISS `IVF65536_HNSW32,PQ96`, `ScaNN`'s tree with AH.
+/// Inverted lists of codes by product quantisation: FAISS `IVF65536_HNSW32,PQ96`, ScaNN's tree with AH.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IvfPq {
@@ -56,7 +56,7 @@ pub struct IvfPq {
     /// What distance means: `InnerProduct` or `L2`. Default: `InnerProduct`. FAISS `metric`.
     pub metric: Metric,
     /// How many times the mean list's codes a probed list holds, 1 to 1000: queries lie where vectors
-    /// do. Default: 1.3, which FAISS's logs show on Deep1M to Deep1B. FAISS `imbalance_factor`.
+    /// do. Default: 1.3, which FAISS's logs show from 10⁶ to 10⁹ vectors. FAISS `imbalance_factor`.
     pub imbalance: f64,
     /// Most codes scanned for a query, at least 1. Default: no limit. FAISS `max_codes`.
     pub max_codes: Option<u32>,

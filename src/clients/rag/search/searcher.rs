@@ -86,10 +86,10 @@ const CPU_BANDWIDTH: f64 = 0.8;
 const CORE_FLOPS: f64 = 16e9;
 /// Table look-ups of a core [1/s]: FAISS scans 10⁶ `PQ16` codes in 7.5 ms (`benchs/README.md`, SIFT1M).
 const CORE_LOOKUPS: f64 = 2.1e9;
-/// Look-ups in registers of a core [1/s]: FAISS `PQ16x4fs` on Deep1M, 32 threads of a Xeon E5-2698 v4,
-/// nprobe 4 to 8: 1.56 ns a code (wiki, `bench_all_ivf`). `RAGO` takes 36e9, of `ScaNN` on a newer core.
+/// Look-ups in registers of a core [1/s]: FAISS `PQ16x4fs` on 10⁶ vectors, 32 threads of a Xeon E5-2698 v4,
+/// nprobe 4 to 8: 1.56 ns a code (wiki, `bench_all_ivf`). RAGO takes 36e9, of ScaNN on a newer core.
 const CORE_SHUFFLES: f64 = 10e9;
-/// Opening an inverted list on a core (s). FAISS on Deep100M, lists of 126 codes: 3.9 µs a list with 32
+/// Opening an inverted list on a core (s). FAISS on 10⁸ vectors, lists of 126 codes: 3.9 µs a list with 32
 /// threads (the same logs), the scan of which takes 0.2; taken to be less with fewer threads.
 const CORE_LIST: f64 = 2.5e-6;
 /// A scattered read of a core (s): main memory under load, not prefetched. The same logs give 130 ns a
@@ -102,7 +102,7 @@ const CACHED: f64 = 0.2;
 /// Fraction of a GPU's bandwidth that scans reach: as weights do in the analytical runtime model.
 const GPU_BANDWIDTH: f64 = 0.82;
 /// Table look-ups of a GPU per byte/s of its bandwidth. FAISS on a Titan X (336.5 GB/s), 8 and 20 byte codes
-/// (`benchs/README.md`, SIFT1B and Deep1B, nprobe 128 to 256): 0.27 to 0.35. Tables lie in shared memory,
+/// (`benchs/README.md`, 10⁹ vectors, nprobe 128 to 256): 0.27 to 0.35. Tables lie in shared memory,
 /// whose rate grew with the bandwidth since (Titan X to H100: 9 times against 10).
 const GPU_LOOKUPS: f64 = 0.3;
 /// Part of a GPU's 16-bit tensor rate that its 32-bit units have: 1/15 on H100, 1/16 on A100.

@@ -65,9 +65,10 @@ proptest! {
         let count = f64::from(count);
         prop_assert!(seconds >= bytes / (count * device.memory_bandwidth()));
         // 32-bit peaks: AVX2 at 2 GHz, and the tensor rate over 15 at most.
-        let peak = match device.is_accelerator() {
-            true => device.flops(crate::catalog::Precision::Bf16).unwrap() / 15.0,
-            false => 64.0 * 64e9,
+        let peak = if device.is_accelerator() {
+            device.flops(crate::catalog::Precision::Bf16).unwrap() / 15.0
+        } else {
+            64.0 * 64e9
         };
         prop_assert!(seconds >= flops / (count * peak));
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::encoder::PASS_TEXTS;
-use super::{DocumentStore, Encoder};
 use crate::catalog::{Catalog, Precision};
+use crate::clients::rag::encoder::PASS_TEXTS;
+use crate::clients::rag::{DocumentStore, Encoder};
 use crate::runtime::{Analytical, Chunk, LowerBound, RuntimeKind, StepCost, StepShape, Target};
 use crate::units::Span;
 
