@@ -57,6 +57,8 @@ pub struct LlmClient {
     /// The steps of the stride under way, with their ends; empty when idle.
     stride: Vec<PricedStep>,
     begun: SimTime,
+    /// Holdings to be released when the step under way is over.
+    releases: Vec<u32>,
     /// Whether a step is composed or under way.
     busy: bool,
     /// Tells the end of the current stride from those of strides that were cut.
@@ -92,6 +94,7 @@ impl LlmClient {
             reach: SHORT_STRIDE,
             stride: Vec::new(),
             begun: SimTime::ZERO,
+            releases: Vec::new(),
             busy: false,
             epoch: 0,
         }
@@ -172,11 +175,15 @@ impl LlmClient {
         if interrupts { self.interrupt(now) } else { None }
     }
 
-    /// KV that is kept in the holding `id` is no longer needed. May cut the stride under way as
-    /// [`enqueue`](Self::enqueue) does: there is room for those who wait.
+    /// KV that is kept in the holding `id` is no longer needed: it is dropped when the step under way is
+    /// over. May cut the stride as [`enqueue`](Self::enqueue) does.
     pub fn release_kv(&mut self, id: u32, now: SimTime) -> Option<StrideEnd> {
+        if self.busy {
+            self.releases.push(id);
+            return self.interrupt(now);
+        }
         self.scheduler.release_holding(id);
-        if self.scheduler.waiting() > 0 { self.interrupt(now) } else { None }
+        None
     }
 
     /// Ends the stride under way with its current step.
@@ -274,6 +281,9 @@ impl LlmClient {
             from = step.end;
         }
         self.scheduler.clear_step();
+        for id in self.releases.drain(..) {
+            self.scheduler.release_holding(id);
+        }
         usage.steps += steps;
         usage.last_step_end = from;
         usage.prefill_tokens += prefill_tokens;
