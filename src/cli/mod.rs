@@ -38,7 +38,6 @@ mod failure;
 mod inputs;
 mod list;
 mod options;
-mod page;
 mod place;
 mod progress;
 mod reference;

@@ -140,7 +140,10 @@ impl RagClient {
             kv_cache: self.weights,
             max_step_tokens: PASS_TEXTS * model.max_context.min(TABULATED_TEXT),
         };
-        let passes = kind.compile(&target).map_err(|message| Problem::new(field, message))?;
+        let passes = kind.compile(&target).map_err(|message| match message.strip_prefix("weights: ") {
+            Some(why) => Problem::new("weights", why),
+            None => Problem::new(field, message),
+        })?;
         Ok(Encoder { passes, devices: devices.count, context: model.max_context })
     }
 }

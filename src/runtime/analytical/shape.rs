@@ -144,7 +144,7 @@ impl DecoderShape {
         }
         if !self.heads.is_multiple_of(tensor_parallel) {
             return Err(format!(
-                "{} attention heads do not divide over tensor_parallel: {tensor_parallel}",
+                "tensor_parallel: {} attention heads do not divide over {tensor_parallel} accelerators",
                 self.heads
             ));
         }
@@ -154,7 +154,9 @@ impl DecoderShape {
                 return Err("kv_heads and head_dim must be at least 1".into());
             }
             if !kv.is_multiple_of(tp) && !tp.is_multiple_of(kv) {
-                return Err(format!("{kv} KV heads neither divide over nor into tensor_parallel: {tp}"));
+                return Err(format!(
+                    "tensor_parallel: {kv} KV heads neither divide over nor into {tp} accelerators"
+                ));
             }
         }
         if self.dense_layers() > 0 && self.ffn == 0 {
@@ -208,7 +210,7 @@ impl Device {
             ));
         }
         match self.link_bandwidth {
-            None if tensor_parallel > 1 => Err("tensor parallelism needs the accelerator's scale-up \
+            None if tensor_parallel > 1 => Err("tensor_parallel: needs the accelerator's scale-up \
                                                 bandwidth, which is not known"
                 .into()),
             Some(link) if !positive(link) => {

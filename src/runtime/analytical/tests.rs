@@ -266,7 +266,7 @@ fn what_cannot_be_deployed_is_refused_with_the_reason() {
     let three = bf16(3);
     assert_eq!(
         build(&llama_8b(), &h100(), &three),
-        "32 attention heads do not divide over tensor_parallel: 3"
+        "tensor_parallel: 32 attention heads do not divide over 3 accelerators"
     );
     let alone = Device { link_bandwidth: None, ..h100() };
     assert!(build(&llama_8b(), &alone, &bf16(2)).contains("scale-up bandwidth"));

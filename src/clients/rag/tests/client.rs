@@ -144,7 +144,7 @@ fn what_users_get_wrong_is_named_with_its_place() {
     );
     let probed = RagClient { index: Choice::new("IvfPq", "nprobe: 100000"), ..default() };
     assert_eq!(wrong(&probed, &[EPYC]), "index.nprobe: must be 1 to 65536, found 100000");
-    assert!(wrong(&default(), &["Vera CPU (88c)"]).starts_with("embed: Vera CPU (88c) has no bf16"));
+    assert!(wrong(&default(), &["Vera CPU (88c)"]).starts_with("weights: Vera CPU (88c) has no bf16"));
     assert!(wrong(&default(), &["TPU v5e"]).contains("is no GPU"));
 }
 
