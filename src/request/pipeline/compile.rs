@@ -1,6 +1,7 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
-use super::program::{Generate, Op, Program};
+use super::amount::Count;
+use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use crate::scenario::Problem;
 
@@ -196,7 +197,8 @@ impl Compiler<'_> {
                 Step::Prefill(model) => {
                     let number = model.as_ref().map(|model| self.model(model, &join(path, "model")));
                     self.program.asks_model |= number.is_none();
-                    (generate.prefill, generate.labels[0]) = (Some(number), label);
+                    let by = number.map_or(By::Asked, By::Model);
+                    (generate.prefill, generate.labels[0]) = (Some(by), label);
                 }
                 Step::Reason(tokens) => (generate.reason, generate.labels[1]) = (Some(*tokens), label),
                 Step::Decode(tokens) => (generate.answer, generate.labels[2]) = (Some(*tokens), label),
@@ -250,7 +252,7 @@ impl Compiler<'_> {
         let after = self.here();
         self.program.ops[start] = Op::Loop { times: *times, after };
         // It may run no time at all.
-        let never = times.is_some_and(|times| times.may_be_none());
+        let never = times.is_some_and(Count::may_be_none);
         if never { kv && place.kv } else { kv }
     }
 
@@ -303,7 +305,7 @@ fn wants(steps: &[Named], after: bool) -> bool {
         Step::Parallel(branches) => branches.iter().any(|branch| wants(branch, false)) || later(),
         Step::Search { run, .. } => wants(run, false) || later(),
         Step::Repeat { run, times, .. } => {
-            let skipped = times.is_some_and(|times| times.may_be_none());
+            let skipped = times.is_some_and(Count::may_be_none);
             wants(run, false) || (skipped || passes(run)) && later()
         }
         Step::Branch { cases, otherwise } => {
