@@ -127,6 +127,7 @@ impl Target<'_> {
                 .window
                 .as_ref()
                 .map(|window| Window { tokens: window.tokens, layers: self.model.windowed_layers() }),
+            bidirectional: self.model.bidirectional,
         }
     }
 }

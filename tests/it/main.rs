@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod comparisons;
 mod determinism;
 mod fuzz;
 mod laws;

@@ -2,7 +2,7 @@
 //!
 //! Plain numbers: `Target` takes them from the catalog, tests make them up.
 
-/// A decoder-only transformer. All sizes are of the whole model, before it is sharded.
+/// A transformer of one stack: a decoder, or an encoder. All sizes are of the whole model, before it is sharded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DecoderShape {
     /// Transformer layers.
@@ -27,6 +27,9 @@ pub struct DecoderShape {
     pub mla: Option<Mla>,
     /// Sliding-window attention, if some layers use it.
     pub window: Option<Window>,
+    /// Whether the tokens of a prompt attend to all of it, as in an encoder, and not only to those
+    /// before them. What an encoder makes of a text takes no LM head: none of its chunks is the last.
+    pub bidirectional: bool,
 }
 
 /// The mixture-of-experts part of a model.
