@@ -20,6 +20,7 @@ mod request_rows;
 mod results_folder;
 #[cfg(test)]
 mod sample;
+mod stages;
 mod table;
 mod vllm;
 
