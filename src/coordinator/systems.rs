@@ -6,6 +6,7 @@ use bevy_ecs::system::SystemParam;
 
 use super::pool::{Member, Pools};
 use super::routing::RouteRequest;
+use super::visits::VisitLog;
 use super::{Resume, Routed, Wanted};
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::pipeline::{Action, Ground, Journey, Programs, TokenTimes, Visit, Visited, Work};
@@ -30,9 +31,18 @@ pub(super) fn collect(
         let (request, journey) = requests.get_mut(stage.request)?;
         if let (Some(mut journey), Some(passage)) = (journey, passage) {
             let ground = ground(&programs, request, &calendar);
-            ground.finish(&mut journey, passage.thread, &visited(stage, passage, client), &mut actions);
+            let visited = visited(stage, passage, client);
+            if let Some(log) = &mut out.log {
+                log.add(request, Some(client), ground.parts(&journey, passage.thread, &visited));
+            }
+            ground.finish(&mut journey, passage.thread, &visited, &mut actions);
             out.act(stage.request, request, &journey, &mut actions, &mut calendar);
         } else {
+            if let (Some(log), None) = (&mut out.log, stage.rejection) {
+                let times = [request.arrived, stage.started, stage.first_token, calendar.now()];
+                let parts = programs.program(request.program).parts_of_one_visit(times);
+                log.add(request, Some(client), parts);
+            }
             out.depart(request, departed(stage, client, &calendar));
         }
         commands.entity(entity).despawn();
@@ -51,7 +61,11 @@ pub(super) fn resume(
 ) -> Result<(), BevyError> {
     for Resume { request: entity, thread } in due.drain() {
         let (request, mut journey) = requests.get_mut(entity)?;
-        ground(&programs, request, &calendar).resume(&mut journey, thread, &mut actions);
+        let ground = ground(&programs, request, &calendar);
+        if let Some(log) = &mut out.log {
+            log.add(request, None, ground.waited(&journey, thread));
+        }
+        ground.resume(&mut journey, thread, &mut actions);
         out.act(entity, request, &journey, &mut actions, &mut calendar);
     }
     Ok(())
@@ -153,15 +167,16 @@ pub(super) fn carry(
     Ok(())
 }
 
-/// What leaves the coordinator for its own next systems, for metrics and for the workload.
+/// What leaves the coordinator for its own next systems, for metrics, for the workload and for a log.
 #[derive(SystemParam)]
-pub(super) struct Out<'s> {
+pub(super) struct Out<'w, 's> {
     wanted: Tx<'s, Wanted>,
     departed: Tx<'s, Departed>,
     vacated: Tx<'s, Vacated>,
+    log: Option<ResMut<'w, VisitLog>>,
 }
 
-impl Out<'_> {
+impl Out<'_, '_> {
     /// Does what a journey asks for.
     fn act(
         &mut self,
