@@ -9,6 +9,7 @@ impl Scheduler {
     pub(super) fn compute(&mut self, id: SeqId, tokens: u32, hold: u32) -> bool {
         let seq = *self.seq(id);
         let computed = seq.computed + tokens;
+        debug_assert!(tokens > 0 && computed <= seq.goal, "{computed} of {} tokens computed", seq.goal);
         let need = self.kv.blocks_for(computed.max(hold)).saturating_sub(seq.shared + seq.blocks);
         if !self.take(need.into()) {
             return false;

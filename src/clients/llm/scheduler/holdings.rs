@@ -63,6 +63,16 @@ impl Holdings {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.vacant.len()
+    }
+
+    /// Blocks that they hold together.
+    pub fn blocks(&self) -> u64 {
+        self.slots.iter().map(|holding| u64::from(holding.blocks)).sum()
+    }
+
     /// Something refers to `id`.
     pub fn refer(&mut self, id: u32) {
         self.slots[id as usize].users += 1;
@@ -112,6 +122,7 @@ impl Holdings {
     /// Gives back the blocks of `id`.
     fn empty(&mut self, id: u32, kv: &mut BlockPool) {
         let holding = &mut self.slots[id as usize];
+        debug_assert!(!holding.evicted && holding.pins == 0, "only idle KV is freed, and once");
         holding.evicted = true;
         kv.give_back(u64::from(holding.blocks));
         holding.blocks = 0;
