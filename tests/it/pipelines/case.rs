@@ -1,7 +1,7 @@
 //! Random deployments under random pipelines: little KV, two models, roles, task clients.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestError, TestRunner};
 
 use super::tree::{self, MODELS, Node};
 use crate::scenarios::Server;
@@ -40,14 +40,14 @@ struct Servers {
 
 fn servers() -> impl Strategy<Value = Servers> {
     let kv = ([12_u32..60, 12_u32..60], prop::sample::select(vec![1_u32, 4, 16]));
-    let batching = (1_u32..12, prop_oneof![1_u32..60, 60_u32..500], any::<bool>());
-    let length = prop_oneof![Just(2_000_u32), 40_u32..200];
+    let batching = (1_u32..12, prop_oneof![1 => 1_u32..60, 2 => 60_u32..500], any::<bool>());
+    let length = prop_oneof![4 => Just(2_000_u32), 1 => 40_u32..200];
     (prop::bool::weighted(0.3), 1_u32..=2, kv, batching, length).prop_map(
         |(split, count, (blocks, block_size), (max_num_seqs, budget, chunked), max_model_len)| Servers {
             split,
             count,
             // Enough for a prompt and some of what comes of it.
-            blocks: blocks.map(|blocks| blocks + if block_size == 1 { 60 } else { 0 }),
+            blocks: blocks.map(|blocks| blocks + if block_size == 1 { 90 } else { 0 }),
             block_size,
             max_num_seqs,
             budget,
@@ -105,8 +105,10 @@ pub fn on_random_cases(count: u32, test: impl Fn(&Case)) {
         test(&case);
         Ok(())
     });
-    if let Err(failure) = outcome {
-        panic!("{failure}");
+    match outcome {
+        Err(TestError::Fail(why, case)) => panic!("{why}\n{}", case.ron()),
+        Err(failure) => panic!("{failure}"),
+        Ok(()) => {}
     }
 }
 
@@ -134,7 +136,7 @@ impl Case {
         let Self { requests, arrivals, prompt, output, .. } = self;
         let pipeline = tree::ron(nodes);
         // The model may be left out only where every stage names its own.
-        let asks = pipeline.replace("Prefill(model", "").contains("Prefill");
+        let asks = pipeline.replace("Prefill(model", "").contains("Prefill") || pipeline.contains("ChooseModel");
         let model = if asks { format!("model: \"{}\", ", MODELS[0]) } else { String::new() };
         format!(
             "(name: \"w{at}\", {model}requests: {requests}, arrivals: {arrivals}, lengths: Normal(\

@@ -93,7 +93,8 @@ pub fn ron(nodes: &[Node]) -> String {
     let mut parts = Vec::new();
     write(nodes, false, false, &mut parts);
     let generates = |part: &String| part.contains("Decode") || part.contains("Reason");
-    if !parts.iter().any(generates) && parts.last().is_none_or(|part| part != "Exit") {
+    if !parts.iter().any(generates) {
+        parts.retain(|part| part != "Exit");
         parts.push("Prefill".into());
         parts.push("Decode".into());
     }
