@@ -120,6 +120,7 @@ impl Ground<'_> {
         }
         at.pc += 1;
         self.advance(journey, thread, actions);
+        release_unused(journey, actions);
     }
 
     /// Lets `thread` go on after a visit.
