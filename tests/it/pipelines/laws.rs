@@ -129,7 +129,8 @@ fn check_world(sim: &mut Sim) {
     let mut under_way = BTreeMap::new();
     for (stage, passage) in world.query::<(&Stage, Option<&Passage>)>().iter(world) {
         assert!(requests.contains(&stage.request), "a stage of nobody at {now}");
-        let visits: &mut u32 = under_way.entry((stage.request, passage.map_or(0, |passage| passage.thread))).or_default();
+        let visits: &mut u32 =
+            under_way.entry((stage.request, passage.map_or(0, |passage| passage.thread))).or_default();
         *visits += 1;
         assert_eq!(*visits, 1, "a branch is at two stages at once at {now}");
     }
