@@ -8,6 +8,7 @@ mod comparisons;
 mod determinism;
 mod fuzz;
 mod laws;
+mod pipelines;
 mod replications;
 mod scenarios;
 mod tasks;

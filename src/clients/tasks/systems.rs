@@ -69,21 +69,10 @@ pub(super) fn land<M: TaskModel>(
     Ok(())
 }
 
-/// `Admit`: stages that reach a client join its queue.
-pub(super) fn accept<M: TaskModel>(
-    mut delivered: Rx<Delivered<M>>,
-    mut clients: Query<&mut TaskServer<M>>,
-    mut ready: Tx<Ready<M>>,
-) -> Result<(), BevyError> {
-    for Delivered { stage, client, .. } in delivered.drain() {
-        clients.get_mut(client)?.enqueue(stage);
-        ready.send(Ready::new(client));
-    }
-    Ok(())
-}
-
-/// `Price`: clients begin what they can, and the ends go into the calendar.
+/// `Price`: stages that reach a client join its queue; clients begin what they can, and the ends go into
+/// the calendar.
 pub(super) fn serve<M: TaskModel>(
+    mut delivered: Rx<Delivered<M>>,
     mut ready: Rx<Ready<M>>,
     mut clients: Query<(&mut TaskServer<M>, &mut Usage)>,
     mut stages: Query<(&mut Stage, &mut Passage)>,
@@ -92,7 +81,12 @@ pub(super) fn serve<M: TaskModel>(
     mut parts: Local<Vec<Part>>,
 ) -> Result<(), BevyError> {
     let now = calendar.now();
-    for Ready { client, .. } in ready.drain() {
+    let mut free: SmallVec<[Entity; 8]> = ready.drain().map(|ready| ready.client).collect();
+    for Delivered { stage, client, .. } in delivered.drain() {
+        clients.get_mut(client)?.0.enqueue(stage);
+        free.push(client);
+    }
+    for client in free {
         let (mut server, mut usage) = clients.get_mut(client)?;
         let server = &mut *server;
         loop {
