@@ -14,6 +14,7 @@ mod reproducible;
 mod results;
 mod run;
 mod tiers;
+mod timeline;
 mod trace;
 mod trace_verbs;
 
