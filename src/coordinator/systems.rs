@@ -77,7 +77,7 @@ pub(super) fn set_out(
         }
         let Request { program, model, prompt_tokens, output_tokens, .. } = *request;
         let pool = programs.models()[usize::from(model)].prefill;
-        let work = Work::new(prompt_tokens, output_tokens);
+        let work = Work { model, ..Work::new(prompt_tokens, output_tokens) };
         let member = pools.choose(pool, &query(request, prompt_tokens))?;
         let Member { client, index, .. } = pools.member(pool, member);
         pools.add(index);
@@ -115,7 +115,7 @@ pub(super) fn route(
             work.fetched_tokens = kv.tokens;
             if let Some(left) = journey.move_kv(thread) {
                 let lands = calendar.now() + pools.latency + span;
-                calendar.at(lands, ReleaseKv { client: left.client, id: left.id });
+                calendar.at(lands, ReleaseKv::from(left));
             }
             after = Some(span);
         }
@@ -167,9 +167,7 @@ impl Out<'_> {
             match action {
                 Action::Visit(visit) => self.wanted.send(Wanted { request: entity, visit }),
                 Action::Wait { thread, until } => calendar.at(until, Resume { request: entity, thread }),
-                Action::Release(kv) => {
-                    calendar.at(calendar.now(), ReleaseKv { client: kv.client, id: kv.id });
-                }
+                Action::Release(kv) => calendar.at(calendar.now(), ReleaseKv::from(kv)),
                 Action::Done => {
                     let departed = Departed {
                         request: entity,

@@ -131,19 +131,27 @@ pub struct Departed {
 pub struct ReleaseKv {
     /// The client.
     pub client: Entity,
-    /// Its number there.
+    /// The model whose KV it is, numbered as the deployment does.
+    pub model: u16,
+    /// Its number there, among the KV of that model.
     pub id: u32,
+}
+
+impl From<KvHandle> for ReleaseKv {
+    fn from(KvHandle { client, model, id, .. }: KvHandle) -> Self {
+        Self { client, model, id }
+    }
 }
 
 impl Wake for ReleaseKv {
     const PRIORITY: u8 = 48;
 
     fn pack(self) -> [u64; 2] {
-        [self.client.to_bits(), self.id.into()]
+        [self.client.to_bits(), u64::from(self.model) << 32 | u64::from(self.id)]
     }
 
-    fn unpack([client, id]: [u64; 2]) -> Self {
-        Self { client: Entity::from_bits(client), id: id as u32 }
+    fn unpack([client, rest]: [u64; 2]) -> Self {
+        Self { client: Entity::from_bits(client), model: (rest >> 32) as u16, id: rest as u32 }
     }
 }
 

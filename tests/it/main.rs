@@ -7,6 +7,7 @@ mod cli;
 mod determinism;
 mod fuzz;
 mod laws;
+mod models;
 mod replications;
 mod scenarios;
 mod theory;
