@@ -9,14 +9,15 @@ use super::routing::RouteRequest;
 use super::{Resume, Routed, Wanted};
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::pipeline::{Action, Ground, Journey, Programs, TokenTimes, Visit, Visited, Work};
-use crate::request::{Arrived, Departed, Payload, Place, ReleaseKv, Request, Stage, StageDone, Vacated};
+use crate::request::{Arrived, Departed, Passage, ReleaseKv, Request, Stage, StageDone, Vacated};
+use crate::units::SimTime;
 
 /// `Route`: stages come back; their requests go on or depart.
 pub(super) fn collect(
     mut done: Rx<StageDone>,
     mut pools: ResMut<Pools>,
     programs: Res<Programs>,
-    stages: Query<&Stage>,
+    stages: Query<(&Stage, Option<&Passage>)>,
     mut requests: Query<(&Request, Option<&mut Journey>)>,
     mut calendar: ResMut<Calendar>,
     mut commands: Commands,
@@ -24,12 +25,12 @@ pub(super) fn collect(
     mut actions: Local<Vec<Action>>,
 ) -> Result<(), BevyError> {
     for StageDone(entity) in done.drain() {
-        let stage = stages.get(entity)?;
-        let client = pools.remove(stage.place.pool, stage.place.member);
+        let (stage, passage) = stages.get(entity)?;
+        let client = pools.remove(stage.pool, stage.member);
         let (request, journey) = requests.get_mut(stage.request)?;
-        if let Some(mut journey) = journey {
+        if let (Some(mut journey), Some(passage)) = (journey, passage) {
             let ground = ground(&programs, request, &calendar);
-            ground.finish(&mut journey, stage.place.thread, &visited(stage, client), &mut actions);
+            ground.finish(&mut journey, passage.thread, &visited(stage, passage, client), &mut actions);
             out.act(stage.request, request, &journey, &mut actions, &mut calendar);
         } else {
             out.depart(request, departed(stage, client, &calendar));
@@ -75,14 +76,13 @@ pub(super) fn set_out(
             out.act(entity, request, &journey, &mut actions, &mut calendar);
             continue;
         }
-        let Request { program, model, prompt_tokens, output_tokens, .. } = *request;
+        let Request { model, prompt_tokens, output_tokens, .. } = *request;
         let pool = programs.models()[usize::from(model)].prefill;
         let work = Work { model, ..Work::new(prompt_tokens, output_tokens) };
         let member = pools.choose(pool, &query(request, prompt_tokens))?;
         let Member { client, index, .. } = pools.member(pool, member);
         pools.add(index);
-        let place = Place { program, pool, member, ..Place::default() };
-        let stage = Stage::new(entity, client, work, place, Payload::default());
+        let stage = Stage::new(entity, client, pool, member, &work);
         routed.send(Routed { stage: commands.spawn(stage).id(), after: None });
     }
     Ok(())
@@ -100,7 +100,7 @@ pub(super) fn route(
 ) -> Result<(), BevyError> {
     for Wanted { request: entity, visit } in wanted.drain() {
         let (request, mut journey) = requests.get_mut(entity)?;
-        let Visit { thread, place: op, pool, mut work, base, payload } = visit;
+        let Visit { thread, place, pool, mut work, base, payload } = visit;
         // Where the KV is there is where the work goes.
         let here = base.and_then(|kv| pools.seat_of(kv.index, pool).map(|member| (kv, member)));
         let member = match here {
@@ -121,10 +121,18 @@ pub(super) fn route(
         }
         let Member { client, index, .. } = pools.member(pool, member);
         pools.add(index);
-        let place = Place { program: request.program, op, thread, pool, member };
-        let mut stage = Stage::new(entity, client, work, place, payload);
-        stage.base = here.map(|(kv, _)| kv.id);
-        routed.send(Routed { stage: commands.spawn(stage).id(), after });
+        let stage = Stage::new(entity, client, pool, member, &work);
+        let passage = Passage {
+            program: request.program,
+            place,
+            thread,
+            work,
+            base: here.map(|(kv, _)| kv.id),
+            answer: SimTime::MAX,
+            kept: None,
+            payload,
+        };
+        routed.send(Routed { stage: commands.spawn((stage, passage)).id(), after });
     }
     Ok(())
 }
@@ -137,9 +145,9 @@ pub(super) fn carry(
     mut calendar: ResMut<Calendar>,
 ) -> Result<(), BevyError> {
     for Routed { stage: entity, after } in routed.drain() {
-        let Stage { client, place, .. } = stages.get(entity)?;
+        let Stage { client, pool, member, .. } = *stages.get(entity)?;
         let lands = calendar.now() + pools.latency + after.unwrap_or_default();
-        let inbox = pools.member(place.pool, place.member).inbox;
+        let inbox = pools.member(pool, member).inbox;
         calendar.post(lands, inbox, [entity.to_bits(), client.to_bits()]);
     }
     Ok(())
@@ -202,7 +210,7 @@ fn query(request: &Request, prompt_tokens: u32) -> RouteRequest {
 
 /// A request of one visit, as it leaves with it.
 fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
-    let (first, count) = (stage.first_token, stage.work.output_tokens);
+    let (first, count) = (stage.first_token, stage.output_tokens);
     Departed {
         request: stage.request,
         client,
@@ -215,7 +223,8 @@ fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
 }
 
 /// What a visit to `client` came to.
-fn visited(stage: &Stage, client: u32) -> Visited {
-    let Stage { started, first_token, answer, payload, kept, preemptions, rejection, .. } = *stage;
+fn visited(stage: &Stage, passage: &Passage, client: u32) -> Visited {
+    let Stage { started, first_token, preemptions, rejection, .. } = *stage;
+    let Passage { answer, kept, payload, .. } = *passage;
     Visited { client, started, first_token, answer, payload, kept, preemptions, rejection }
 }

@@ -7,6 +7,7 @@ use bevy_ecs::world::World;
 use super::deployment::Group;
 use crate::catalog::Catalog;
 use crate::clients::{Generates, model_problem};
+use crate::request::StageKind;
 use crate::request::pipeline::{self, Program, Programs, Served, StageRegistry};
 use crate::scenario::{Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
 use crate::workload::Asks;
@@ -144,6 +145,10 @@ impl<'a> Book<'a> {
 }
 
 impl pipeline::Directory for Book<'_> {
+    fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
+        stage.check(self.catalog)
+    }
+
     fn pool(&self, kind: &str, model: Option<&str>) -> Result<u16, Problem> {
         let of_kind = |at: &usize| self.groups[*at].kind == kind;
         let serves = |at: &usize| {

@@ -32,8 +32,8 @@ use bevy_ecs::entity::Entity;
 
 use super::{LlmClient, StrideEnd};
 use crate::clients::Usage;
+use crate::request::Rejection;
 use crate::request::pipeline::Work;
-use crate::request::{Rejection, Stage};
 use crate::runtime::Bound;
 use crate::units::{SimSpan, SimTime};
 
@@ -118,11 +118,11 @@ impl Shelf {
     pub fn accept(
         &mut self,
         llm: &mut LlmClient,
-        entity: Entity,
-        stage: &Stage,
+        stage: Entity,
+        (work, base): (Work, Option<u32>),
         now: SimTime,
     ) -> Result<Option<StrideEnd>, Rejection> {
-        let Work { prompt_tokens, output_tokens, model, .. } = stage.work;
+        let Work { prompt_tokens, output_tokens, model, .. } = work;
         let model = self.position(model);
         let serves = self.models[model].client.as_ref().unwrap_or(llm);
         if let Some(rejection) = serves.refuses(prompt_tokens, output_tokens) {
@@ -130,9 +130,9 @@ impl Shelf {
         }
         let first = self.queue.is_empty() || now < self.stays_until && !llm.scheduler().is_empty();
         if self.loading.is_none() && model == self.turn && first {
-            return Ok(llm.enqueue(entity, &stage.work, stage.base, now));
+            return Ok(llm.enqueue(stage, &work, base, now));
         }
-        self.queue.push_back(Waiting { stage: entity, work: stage.work, base: stage.base, model });
+        self.queue.push_back(Waiting { stage, work, base, model });
         Ok(None)
     }
 

@@ -190,6 +190,15 @@ fn names(models: &[Serving]) -> String {
     models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// Why steps cannot be priced, at the setting that the message begins with.
+fn refused(message: &str) -> Problem {
+    const SETTINGS: [&str; 3] = ["tensor_parallel", "weights", "kv_cache"];
+    match message.split_once(": ").filter(|(setting, _)| SETTINGS.contains(setting)) {
+        Some((setting, what)) => Problem::new(setting, what),
+        None => Problem::new("runtime", message),
+    }
+}
+
 /// Why there is no room for KV, at the setting to blame.
 fn misfit(error: &SizingError) -> Problem {
     let message = error.to_string();
@@ -253,7 +262,7 @@ impl LlmSpec {
         };
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
-        let step_model = kind.compile(&target).map_err(|message| Problem::new("runtime", message))?;
+        let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
         let link = accelerator.host_link_bandwidth().ok();
         let swap = self.swap.map(Span::to_sim);
         Ok(Serving {

@@ -20,6 +20,7 @@ mod systems;
 
 use std::marker::PhantomData;
 
+use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::{IntoScheduleConfigs, ScheduleConfigs, SystemSet};
 use bevy_ecs::system::ScheduleSystem;
@@ -60,6 +61,9 @@ pub struct Task<'a, S> {
     pub stage: &'a S,
     /// The text of the request, which serving may change.
     pub payload: &'a mut Payload,
+    /// Size of the KV cache of one token of the request's model, where an `Llm` client serves it [bytes];
+    /// else 0.
+    pub kv_bytes_per_token: f64,
     /// When it leaves, after the batch began (s); `None`: with the batch.
     pub leaves: Option<f64>,
 }
@@ -86,6 +90,11 @@ pub trait TaskModel: Send + Sync + 'static {
     /// Serves a batch, of one task where tasks are served one by one: adds its steps to `parts`, which
     /// follow each other, and says of each task if it leaves before the end. `draws` are the client's own.
     fn serve(&self, batch: &mut [Task<'_, Self::Stage>], draws: &mut Stream, parts: &mut Vec<Part>);
+
+    /// Adds to the world what belongs to `client`, which has just been spawned.
+    fn equip(&self, world: &mut World, client: Entity) {
+        let _ = (world, client);
+    }
 
     /// What `mist check` says about it.
     fn facts(&self) -> Vec<Fact> {

@@ -11,7 +11,7 @@ use super::{Discipline, Part, Task, TaskModel};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx, Wake};
 use crate::request::pipeline::Programs;
-use crate::request::{Payload, Stage, StageDone};
+use crate::request::{Passage, Payload, Stage, StageDone};
 
 /// A task ends on a client of tasks.
 pub(super) struct Ended<M> {
@@ -86,7 +86,7 @@ pub(super) fn accept<M: TaskModel>(
 pub(super) fn serve<M: TaskModel>(
     mut ready: Rx<Ready<M>>,
     mut clients: Query<(&mut TaskServer<M>, &mut Usage)>,
-    mut stages: Query<&mut Stage>,
+    mut stages: Query<(&mut Stage, &mut Passage)>,
     programs: Res<Programs>,
     mut calendar: ResMut<Calendar>,
     mut parts: Local<Vec<Part>>,
@@ -103,15 +103,19 @@ pub(super) fn serve<M: TaskModel>(
             let mut payloads: SmallVec<[Payload; 8]> = SmallVec::new();
             let mut params: SmallVec<[&M::Stage; 8]> = SmallVec::new();
             for entity in &batch {
-                let stage = stages.get(*entity)?;
-                payloads.push(stage.payload);
-                let found = programs.program(stage.place.program).stage(stage.place.op);
+                let (_, passage) = stages.get(*entity)?;
+                payloads.push(passage.payload);
+                let found = programs.program(passage.program).stage(passage.place);
                 params.push(found.ok_or("a client of tasks was sent a stage that it cannot run")?);
             }
             let mut tasks: SmallVec<[Task<'_, M::Stage>; 8]> = params
                 .iter()
                 .zip(&mut payloads)
-                .map(|(&stage, payload)| Task { stage, payload, leaves: None })
+                .map(|(&stage, payload)| {
+                    let model = programs.models().get(usize::from(payload.model));
+                    let kv_bytes_per_token = model.map_or(0.0, |model| model.kv_bytes_per_token);
+                    Task { stage, payload, kv_bytes_per_token, leaves: None }
+                })
                 .collect();
             parts.clear();
             server.model.clone().serve(&mut tasks, &mut server.draws, &mut parts);
@@ -121,9 +125,9 @@ pub(super) fn serve<M: TaskModel>(
             let leaves: SmallVec<[Option<f64>; 8]> = tasks.iter().map(|task| task.leaves).collect();
             drop(tasks);
             for (entity, payload) in batch.iter().zip(payloads) {
-                let mut stage = stages.get_mut(*entity)?;
+                let (mut stage, mut passage) = stages.get_mut(*entity)?;
                 stage.started = now;
-                stage.payload = payload;
+                passage.payload = payload;
             }
             for Running { stage, end } in server.begin(now, batch.iter().copied().zip(leaves), &parts) {
                 calendar.at(*end, Ended::<M> { stage: *stage, client, model: PhantomData });

@@ -87,7 +87,7 @@ fn every_request_ends_and_every_client_does_its_part() {
             for stage in world.query::<&Stage>().iter(world) {
                 let begun = stage.first_token <= now && stage.first_token < mist::units::SimTime::MAX;
                 if let Some((_, turn)) = loaded.iter().find(|(client, _)| begun && *client == stage.client) {
-                    assert_eq!(*turn, Some(stage.work.model), "two models at a time at {now:?}");
+                    assert_eq!(*turn, Some(stage.model), "two models at a time at {now:?}");
                 }
             }
         }
