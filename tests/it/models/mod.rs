@@ -1,5 +1,7 @@
 //! Several models on one client.
 
+mod traces;
+
 use mist::clients::llm::{LlmClient, Shelf};
 use mist::engine::Executor;
 use mist::metrics::RequestRecord;
@@ -152,7 +154,7 @@ fn requests_one_by_one_pay_for_every_change_of_models() {
 #[test]
 fn a_model_that_stays_is_changed_less_often() {
     let swaps = |settings: &str| {
-        let text = scenario(5, 1, settings, 3.0, 200, "");
+        let text = scenario(5, 1, settings, 20.0, 200, "");
         run(&Simulation::new(), &text).0.summary.utilisation.model_swaps.unwrap().count
     };
     let (at_once, later) = (swaps("swap: ms(100)"), swaps("swap: ms(100), stay: s(2)"));
