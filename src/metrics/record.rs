@@ -20,7 +20,8 @@ pub struct RequestRecord {
     /// When the first token of its last generation existed, reasoning included; `done` if it generated
     /// none.
     pub first_token: SimTime,
-    /// When the first token behind the reasoning existed; `first_token` if it did not reason.
+    /// When the first token behind the reasoning existed; `first_token` if it did not reason,
+    /// `last_token` if it did nothing else.
     pub answer: SimTime,
     /// When the last token of its last generation existed.
     pub last_token: SimTime,

@@ -203,12 +203,19 @@ impl pipeline::Directory for Book<'_> {
     }
 
     fn model(&self, name: &str) -> Result<u16, Problem> {
-        let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
-        let at = self.models.iter().position(|served| served.name == model.name);
+        let serving = |name: &str| self.models.iter().position(|served| served.name == name);
+        // A client's model may come from a file, and then has its name from there.
+        let at = match serving(name) {
+            Some(at) => Some(at),
+            None => {
+                let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
+                serving(&model.name)
+            }
+        };
         let unserved = |role: &str| {
-            let message = format!("no client {role} `{}`", model.name);
+            let message = format!("no client {role} `{name}`");
             let served = self.models.iter().map(|served| served.name.as_str());
-            Problem::new("", message).help(did_you_mean(&model.name, served))
+            Problem::new("", message).help(did_you_mean(name, served))
         };
         let at = at.ok_or_else(|| unserved("serves"))?;
         let Served { prefill, decode, .. } = self.models[at];

@@ -244,6 +244,9 @@ impl LlmClient {
             return false;
         }
         self.policy.form(&mut self.scheduler);
+        if !self.scheduler.has_step() && self.scheduler.give_up_base() {
+            self.policy.form(&mut self.scheduler);
+        }
         self.busy = self.scheduler.has_step();
         self.busy
     }

@@ -348,6 +348,7 @@ fn exits(named: &Named) -> bool {
 fn takes_time(named: &Named) -> bool {
     match &named.step {
         Step::Exit | Step::ChooseModel { .. } => false,
+        Step::Wait { takes, .. } => !takes.is_nothing(),
         Step::Repeat { run, .. } => run.iter().any(takes_time),
         Step::Branch { cases, otherwise } => {
             cases.iter().flat_map(|(_, run)| run).chain(otherwise).any(takes_time)

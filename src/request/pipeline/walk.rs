@@ -122,6 +122,7 @@ impl Ground<'_> {
         }
         at.pc += 1;
         self.advance(journey, thread, actions);
+        release_unused(journey, actions);
     }
 
     /// Lets `thread` go on after a visit.
@@ -187,6 +188,10 @@ impl Ground<'_> {
                     let until = self.now + takes.draw(&mut at.draws);
                     let adds = adds.draw(at.payload.answer_tokens, &mut at.draws);
                     at.payload.context_tokens = at.payload.context_tokens.saturating_add(adds);
+                    if until == self.now {
+                        at.pc += 1;
+                        continue;
+                    }
                     journey.under_way += 1;
                     actions.push(Action::Wait { thread, until });
                     return;
