@@ -80,7 +80,7 @@ pub(super) fn set_out(
             let Request { model, prompt_tokens, output_tokens, .. } = *request;
             let pool = desk.programs.models()[usize::from(model)].prefill;
             let member = desk.pools.choose(pool, &query(request, prompt_tokens))?;
-            let work = Work::new(prompt_tokens, output_tokens);
+            let work = Work { model, ..Work::new(prompt_tokens, output_tokens) };
             let stage = desk.stage(entity, pool, member, &work);
             let stage = desk.commands.spawn(stage).id();
             desk.routed.send(Routed { stage, after: SimSpan::ZERO });
@@ -130,7 +130,7 @@ impl Desk<'_, '_> {
                 Action::Wait { thread, until } => self.calendar.at(until, Resume { request: entity, thread }),
                 Action::Release(kv) => {
                     let now = self.calendar.now();
-                    self.calendar.at(now, ReleaseKv { client: kv.client, id: kv.id });
+                    self.calendar.at(now, ReleaseKv::from(kv));
                 }
                 Action::Done => {
                     let departed = Departed {
@@ -172,7 +172,7 @@ impl Desk<'_, '_> {
             work.fetched_tokens = kv.tokens;
             if let Some(left) = journey.move_kv(thread) {
                 let lands = self.calendar.now() + self.pools.latency + after;
-                self.calendar.at(lands, ReleaseKv { client: left.client, id: left.id });
+                self.calendar.at(lands, ReleaseKv::from(left));
             }
         }
         let stage = self.stage(entity, pool, member, &work);

@@ -87,6 +87,7 @@ pub(super) fn run() -> (Summary, Provenance) {
             prefill_tokens: 2_310_000,
             decode_tokens: 398_002,
             preemptions: 0,
+            model_swaps: None,
         },
         bottleneck: Bottleneck {
             bound_by: BoundBy::Memory,

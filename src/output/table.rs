@@ -290,6 +290,10 @@ fn hardware(page: &mut Page, summary: &Summary) {
             counted(used.preemptions, "preemption")
         ),
     );
+    if let Some(swaps) = used.model_swaps {
+        let share = percent(swaps.accelerator_frac);
+        page.row(1, "models", &format!("{}, {share} of the time", counted(swaps.count, "swap")));
+    }
 }
 
 /// `1 client`, `2 clients`.

@@ -14,9 +14,9 @@ pub fn notes(scenario: &Scenario) -> Vec<Problem> {
     let traces = traces.filter_map(|(at, class)| Some((at, class.trace.as_ref()?)));
     let note = |(at, trace)| {
         // What cannot be read is the run's to say.
-        let left_out = left_out(trace).unwrap_or_default().names();
+        let left_out = left_out(trace).unwrap_or_default();
         let message = format!(
-            "a replay takes arrivals and lengths; it leaves out what else this trace records: {}",
+            "a replay takes arrivals, lengths, and models and pipelines as the scenario names them; it leaves out what else this trace records: {}",
             left_out.join(", ")
         );
         (!left_out.is_empty()).then(|| Problem::new(format!("workload[{at}].trace"), message))
@@ -24,11 +24,10 @@ pub fn notes(scenario: &Scenario) -> Vec<Problem> {
     traces.filter_map(note).collect()
 }
 
-fn left_out(trace: &TraceSpec) -> Result<LeftOut, SourceError> {
-    let mut left_out = LeftOut::default();
+fn left_out(trace: &TraceSpec) -> Result<Vec<&'static str>, SourceError> {
     // Of a pipe, a look would take away what the run is to read.
     if !trace.path.is_file() {
-        return Ok(left_out);
+        return Ok(Vec::new());
     }
     let options = Options {
         format: trace.format.as_deref(),
@@ -36,6 +35,7 @@ fn left_out(trace: &TraceSpec) -> Result<LeftOut, SourceError> {
         chars_per_token: trace.chars_per_token,
     };
     let mut reader = read(Input::open(&trace.path)?, &options)?;
+    let mut left_out = LeftOut::new(reader.header());
     let mut row = TraceRow::default();
     for _ in 0..LOOK {
         if !reader.next_into(&mut row)? {
@@ -43,5 +43,5 @@ fn left_out(trace: &TraceSpec) -> Result<LeftOut, SourceError> {
         }
         left_out.add(&row);
     }
-    Ok(left_out)
+    Ok(left_out.names())
 }

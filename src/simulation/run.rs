@@ -218,7 +218,8 @@ impl Run {
             scenario: self.document.scenario.name.as_deref().unwrap_or("scenario"),
             now: self.sim.now(),
             clients: clients.collect(),
-            itl: self.sim.world().resource::<TokenGaps>().statistics(),
+            // Without LLM clients there are no tokens.
+            itl: self.sim.world().get_resource::<TokenGaps>().and_then(TokenGaps::statistics),
             price: self.deployment.price.clone(),
         };
         let mut recorder = self.sim.world_mut().resource_mut::<Recorder>();

@@ -8,6 +8,7 @@ mod comparisons;
 mod determinism;
 mod fuzz;
 mod laws;
+mod models;
 mod pipelines;
 mod replications;
 mod scenarios;

@@ -76,7 +76,9 @@ fn the_time_of_every_request_of_a_use_case_adds_up() {
         }
         for visits in visits.chunk_by(|one, next| one.request == next.request) {
             // Those that were turned away underway are no longer counted.
-            let Some((record, laps)) = laps.0.lock().unwrap().get(&visits[0].request).cloned() else { continue };
+            let Some((record, laps)) = laps.0.lock().unwrap().get(&visits[0].request).cloned() else {
+                continue;
+            };
             let mut at = record.arrived;
             for visit in visits {
                 assert_eq!(visit.routed, at, "{name}: {visit:?}");

@@ -63,6 +63,8 @@ pub struct LlmClient {
     busy: bool,
     /// Tells the end of the current stride from those of strides that were cut.
     epoch: u32,
+    /// Whether the client serves several models by turns: this is what serves one of them.
+    shared: bool,
 }
 
 /// A step of a stride.
@@ -97,7 +99,29 @@ impl LlmClient {
             releases: Vec::new(),
             busy: false,
             epoch: 0,
+            shared: false,
         }
+    }
+
+    /// What serves one of the models of a client that serves several by turns: see
+    /// [`Shelf`](super::Shelf).
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Whether the client serves several models by turns.
+    pub const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Gives the turn to what serves `other`; nothing is under way here. KV that was kept is lost.
+    pub(super) fn give_way(&mut self, other: &mut Self) {
+        self.scheduler.lose_holdings();
+        // Both count on, so that no end of a stride before can be taken for one after.
+        other.epoch = self.epoch;
+        other.scheduler.count_on(&self.scheduler);
+        std::mem::swap(self, other);
     }
 
     /// Position among all clients.
@@ -173,6 +197,11 @@ impl LlmClient {
         let interrupts = self.policy.arrival_interrupts(work.prompt_tokens, &self.scheduler);
         self.scheduler.enqueue(stage, work, base);
         if interrupts { self.interrupt(now) } else { None }
+    }
+
+    /// KV that is kept in the holding `id` is no longer needed, while it is not the turn of this model.
+    pub(super) fn release_parked(&mut self, id: u32) {
+        self.scheduler.release_holding(id);
     }
 
     /// KV that is kept in the holding `id` is no longer needed: it is dropped when the step under way is

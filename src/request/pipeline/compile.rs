@@ -32,7 +32,7 @@ pub trait Directory {
 /// # Errors
 /// Everything wrong with the pipeline.
 pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Vec<Problem>> {
-    let program = Program { ops: Vec::new(), labels: Vec::new(), asks_model: false };
+    let program = Program { ops: Vec::new(), labels: Vec::new(), asks_model: false, mixed: false };
     let mut compiler = Compiler { program, directory, problems: Vec::new(), gives_output: false };
     let start = Place { kv: false, wanted: false, joins: false };
     compiler.sequence(steps, "", start);

@@ -13,6 +13,7 @@
 //! | `mist_trace` | the version of the format, 1 | required |
 //! | `block_tokens` | tokens of one block, 1 or more | none: no row has blocks |
 //! | `timed` | whether rows have arrivals | `true` |
+//! | `foreign_models` | whether `model` is in words of the service recorded, and no name of a catalog | `false` |
 //!
 //! Every other line; what is absent was not recorded:
 //!
@@ -24,18 +25,21 @@
 //! | `images` | images in the prompt | 0 |
 //! | `failed` | the recorded service did not answer it | `false` |
 //! | `id` | the request's own name | |
-//! | `model`, `kind` | the model asked for and the kind of request, in the words of the source | |
+//! | `model` | the model asked for: a name in the catalog that a client serves, or see `foreign_models` | the class's |
+//! | `kind` | the kind of request, in the words of the source | |
 //! | `session` | the conversation it belongs to; its turns come in order | |
 //! | `turn` | number in the conversation | |
 //! | `parent` | `id` of the request whose conversation it continues | |
 //! | `wait_for` | `id`s of requests that must be over first | `[]` |
 //! | `branches` | `id`s of requests that it sets off | `[]` |
 //! | `blocks` | blocks of the prompt from its start, as runs `[first id, number of blocks]` | `[]` |
-//! | `pipeline` | stages in order, `{"stage": name, "params": {…}}`; empty means prefill and decode | `[]` |
+//! | `pipeline` | stages in order, `{"stage": name, "params": {…}}`; empty means that of the class of traffic | `[]` |
 //!
 //! Names are texts or whole numbers. Instants are whole ns, so that a replay is exact. Reading is
-//! strict: an unknown key is an error. What a stage's `params` mean is the stage's to say; here they
-//! must be a JSON object, and their text is kept as it is.
+//! strict: an unknown key is an error. The `params` of a stage are the fields that a scenario writes, as a
+//! JSON object: `RunTool(takes: Exactly(ms(5)))` is `{"stage": "RunTool", "params": {"takes": {"Exactly":
+//! {"ms": 5}}}}`; stages inside others are texts, `{"stage": "Repeat", "params": {"run": ["Prefill", "Decode"],
+//! "times": {"Exactly": 3}}}`. Here their text is kept as it is.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -49,12 +53,20 @@ use crate::workload::SourceError;
 
 /// The format's entry.
 pub(super) const FORMAT: Format = Format {
-    name: "native",
+    name: NAME,
     recognised_by: "a first line {\"mist_trace\": 1}",
-    recognises: |first_line| first_line.contains("\"mist_trace\""),
+    recognises: is_header,
     options: &[],
     open,
 };
+
+/// The name that a scenario gives the format.
+pub const NAME: &str = "native";
+
+/// Whether a first line is that of a native trace.
+pub fn is_header(first_line: &str) -> bool {
+    first_line.contains("\"mist_trace\"")
+}
 
 /// The version that this MIST reads and writes.
 pub const VERSION: u32 = 1;
@@ -68,10 +80,17 @@ pub(super) struct Header {
     pub block_tokens: Option<u32>,
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub timed: bool,
+    #[serde(default, skip_serializing_if = "no")]
+    pub foreign_models: bool,
 }
 
 const fn yes() -> bool {
     true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde asks for
+const fn no(flag: &bool) -> bool {
+    !*flag
 }
 
 fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> {
@@ -84,14 +103,14 @@ fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> 
 }
 
 fn parse_header(line: &str) -> Result<TraceHeader, BadRow> {
-    let Header { mist_trace, block_tokens, timed } = parse(line)?;
+    let Header { mist_trace, block_tokens, timed, foreign_models } = parse(line)?;
     if mist_trace != VERSION {
         return Err(BadRow::new(format!("trace format version {mist_trace}; this MIST reads {VERSION}")));
     }
     if block_tokens == Some(0) {
         return Err(BadRow::new("field `block_tokens`: must be 1 or more, found 0"));
     }
-    Ok(TraceHeader { block_tokens, timed })
+    Ok(TraceHeader { block_tokens, timed, foreign_models })
 }
 
 struct Native {
@@ -139,6 +158,13 @@ struct Stage<'a> {
     params: Option<&'a RawValue>,
 }
 
+impl Stage<'_> {
+    fn into_record(self) -> StageRecord {
+        let params = self.params.map_or("{}", RawValue::get);
+        StageRecord { stage: self.stage.into_text(), params: params.to_owned() }
+    }
+}
+
 impl RowParser for Native {
     const CLOCK: &'static str = "arrival_ns";
     const FROM_FIRST_ROW: bool = false;
@@ -167,15 +193,52 @@ impl RowParser for Native {
         copy(line.parent.as_ref(), &mut row.parent);
         row.wait_for.extend(line.wait_for.into_iter().map(Label::into_text));
         row.branches.extend(line.branches.into_iter().map(Label::into_text));
-        for Stage { stage, params } in line.pipeline {
-            let params = params.map_or("{}", RawValue::get);
-            if !params.starts_with('{') {
-                return Err(BadRow::column("params", params, "a JSON object"));
+        for stage in line.pipeline {
+            let stage = stage.into_record();
+            if !stage.params.starts_with('{') {
+                return Err(BadRow::column("params", &stage.params, "a JSON object"));
             }
-            row.pipeline.push(StageRecord { stage: stage.into_text(), params: params.to_owned() });
+            row.pipeline.push(stage);
         }
         Ok(line.arrival_ns.map(i128::from))
     }
+}
+
+/// What a row asks for.
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    model: Option<Label<'a>>,
+    #[serde(default, borrow)]
+    pipeline: Vec<Stage<'a>>,
+}
+
+/// Shows `each` the model and the pipeline of every row that names one; what it answers is an error of that
+/// row. Rows that cannot be read are passed over: whoever reads them says so.
+///
+/// # Errors
+/// The file cannot be read, or `each` refuses a row.
+pub fn asked(
+    input: Input,
+    mut each: impl FnMut(&str, &[StageRecord]) -> Result<(), String>,
+) -> Result<(), SourceError> {
+    let mut lines = input.into_lines();
+    let (mut model, mut pipeline) = (String::new(), Vec::new());
+    lines.next_line()?; // the header
+    while let Some(line) = lines.next_line()? {
+        if !line.contains("\"model\"") && !line.contains("\"pipeline\"") {
+            continue;
+        }
+        let Ok(asked) = serde_json::from_str::<Asked<'_>>(line) else { continue };
+        model.clear();
+        pipeline.clear();
+        copy(asked.model.as_ref(), &mut model);
+        pipeline.extend(asked.pipeline.into_iter().map(Stage::into_record));
+        if let Err(what) = each(&model, &pipeline) {
+            return Err(lines.error(what));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,4 +7,5 @@
 mod closed_loop;
 mod little;
 mod mm1;
+mod mmc;
 pub mod server;

@@ -120,6 +120,16 @@ impl Holdings {
         true
     }
 
+    /// Evicts all holdings; no running sequence stands on any.
+    pub fn lose(&mut self, kv: &mut BlockPool) {
+        for holding in &mut self.slots {
+            if holding.owned || holding.users > 0 {
+                kv.give_back(u64::from(holding.blocks));
+                (holding.blocks, holding.evicted, holding.pins) = (0, true, 0);
+            }
+        }
+    }
+
     /// Blocks of the holdings that no running sequence needs.
     fn idle_blocks(&self) -> u64 {
         let mut pins: Vec<u32> = self.slots.iter().map(|holding| holding.pins).collect();
@@ -201,5 +211,23 @@ mod tests {
         holdings.release(branch, &mut kv);
         assert_eq!(kv.used(), 0);
         assert_eq!(holdings.keep(None, 1, 0), prefix, "numbers are used again");
+    }
+
+    #[test]
+    fn what_is_lost_is_not_freed_again() {
+        let mut kv = BlockPool::new(10, 16);
+        let mut holdings = Holdings::default();
+        assert!(kv.take(5));
+        let prefix = holdings.keep(None, 48, 3);
+        let branch = holdings.keep(Some(prefix), 80, 2);
+        holdings.lose(&mut kv);
+        assert_eq!((kv.used(), holdings.nearest(branch)), (0, None));
+        assert!(kv.take(1));
+        let later = holdings.keep(None, 16, 1);
+        holdings.release(prefix, &mut kv);
+        holdings.release(branch, &mut kv);
+        assert_eq!((kv.used(), holdings.nearest(later)), (1, Some((later, 16))));
+        holdings.release(later, &mut kv);
+        assert_eq!(kv.used(), 0);
     }
 }
