@@ -37,7 +37,7 @@ struct Reached {
     longest: usize,
 }
 
-fn simulation() -> Simulation {
+pub fn simulation() -> Simulation {
     theory::server::simulation().with(shop)
 }
 
@@ -89,7 +89,7 @@ fn keep_laws(text: &str, reached: &mut Reached) -> String {
     said(&outcome, &rows)
 }
 
-fn digest(simulation: &Simulation, text: &str) -> String {
+pub fn digest(simulation: &Simulation, text: &str) -> String {
     let mut run = simulation.read(text, "case.ron").unwrap();
     let rows = Rows::default();
     run.sim().world_mut().resource_mut::<Recorder>().write_rows_to(Box::new(rows.clone()));

@@ -4,3 +4,4 @@ mod case;
 mod laws;
 pub mod shop;
 mod tree;
+mod scratch;
