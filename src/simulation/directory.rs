@@ -168,19 +168,20 @@ impl pipeline::Directory for Book<'_> {
     fn model(&self, name: &str) -> Result<u16, Problem> {
         let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
         let at = self.models.iter().position(|served| served.name == model.name);
-        let unserved = |role: &str| {
-            let message = format!("no client {role} `{}`", model.name);
+        let at = at.ok_or_else(|| {
             let served = self.models.iter().map(|served| served.name.as_str());
+            let message = format!("no client serves `{}`", model.name);
             Problem::new("", message).help(did_you_mean(&model.name, served))
-        };
-        let at = at.ok_or_else(|| unserved("serves"))?;
+        })?;
         let Served { prefill, decode, .. } = self.models[at];
         let pools = self.pools.borrow();
-        if pools[usize::from(prefill)].is_empty() {
-            return Err(unserved("prefills"));
-        }
-        if pools[usize::from(decode)].is_empty() {
-            return Err(unserved("decodes"));
+        for (pool, verb, role) in [(prefill, "prefills", "Prefill"), (decode, "decodes", "Decode")] {
+            if pools[usize::from(pool)].is_empty() {
+                let message = format!("no client {verb} `{}`", model.name);
+                let help =
+                    format!("add one with `role: {role}`, or leave out the `role` of those that serve it");
+                return Err(Problem::new("", message).help(help));
+            }
         }
         Ok(at as u16)
     }

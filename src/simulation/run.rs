@@ -206,7 +206,7 @@ impl Run {
             scenario: self.document.scenario.name.as_deref().unwrap_or("scenario"),
             now: self.sim.now(),
             clients: clients.collect(),
-            itl: self.sim.world().resource::<TokenGaps>().statistics(),
+            itl: self.sim.world().get_resource::<TokenGaps>().and_then(TokenGaps::statistics),
             price: self.deployment.price.clone(),
         };
         let mut recorder = self.sim.world_mut().resource_mut::<Recorder>();

@@ -84,11 +84,14 @@ fn raws() -> impl Strategy<Value = Vec<Raw>> {
         let list = move |least: usize| prop::collection::vec(inner.clone(), least..=3);
         prop_oneof![
             prop::collection::vec(list(1), 2..=3).prop_map(Raw::Parallel),
-            (0_u32..4, prop::option::of(0_u32..200), list(1)).prop_map(|(n, until, run)| Raw::Repeat(n, until, run)),
+            (0_u32..4, prop::option::of(0_u32..200), list(1))
+                .prop_map(|(n, until, run)| Raw::Repeat(n, until, run)),
             (0_u32..150, list(0), list(0)).prop_map(|(below, yes, no)| Raw::Branch(below, yes, no)),
-            (any::<bool>(), 2_u32..4, 1_u32..4, 1_u32..4, list(1)).prop_map(|(prefix, width, keep, rounds, run)| {
-                Raw::Search { prefix, width, keep: keep.min(width), rounds, run }
-            }),
+            (any::<bool>(), 2_u32..4, 1_u32..4, 1_u32..4, list(1)).prop_map(
+                |(prefix, width, keep, rounds, run)| {
+                    Raw::Search { prefix, width, keep: keep.min(width), rounds, run }
+                }
+            ),
         ]
     });
     prop::collection::vec(node, 1..=4)
@@ -152,7 +155,10 @@ fn build(raws: &[Raw], mut kv: bool, joins: bool, steps: &mut Vec<Named>) -> boo
                 let ((yes, after), (no, after_no)) = (list(yes, kv, joins), list(no, kv, joins));
                 let exits = |steps: &[Named]| matches!(steps.last(), Some(Named { step: Step::Exit, .. }));
                 kv = (after || exits(&yes)) && (after_no || exits(&no));
-                steps.push(named("Branch", Step::Branch { cases: vec![(below(*tokens), yes)], otherwise: no }));
+                steps.push(named(
+                    "Branch",
+                    Step::Branch { cases: vec![(below(*tokens), yes)], otherwise: no },
+                ));
             }
             Raw::Search { prefix, width, keep, rounds, run } => {
                 if *prefix && matches!(run[0], Raw::Generate { anew: false, .. }) {
@@ -161,7 +167,8 @@ fn build(raws: &[Raw], mut kv: bool, joins: bool, steps: &mut Vec<Named>) -> boo
                 }
                 let (mut run, after) = list(run, kv, true);
                 run.push(named("Score", Step::Pass { model: "0".into(), scores: true }));
-                steps.push(named("Search", Step::Search { width: *width, keep: *keep, rounds: *rounds, run }));
+                steps
+                    .push(named("Search", Step::Search { width: *width, keep: *keep, rounds: *rounds, run }));
                 kv = after;
             }
             Raw::Choose(tokens) => {

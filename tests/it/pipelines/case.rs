@@ -58,12 +58,8 @@ fn servers() -> impl Strategy<Value = Servers> {
 }
 
 pub fn cases() -> impl Strategy<Value = Case> {
-    let arrivals = [
-        "AllAtOnce",
-        "Poisson(rate: per_s(300))",
-        "Uniform(rate: per_s(500))",
-        "ClosedLoop(concurrency: 3)",
-    ];
+    let arrivals =
+        ["AllAtOnce", "Poisson(rate: per_s(300))", "Uniform(rate: per_s(500))", "ClosedLoop(concurrency: 3)"];
     let load = (1_u32..10, prop::sample::select(arrivals.to_vec()), 1_u32..60, 1_u32..30);
     let net = (
         prop_oneof![2 => Just(0_u32), 1 => 1_u32..2_000],
@@ -115,8 +111,10 @@ pub fn on_random_cases(count: u32, test: impl Fn(&Case)) {
 impl Case {
     /// The scenario in RON.
     pub fn ron(&self) -> String {
-        let clients: Vec<String> = self.servers.iter().zip(MODELS).map(|(s, model)| s.ron(model, self.runtime)).collect();
-        let workload: Vec<String> = self.pipelines.iter().enumerate().map(|(at, nodes)| self.class(at, nodes)).collect();
+        let clients: Vec<String> =
+            self.servers.iter().zip(MODELS).map(|(s, model)| s.ron(model, self.runtime)).collect();
+        let workload: Vec<String> =
+            self.pipelines.iter().enumerate().map(|(at, nodes)| self.class(at, nodes)).collect();
         let Self { seed, latency_us, transfer_us, routing, cores, max_batch, .. } = self;
         format!(
             "(mist: 1, seed: {seed}, platforms: [(name: \"p\", \
@@ -136,7 +134,8 @@ impl Case {
         let Self { requests, arrivals, prompt, output, .. } = self;
         let pipeline = tree::ron(nodes);
         // The model may be left out only where every stage names its own.
-        let asks = pipeline.replace("Prefill(model", "").contains("Prefill") || pipeline.contains("ChooseModel");
+        let asks =
+            pipeline.replace("Prefill(model", "").contains("Prefill") || pipeline.contains("ChooseModel");
         let model = if asks { format!("model: \"{}\", ", MODELS[0]) } else { String::new() };
         format!(
             "(name: \"w{at}\", {model}requests: {requests}, arrivals: {arrivals}, lengths: Normal(\
@@ -153,7 +152,8 @@ const TAKE: &str = "Take(platform: \"p\", nodes: [(\"gpu\", 1)])";
 impl Servers {
     fn ron(&self, model: &'static str, runtime: &str) -> String {
         if self.split {
-            self.client(model, 0, "role: Prefill, ", runtime) + &self.client(model, 1, "role: Decode, ", runtime)
+            self.client(model, 0, "role: Prefill, ", runtime)
+                + &self.client(model, 1, "role: Decode, ", runtime)
         } else {
             self.client(model, 0, "", runtime)
         }

@@ -1,7 +1,7 @@
 //! Clients and stages of a user's own: an oven that bakes in batches, desks that stamp one by one.
 
-use mist::clients::tasks::{Discipline, Part, Task, TaskClient, TaskExt, TaskModel};
 use mist::clients::Site;
+use mist::clients::tasks::{Discipline, Part, Task, TaskClient, TaskExt, TaskModel};
 use mist::engine::{SimBuilder, Stream, exponential};
 use mist::request::{Payload, StageExt, StageKind};
 use mist::runtime::Bound;

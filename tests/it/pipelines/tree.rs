@@ -6,16 +6,47 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 pub enum Node {
     /// A prefill if there must be one or if `anew`, reasoning, an answer.
-    Generate { anew: bool, other: bool, reason: Option<&'static str>, answer: Option<&'static str> },
-    Pass { scores: bool },
-    Call { us: u32, adds: u32 },
-    Bake { us: u32 },
-    Stamp { us: u32, random: bool, adds: u32 },
+    Generate {
+        anew: bool,
+        other: bool,
+        reason: Option<&'static str>,
+        answer: Option<&'static str>,
+    },
+    Pass {
+        scores: bool,
+    },
+    Call {
+        us: u32,
+        adds: u32,
+    },
+    Bake {
+        us: u32,
+    },
+    Stamp {
+        us: u32,
+        random: bool,
+        adds: u32,
+    },
     Parallel(Vec<Vec<Node>>),
-    Repeat { times: Option<&'static str>, until: Option<&'static str>, run: Vec<Node> },
-    Branch { cases: Vec<(&'static str, Vec<Node>)>, otherwise: Vec<Node> },
-    Search { prefix: bool, width: u32, keep: u32, rounds: u32, run: Vec<Node> },
-    Choose { when: &'static str },
+    Repeat {
+        times: Option<&'static str>,
+        until: Option<&'static str>,
+        run: Vec<Node>,
+    },
+    Branch {
+        cases: Vec<(&'static str, Vec<Node>)>,
+        otherwise: Vec<Node>,
+    },
+    Search {
+        prefix: bool,
+        width: u32,
+        keep: u32,
+        rounds: u32,
+        run: Vec<Node>,
+    },
+    Choose {
+        when: &'static str,
+    },
     Exit,
 }
 
@@ -47,7 +78,8 @@ const WHEN: [&str; 6] = [
 
 fn leaves() -> impl Strategy<Value = Node> {
     let tokens = || prop::sample::select(TOKENS.to_vec());
-    let generate = (any::<bool>(), prop::bool::weighted(0.2), prop::option::of(tokens()), tokens(), any::<bool>());
+    let generate =
+        (any::<bool>(), prop::bool::weighted(0.2), prop::option::of(tokens()), tokens(), any::<bool>());
     let generate = generate.prop_map(|(anew, other, reason, answer, thinks)| {
         let answer = (reason.is_none() || !thinks).then_some(answer);
         Node::Generate { anew, other, reason, answer }
