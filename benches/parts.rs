@@ -1,4 +1,4 @@
-//! What a simulation is made of: a tick, a price, a routing decision, a record.
+//! What a simulation is made of: a tick, a price, a routing decision, a record, a line of a trace.
 //!
 //! CPU time, so that it holds on a busy machine. `cargo bench --bench parts`
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -15,6 +15,7 @@ use mist::metrics::{Recorder, RequestRecord, Slo, SourceSpec};
 use mist::runtime::{Chunk, StepCost, StepShape};
 use mist::stats::TokenGaps;
 use mist::units::{SimSpan, SimTime};
+use mist::workload::trace::{Input, Options, TraceRow, read};
 use support::cpu::{CpuTime, requests};
 use support::ticks::{EXECUTORS, sixteen_systems};
 
@@ -88,7 +89,7 @@ const COUNT: u64 = 100_000;
 fn records(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("record");
     let slo = Slo { ttft: Some(SimSpan::from_ns(1_000)), tpot: Some(SimSpan::from_ns(10)), e2e: None };
-    let source = SourceSpec { name: "source".into(), slo, closed_loop: false };
+    let source = SourceSpec { name: "source".into(), slo, closed_loop: false, stages: Vec::new() };
     group.throughput(requests(COUNT));
     group.bench_function("requests", |bencher| {
         let new = || Recorder::new(vec![source.clone()]);
@@ -109,6 +110,46 @@ fn records(criterion: &mut Criterion<CpuTime>) {
     group.finish();
 }
 
+/// A format, its first line, and its row of that number.
+type Rows = (&'static str, &'static str, fn(u64) -> String);
+
+/// Lines of a trace, read and dropped.
+fn traces(criterion: &mut Criterion<CpuTime>) {
+    const LINES: u64 = 20_000;
+    let mut group = criterion.benchmark_group("trace");
+    let formats: [Rows; 3] = [
+        ("native", "{\"mist_trace\":1}\n", |at| {
+            format!("{{\"arrival_ns\":{},\"prompt_tokens\":1155,\"output_tokens\":421}}\n", at * 1_000)
+        }),
+        ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n", |at| {
+            format!("2023-11-16 {:02}:15:46.6805900,{at},44\n", at / 1_000)
+        }),
+        ("mooncake", "", |at| {
+            let ids: Vec<String> = (0..24).map(|id| (at * 9 + id).to_string()).collect();
+            let ids = ids.join(", ");
+            format!(
+                "{{\"timestamp\": {at}, \"input_length\": 12035, \"output_length\": 52, \"hash_ids\": [{ids}]}}\n"
+            )
+        }),
+    ];
+    for (name, head, row) in formats {
+        let text = head.to_owned() + &(0..LINES).map(row).collect::<String>();
+        group.throughput(requests(LINES));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let input = Input::from_reader("trace", std::io::Cursor::new(text.clone()));
+                let mut reader = read(input, &Options::format(name)).unwrap();
+                let (mut row, mut tokens) = (TraceRow::default(), 0);
+                while reader.next_into(&mut row).unwrap() {
+                    tokens += u64::from(row.prompt_tokens);
+                }
+                tokens
+            });
+        });
+    }
+    group.finish();
+}
+
 fn record_requests(recorder: &mut Recorder, count: u64) {
     let at = SimTime::from_ns;
     for id in 0..count {
@@ -123,18 +164,21 @@ fn record_requests(recorder: &mut Recorder, count: u64) {
             arrived,
             started,
             first_token,
+            answer: first_token,
+            last_token: done,
             done,
             prompt_tokens: 1_000,
             output_tokens: 200,
+            generated_tokens: 200,
             preemptions: 0,
         };
-        recorder.completed(&record).unwrap();
+        recorder.completed(&record, &[]).unwrap();
     }
 }
 
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = ticks, prices, routing, records
+    targets = ticks, prices, routing, records, traces
 }
 criterion_main!(benches);

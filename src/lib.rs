@@ -44,5 +44,6 @@ pub mod runtime;
 pub mod scenario;
 pub mod simulation;
 pub mod stats;
+mod text_file;
 pub mod units;
 pub mod workload;

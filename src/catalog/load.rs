@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::text::{self, Entry};
 use super::{Catalog, UnknownName};
+use crate::text_file;
 
 const HARDWARE: &str = include_str!("../../assets/hardware.ron");
 const MODELS: &str = include_str!("../../assets/models.ron");
@@ -100,7 +101,7 @@ fn shipped<T: Entry>(asset: &str) -> Vec<T> {
 /// Lays the folder's file of this kind over `entries`; false when the folder has none.
 fn overlay<T: Entry>(entries: &mut Vec<T>, folder: &Path) -> Result<bool, CatalogError> {
     let file = folder.join(T::FILE);
-    let content = match std::fs::read_to_string(&file) {
+    let content = match text_file::read(&file) {
         Ok(content) => content,
         Err(error) if error.kind() == ErrorKind::NotFound && folder.is_dir() => return Ok(false),
         Err(source) => return Err(CatalogError::Unreadable { file, source }),

@@ -89,6 +89,28 @@ Examples:
         #[command(subcommand)]
         what: TraceArgs,
     },
+    /// Print how long it takes to get KV out of tiers of memory, by its size
+    #[command(after_help = "\
+Examples:
+  mist tiers                                     DDR4 and NVMe, as in Fig. 8b of the MIST paper
+  mist tiers --model Llama-3.1-70B               with the tokens whose KV it is
+  mist tiers 'DDR4(hit_rate: 0.6)' 'NVMe(hit_rate: 0.8)'
+  mist tiers DDR4 'CXL(lookup: ns(300), bandwidth: gb_per_s(50), capacity: gib(512))' --format csv
+
+Tiers that may miss are asked one after another: EXPECTED is the mean over hits and misses, and
+RECOMPUTED how often no tier has it, so that the model computes it anew.")]
+    Tiers {
+        /// The tiers, fastest first: `DDR4`, `NVMe`, or a name of your own with figures; default:
+        /// these two
+        #[arg(value_name = "TIER")]
+        tiers: Vec<String>,
+        /// The model whose KV it is, in 16 bit: a name in the catalog or a Hugging Face config.json
+        #[arg(long)]
+        model: Option<String>,
+        /// Form of the table
+        #[arg(long, value_enum, default_value_t = TableForm::Table)]
+        format: TableForm,
+    },
     /// Make an asset from raw data, on stdout
     #[command(
         arg_required_else_help = true,
@@ -263,6 +285,14 @@ fn trace_formats() -> PossibleValuesParser {
 pub(super) enum Form {
     Table,
     Json,
+}
+
+/// How a table is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TableForm {
+    Table,
+    Json,
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,12 +2,12 @@
 
 use super::failure::Failure;
 use super::options::ScenarioOptions;
-use super::page::{FIRM, Page};
 use super::terminal;
 use crate::metrics;
 use crate::output::figures::{plain, thousands, usd};
+use crate::output::page::{FIRM, Page};
 use crate::scenario::{ClientSpec, ClusterSpec, PlatformSpec, Scenario, SloSpec, WorkloadSpec, carve};
-use crate::simulation::{Deployment, Group, Run, Simulation};
+use crate::simulation::{Deployment, Group, Run, Simulation, notes};
 use crate::units::Span;
 
 /// Prints what the scenario was understood to be.
@@ -42,6 +42,13 @@ fn describe(run: &Run) -> String {
     page.heading("Workload");
     for class in &scenario.workload {
         traffic(&mut page, class);
+    }
+    let notes = notes(scenario);
+    if !notes.is_empty() {
+        page.heading("Notes");
+    }
+    for note in notes {
+        page.row(1, &note.path, &note.message);
     }
     page.into_text()
 }
@@ -138,6 +145,9 @@ fn traffic(page: &mut Page, class: &WorkloadSpec) {
     page.row(2, "pipeline", &stages.join(" → "));
     if let Some(trace) = &class.trace {
         page.row(2, "trace", &trace.path.display().to_string());
+        if trace.speedup != 1.0 {
+            page.row(2, "speed", &format!("{} times as recorded", trace.speedup));
+        }
     }
     for (name, choice) in [("arrivals", &class.arrivals), ("lengths", &class.lengths)] {
         if let Some(choice) = choice {

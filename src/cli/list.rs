@@ -5,10 +5,10 @@ use std::fmt::Debug;
 use super::columns::{Align, WIDTH, table};
 use super::failure::Failure;
 use super::options::{Catalogued, ListOptions};
-use super::page::Page;
 use super::terminal;
 use crate::catalog::{Accelerator, Catalog, Model, Precision, Price, Terms, UnknownName};
 use crate::output::figures::{plain, thousands};
+use crate::output::page::Page;
 
 use Align::{Numbers, Words};
 
@@ -41,6 +41,11 @@ trait Listed {
 
     /// A cell for each column.
     fn cells(&self) -> Vec<String>;
+
+    /// What there is no room for in a table.
+    fn more(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
     /// Where it comes from.
     fn source(&self) -> &str;
@@ -81,7 +86,7 @@ fn in_a_table<T: Listed>(entries: &[&T]) -> String {
         cells.push(format!("[{}]", at + 1));
         rows.push(cells);
     }
-    let heads: Vec<_> = T::HEADS.iter().copied().chain([("SOURCE", Words)]).collect();
+    let heads: Vec<_> = T::HEADS.iter().copied().chain([("SRC", Words)]).collect();
     let mut page = Page::new(WIDTH, 6);
     for (at, source) in sources.iter().enumerate() {
         page.row(0, &format!("[{}]", at + 1), source);
@@ -93,6 +98,9 @@ fn in_a_table<T: Listed>(entries: &[&T]) -> String {
 fn in_full<T: Listed>(entry: &T) -> String {
     let mut page = Page::new(WIDTH, 14);
     for ((head, _), cell) in T::HEADS.iter().zip(entry.cells()) {
+        page.row(0, head, &cell);
+    }
+    for (head, cell) in entry.more() {
         page.row(0, head, &cell);
     }
     page.row(0, "SOURCE", entry.source());
@@ -108,8 +116,9 @@ impl Listed for Accelerator {
         ("CLASS", Words),
         ("GiB", Numbers),
         ("GB/s", Numbers),
-        ("BF16 TF/s", Numbers),
-        ("FP8 TF/s", Numbers),
+        ("BF16 TF", Numbers), // TFLOP/s
+        ("FP8 TF", Numbers),
+        ("LINK", Numbers), // GB/s to peers, a direction
         ("TDP W", Numbers),
         ("VERIFIED", Words),
     ];
@@ -126,9 +135,23 @@ impl Listed for Accelerator {
             plain(self.memory.gb_per_s),
             known(self.dense_tflops.bf16),
             known(self.dense_tflops.fp8),
+            known(self.scale_up.as_ref().and_then(|links| links.gb_per_s)),
             known(self.tdp_w),
             word(self.verified),
         ]
+    }
+
+    fn more(&self) -> Vec<(&'static str, String)> {
+        let mut more = vec![("MEMORY", self.memory.kind.clone())];
+        if let Some(links) = &self.scale_up {
+            let each = links.gb_per_s.map(|gb_per_s| format!("{} GB/s a direction, ", plain(gb_per_s)));
+            let each = each.unwrap_or_default();
+            more.push(("LINKS", format!("{each}{}, {} devices at most", links.kind, links.domain)));
+        }
+        let rates = [("FP4 TF", self.dense_tflops.fp4), ("INT8 TOP", self.dense_tflops.int8)];
+        let rates = rates.into_iter().chain([("HOST GB/s", self.host_link_gb_per_s)]);
+        more.extend(rates.filter_map(|(head, rate)| Some((head, plain(rate?)))));
+        more
     }
 
     fn source(&self) -> &str {
@@ -177,14 +200,8 @@ impl Listed for Model {
 }
 
 impl Listed for Price {
-    const HEADS: &[(&'static str, Align)] = &[
-        ("INSTANCE", Words),
-        ("HARDWARE", Words),
-        ("$/h", Numbers),
-        ("TERMS", Words),
-        ("SEEN", Words),
-        ("EVIDENCE", Words),
-    ];
+    const HEADS: &[(&'static str, Align)] =
+        &[("INSTANCE", Words), ("HARDWARE", Words), ("$/h", Numbers), ("TERMS", Words), ("SEEN", Words)];
 
     fn names(&self) -> Vec<&str> {
         vec![&self.instance, &self.accelerator, &self.provider]
@@ -202,8 +219,12 @@ impl Listed for Price {
             format!("{:.2}", self.usd_per_hour),
             terms.to_owned(),
             self.seen.clone(),
-            word(self.evidence),
         ]
+    }
+
+    fn more(&self) -> Vec<(&'static str, String)> {
+        let evidence = ("EVIDENCE", word(self.evidence));
+        [("PROVIDER", self.provider.clone()), evidence].to_vec()
     }
 
     fn source(&self) -> &str {

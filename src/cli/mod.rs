@@ -38,7 +38,6 @@ mod failure;
 mod inputs;
 mod list;
 mod options;
-mod page;
 mod place;
 mod progress;
 mod reference;
@@ -46,6 +45,7 @@ mod replicate;
 mod run;
 mod sink;
 mod terminal;
+mod tiers;
 mod trace;
 
 use std::process::ExitCode;
@@ -78,5 +78,6 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::List(options) => list::list(&options),
         Command::Trace(what) => trace::trace(what, simulation),
         Command::Derive(what) => derive::derive(&what),
+        Command::Tiers(options) => tiers::tiers(&options),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+pub(super) use super::args::TableForm;
 use super::args::{
     Args, DeriveArgs, ExecutorName, Form, Listed, RunArgs, ScenarioArgs, TraceArgs, TraceFile, Verb,
 };
@@ -29,6 +30,8 @@ pub(super) enum Command {
     Trace(Trace),
     /// `mist derive`
     Derive(Derive),
+    /// `mist tiers`
+    Tiers(TiersOptions),
 }
 
 /// A scenario and what is changed in it.
@@ -89,6 +92,14 @@ pub(super) enum Catalogued {
     Prices,
 }
 
+/// Which tiers of memory to compare, and how to print it.
+pub(super) struct TiersOptions {
+    /// As written; the paper's if there are none.
+    pub(super) tiers: Vec<String>,
+    pub(super) model: Option<String>,
+    pub(super) form: TableForm,
+}
+
 /// What to do with traces.
 pub(super) enum Trace {
     Gen { arrivals: String, lengths: String, requests: u64, seed: u64, output: Option<PathBuf> },
@@ -133,6 +144,7 @@ impl Command {
                 Self::List(ListOptions { what, filter, catalog })
             }
             Verb::Trace { what } => Self::Trace(Trace::new(what)),
+            Verb::Tiers { tiers, model, format } => Self::Tiers(TiersOptions { tiers, model, form: format }),
             Verb::Derive { what } => Self::Derive(match what {
                 DeriveArgs::Lengths { trace, name, source, licence, format } => {
                     Derive::Lengths { trace, format, name, source, licence }

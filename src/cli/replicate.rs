@@ -8,7 +8,7 @@ use super::inputs;
 use super::options::{ReplicationsOptions, RunOptions};
 use super::place::Place;
 use super::progress::Bar;
-use super::run::{listen_for_interrupts, provenance};
+use super::run::{listen_for_interrupts, provenance, say_notes};
 use super::terminal;
 use crate::output::figures::{figure, thousands};
 use crate::output::{Provenance, ReplicationSummary};
@@ -24,6 +24,9 @@ pub(super) fn replicate(
     let simulation = options.scenario.apply(simulation).executor(options.executor).strides(options.strides);
     let replications = simulation.replicate(&options.scenario.file, count)?;
     let name = replications.scenario().name.clone();
+    if !options.quiet {
+        say_notes(replications.scenario());
+    }
     let inputs = inputs::inputs(replications.scenario());
     let place = Place::reserve(&options.results, name.as_deref().unwrap_or_default())?;
 

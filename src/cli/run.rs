@@ -15,7 +15,8 @@ use crate::engine::Executor;
 use crate::metrics::RowSink;
 use crate::output::figures::{figure, thousands};
 use crate::output::{Input, Provenance, Report, digest};
-use crate::simulation::{Outcome, Simulation};
+use crate::scenario::Scenario;
+use crate::simulation::{Outcome, Simulation, notes};
 use crate::units::SimTime;
 
 /// Runs the scenario; results are kept before the summary is printed, so that a reader who goes away
@@ -30,6 +31,9 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let rows = rows.transpose().map_err(|error| Failure::no_place(&error))?;
     let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
 
+    if !options.quiet {
+        say_notes(scenario);
+    }
     let inputs = if place.is_some() { inputs::inputs(scenario) } else { Vec::new() };
     let horizon = scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim());
     let bar = Bar::new(terminal::watched() && !options.quiet, horizon);
@@ -60,6 +64,13 @@ pub(super) fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
     ctrlc::set_handler(move || raise.store(true, Ordering::Relaxed))
         .map_err(|error| Failure::Broken(format!("cannot listen for interrupts: {error}")))?;
     Ok(interrupted)
+}
+
+/// Says what the results leave out.
+pub(super) fn say_notes(scenario: &Scenario) {
+    for note in notes(scenario) {
+        terminal::say(&format!("note: {note}"));
+    }
 }
 
 pub(super) fn provenance(outcome: &Outcome, wall_s: f64, inputs: Vec<Input>) -> Provenance {

@@ -6,7 +6,10 @@
 
 mod components;
 mod kind;
+pub mod kv;
 pub mod llm;
+pub mod prepost;
+pub mod rag;
 pub mod tasks;
 mod usage;
 
@@ -22,4 +25,5 @@ use crate::engine::SimBuilder;
 /// The built-in kinds of client, with the choices inside them.
 pub fn built_in(sim: &mut SimBuilder) {
     sim.client_kind::<llm::LlmSpec>("Llm").add(llm::built_in_batching);
+    sim.add(kv::built_in).add(prepost::built_in).add(rag::built_in);
 }

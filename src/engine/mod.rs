@@ -32,5 +32,6 @@ pub use calendar::{Calendar, Inbox, Wake};
 pub use error::EngineError;
 pub use gated::{Rx, Tx};
 pub use phase::Phase;
+pub(crate) use random::{FNV_START, fnv1a};
 pub use random::{Stream, Streams, exponential, split, standard_normal, uniform};
 pub use sim::Sim;

@@ -25,9 +25,7 @@ impl Streams {
     /// The stream for the `index`-th user of `purpose`, always from its beginning.
     pub fn stream(&self, purpose: &str, index: u64) -> Stream {
         // FNV-1a over the purpose, then SplitMix64 finalisers: stable for ever, unlike std's hasher.
-        let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = fnv1a(FNV_START, purpose.as_bytes());
         let mut state = mix(self.seed ^ mix(hash ^ mix(index)));
         let mut key = [0; 32];
         for word in key.chunks_exact_mut(8) {
@@ -36,6 +34,14 @@ impl Streams {
         }
         Stream::from_seed(key)
     }
+}
+
+/// What [`fnv1a`] starts from.
+pub(crate) const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// Takes `bytes` into a 64-bit FNV-1a hash.
+pub(crate) fn fnv1a(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea & Flood 2014).

@@ -128,14 +128,14 @@ pub struct Latencies {
     pub queueing: Option<Statistics>,
 }
 
-/// What clients did; time is weighted by their accelerators.
+/// What clients did; time is weighted by their accelerators, and where none has any by client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Utilisation {
     /// Clients.
     pub clients: u64,
     /// Accelerators of those clients.
     pub accelerators: u64,
-    /// Share of accelerator time spent in steps.
+    /// Share of accelerator time spent in steps; of clients' time where they have no accelerators.
     pub accelerator_busy_frac: f64,
     /// KV blocks in use over KV blocks there are, averaged over the duration; steps count, idle time is zero.
     pub kv_mean_frac: f64,

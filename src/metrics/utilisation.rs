@@ -9,15 +9,20 @@ const MOSTLY_IDLE: f64 = 0.5;
 
 /// What `clients` did over `duration_s`, and what bound them.
 pub(super) fn utilisation<'a>(
-    clients: impl Iterator<Item = &'a ClientUsage<'a>>,
+    clients: impl Iterator<Item = &'a ClientUsage<'a>> + Clone,
     duration_s: f64,
 ) -> (Utilisation, Bottleneck) {
     let mut total = Utilisation::default();
+    // Where nobody has accelerators, every client counts alike.
+    let without = clients.clone().all(|client| client.accelerators == 0);
+    let mut weights = 0_u64;
     let (mut batch_seqs, mut kv_blocks, mut kv_block_ns) = (0_u128, 0_u128, 0_u128);
     let mut busy_ns = [0_u128; Bound::ALL.len()];
     for ClientUsage { accelerators, usage, .. } in clients {
         total.clients += 1;
         total.accelerators += u64::from(*accelerators);
+        let weight = if without { 1 } else { *accelerators };
+        weights += u64::from(weight);
         total.steps += usage.steps;
         total.prefill_tokens += usage.prefill_tokens;
         total.decode_tokens += usage.decode_tokens;
@@ -28,11 +33,11 @@ pub(super) fn utilisation<'a>(
         total.kv_peak_frac =
             total.kv_peak_frac.max(ratio(usage.kv_blocks_peak as f64, usage.kv_blocks as f64));
         for (sum, busy) in busy_ns.iter_mut().zip(usage.busy) {
-            *sum += u128::from(busy.as_ns()) * u128::from(*accelerators);
+            *sum += u128::from(busy.as_ns()) * u128::from(weight);
         }
     }
     let busy_total: u128 = busy_ns.iter().sum();
-    total.accelerator_busy_frac = ratio(busy_total as f64, total.accelerators as f64 * duration_s * 1e9);
+    total.accelerator_busy_frac = ratio(busy_total as f64, weights as f64 * duration_s * 1e9);
     total.kv_mean_frac = ratio(kv_block_ns as f64, kv_blocks as f64 * duration_s * 1e9);
     total.mean_batch = ratio(batch_seqs as f64, total.steps as f64);
 

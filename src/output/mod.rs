@@ -12,6 +12,7 @@
 
 pub(crate) mod figures;
 mod json;
+pub(crate) mod page;
 mod provenance;
 mod replications;
 mod replications_formats;

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::figures::{decimals, figure, fixed, percent, thousands, usd};
+use super::page::Page;
 use super::{Exporter, ReplicationsExporter, Report};
 use crate::metrics::{
     Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, Verdict,
@@ -36,10 +37,10 @@ impl Exporter for Table {
 }
 
 fn render(Report { summary, provenance }: Report<'_>) -> String {
-    let mut page = Page::default();
+    let mut page = Page::new(WIDTH, LABEL);
     page.line(&summary.scenario);
     page.gap();
-    page.row("Verdict", &verdict(summary));
+    page.row(0, "Verdict", &verdict(summary));
     requests(&mut page, summary);
     page.gap();
     latencies(&mut page, summary);
@@ -60,48 +61,12 @@ fn render(Report { summary, provenance }: Report<'_>) -> String {
         groups(&mut page, &summary.client_groups);
     }
     page.gap();
-    page.row("Exactness", &exactness(summary));
+    page.row(0, "Exactness", &exactness(summary));
     for source in &provenance.latency_sources {
-        page.row("Step times", source);
+        page.row(0, "Step times", source);
     }
-    page.row("Seed", &provenance.seed.to_string());
-    page.text
-}
-
-/// The text so far.
-#[derive(Default)]
-struct Page {
-    text: String,
-}
-
-impl Page {
-    fn gap(&mut self) {
-        self.text.push('\n');
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
-    }
-
-    /// A name on the left and what there is to say on the right, wrapped at spaces.
-    fn row(&mut self, label: &str, words: &str) {
-        let mut line = format!("{label:<LABEL$}");
-        let mut fresh = true;
-        for word in words.split(' ') {
-            if !fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
-                self.line(&line);
-                line = " ".repeat(LABEL);
-                fresh = true;
-            }
-            if !fresh {
-                line.push(' ');
-            }
-            line.push_str(word);
-            fresh = false;
-        }
-        self.line(&line);
-    }
+    page.row(0, "Seed", &provenance.seed.to_string());
+    page.into_text()
 }
 
 fn verdict(summary: &Summary) -> String {
@@ -154,6 +119,7 @@ fn why_nothing(requests: &RequestCounts) -> String {
 fn requests(page: &mut Page, summary: &Summary) {
     let RequestCounts { arrived, completed, rejected, in_flight, .. } = summary.requests;
     page.row(
+        0,
         "Requests",
         &format!(
             "{} arrived = {} completed + {} rejected + {} in flight",
@@ -170,12 +136,13 @@ fn requests(page: &mut Page, summary: &Summary) {
             .iter()
             .map(|(reason, count)| format!("{} {reason}", thousands(*count)))
             .collect();
-        page.row("  rejected", &reasons.join(", "));
+        page.row(1, "rejected", &reasons.join(", "));
     }
     let stability = &summary.stability;
     if let (Some(offered), Some(completed)) = (stability.offered_per_s, stability.completed_in_window_per_s) {
         page.row(
-            "  load",
+            1,
+            "load",
             &format!(
                 "{}/s offered for {} s, {}/s completed meanwhile",
                 figure(offered),
@@ -192,7 +159,7 @@ fn requests(page: &mut Page, summary: &Summary) {
     if let Some(at_last) = stability.in_flight_at_last_arrival {
         write!(in_flight, ", {} at the last arrival", thousands(at_last)).expect("a string takes any text");
     }
-    page.row("  in flight", &in_flight);
+    page.row(1, "in flight", &in_flight);
 }
 
 fn latencies(page: &mut Page, summary: &Summary) {
@@ -229,6 +196,7 @@ fn scale(statistics: &Statistics) -> (&'static str, f64) {
 fn throughput(page: &mut Page, summary: &Summary) {
     let throughput = &summary.throughput;
     page.row(
+        0,
         "Throughput",
         &format!(
             "{} requests/s, {} output tokens/s, {} tokens/s in all",
@@ -238,7 +206,8 @@ fn throughput(page: &mut Page, summary: &Summary) {
         ),
     );
     page.row(
-        "  over",
+        1,
+        "over",
         &format!(
             "{} s, {} prompt and {} output tokens",
             figure(summary.duration_s),
@@ -250,6 +219,7 @@ fn throughput(page: &mut Page, summary: &Summary) {
 
 fn objectives(page: &mut Page, slo: &Attainment) {
     page.row(
+        0,
         "SLO",
         &format!(
             "{} of requests meet it, goodput {} requests/s",
@@ -258,12 +228,12 @@ fn objectives(page: &mut Page, slo: &Attainment) {
         ),
     );
     for (label, target_ms, met) in [
-        ("  TTFT", slo.ttft_target_ms, slo.ttft_met_frac),
-        ("  TPOT", slo.tpot_target_ms, slo.tpot_met_frac),
-        ("  E2E", slo.e2e_target_ms, slo.e2e_met_frac),
+        ("TTFT", slo.ttft_target_ms, slo.ttft_met_frac),
+        ("TPOT", slo.tpot_target_ms, slo.tpot_met_frac),
+        ("E2E", slo.e2e_target_ms, slo.e2e_met_frac),
     ] {
         if let (Some(target_ms), Some(met)) = (target_ms, met) {
-            page.row(label, &format!("{} within {} ms", percent(met), figure(target_ms)));
+            page.row(1, label, &format!("{} within {} ms", percent(met), figure(target_ms)));
         }
     }
 }
@@ -271,6 +241,7 @@ fn objectives(page: &mut Page, slo: &Attainment) {
 fn hardware(page: &mut Page, summary: &Summary) {
     let used = &summary.utilisation;
     page.row(
+        0,
         "Hardware",
         &format!(
             "{} in {}, busy {} of the time",
@@ -292,16 +263,18 @@ fn hardware(page: &mut Page, summary: &Summary) {
         .filter(|(_, share)| *share > 0.0)
         .map(|(bound, share)| format!("{bound} {}", percent(*share)))
         .collect();
-    page.row("  bound by", bound(summary.bottleneck.bound_by));
+    page.row(1, "bound by", bound(summary.bottleneck.bound_by));
     if !by.is_empty() {
-        page.row("  step time", &format!("in steps bound by {}", by.join(", ")));
+        page.row(1, "step time", &format!("in steps bound by {}", by.join(", ")));
     }
     page.row(
-        "  batch",
+        1,
+        "batch",
         &format!("{} sequences a step, {}", figure(used.mean_batch), counted(used.steps, "step")),
     );
     page.row(
-        "  KV cache",
+        1,
+        "KV cache",
         &format!(
             "{} used on average, {} at most, {}",
             percent(used.kv_mean_frac),
@@ -328,13 +301,13 @@ fn bound(by: BoundBy) -> &'static str {
 
 fn cost(page: &mut Page, cost: &Cost) {
     let (Some(hour), Some(total)) = (cost.usd_per_hour, cost.usd_total) else {
-        page.row("Cost", &format!("unknown: {}", cost.unknown_because.as_deref().unwrap_or("no price")));
+        page.row(0, "Cost", &format!("unknown: {}", cost.unknown_because.as_deref().unwrap_or("no price")));
         return;
     };
-    page.row("Cost", &format!("{} an hour, {} for the run", usd(hour), usd(total)));
+    page.row(0, "Cost", &format!("{} an hour, {} for the run", usd(hour), usd(total)));
     if let (Some(output), Some(all)) = (cost.usd_per_million_output_tokens, cost.usd_per_million_total_tokens)
     {
-        page.row("  per million", &format!("{} output tokens, {} tokens in all", usd(output), usd(all)));
+        page.row(1, "per million", &format!("{} output tokens, {} tokens in all", usd(output), usd(all)));
     }
 }
 

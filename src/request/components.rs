@@ -28,67 +28,73 @@ pub struct Request {
     pub arrived: SimTime,
 }
 
-/// One visit of a request to a client.
+/// One visit of a request to a client. A single component of one cache line, as is the [`Request`]; what a
+/// visit of a longer journey needs besides is its [`Passage`].
 #[derive(Component, Clone, Copy, Debug)]
 pub struct Stage {
     /// Whose stage it is.
     pub request: Entity,
     /// The client.
     pub client: Entity,
-    /// What is asked of the client.
-    pub work: Work,
-    /// The number on the client of the KV that it goes on with.
-    pub base: Option<u32>,
+    /// Tokens of the text that the client is given.
+    pub prompt_tokens: u32,
+    /// Tokens that it is to generate.
+    pub output_tokens: u32,
     /// When the step began that first computed some of it.
     pub started: SimTime,
     /// When its first token was out.
     pub first_token: SimTime,
-    /// When its first token behind the reasoning was out.
-    pub answer: SimTime,
+    /// The client's position in the pool.
+    pub member: u32,
+    /// The pool it was routed in.
+    pub pool: u16,
     /// How often the client preempted it.
     pub preemptions: u16,
     /// Why the client turned it away, if it did.
     pub rejection: Option<Rejection>,
+}
+
+/// What a visit of a journey of several visits needs besides its [`Stage`].
+#[derive(Component, Clone, Copy, Debug)]
+pub struct Passage {
+    /// The pipeline.
+    pub program: u16,
+    /// The operation it is at.
+    pub place: u32,
+    /// The thread of the journey.
+    pub thread: u32,
+    /// What is asked of an LLM client.
+    pub work: Work,
+    /// The number on the client of the KV that it goes on with.
+    pub base: Option<u32>,
+    /// When its first token behind the reasoning was out.
+    pub answer: SimTime,
     /// KV that the client keeps for what follows.
     pub kept: Option<KvHandle>,
-    /// Where in its pipeline it is.
-    pub place: Place,
     /// The text of the request, which the client may change.
     pub payload: Payload,
 }
 
-/// Where in its pipeline a stage is, and in which pool it was routed.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Place {
-    /// The pipeline.
-    pub program: u16,
-    /// The operation.
-    pub op: u32,
-    /// The thread of the journey.
-    pub thread: u32,
-    /// The pool it was routed in.
-    pub pool: u16,
-    /// The client's position in the pool.
-    pub member: u32,
-}
-
 impl Stage {
-    /// A visit that asks `work` of `client` for `request`.
-    pub const fn new(request: Entity, client: Entity, work: Work, place: Place, payload: Payload) -> Self {
+    /// A visit to `client`, the `member`-th of `pool`, that asks for `work`.
+    pub const fn new(request: Entity, client: Entity, pool: u16, member: u32, work: &Work) -> Self {
         Self {
             request,
             client,
-            work,
-            base: None,
+            prompt_tokens: work.prompt_tokens,
+            output_tokens: work.output_tokens,
             started: SimTime::MAX,
             first_token: SimTime::MAX,
-            answer: SimTime::MAX,
+            member,
+            pool,
             preemptions: 0,
             rejection: None,
-            kept: None,
-            place,
-            payload,
         }
+    }
+
+    /// What is asked of an LLM client, in a visit with this passage or without one.
+    pub fn work(&self, passage: Option<&Passage>) -> Work {
+        passage.map_or(Work::new(self.prompt_tokens, self.output_tokens), |passage| passage.work)
     }
 }
 

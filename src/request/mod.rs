@@ -11,7 +11,7 @@ mod payload;
 pub mod pipeline;
 mod stage_kind;
 
-pub use components::{Arrived, Departed, Entered, Place, ReleaseKv, Request, Stage, StageDone, Vacated};
+pub use components::{Arrived, Departed, Entered, Passage, ReleaseKv, Request, Stage, StageDone, Vacated};
 pub use outcome::Rejection;
 pub use payload::{KvHandle, Payload};
 pub use stage_kind::{StageExt, StageKind};

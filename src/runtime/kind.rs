@@ -33,7 +33,8 @@ pub trait RuntimeKind: Send + Sync + 'static {
     /// The model compiled for `target`.
     ///
     /// # Errors
-    /// What does not make sense, in a sentence for the user.
+    /// What does not make sense, in a sentence for the user. One that begins with a setting of the client
+    /// and `: `, such as `tensor_parallel: `, is shown at that setting.
     fn compile(&self, target: &Target<'_>) -> Result<Arc<dyn StepModel>, String>;
 }
 
@@ -66,7 +67,7 @@ pub fn built_in(sim: &mut SimBuilder) {
 
 impl RuntimeKind for Analytical {
     fn compile(&self, target: &Target<'_>) -> Result<Arc<dyn StepModel>, String> {
-        let device = target.device().map_err(|missing| missing.to_string())?;
+        let device = target.device()?;
         let model = self.build(&target.shape(), &device, &target.deployment())?;
         Ok(Arc::new(model))
     }
@@ -76,13 +77,13 @@ impl Target<'_> {
     /// The data-sheet figures that bound a step.
     ///
     /// # Errors
-    /// A figure the catalog does not know.
-    pub fn device(&self) -> Result<Device, crate::catalog::MissingFigure> {
-        let link = if self.tensor_parallel > 1 { Some(self.accelerator.scaleup_bandwidth()?) } else { None };
+    /// A figure the catalog does not know, after the setting that asks for it.
+    pub fn device(&self) -> Result<Device, String> {
+        let link = (self.tensor_parallel > 1).then(|| self.accelerator.scaleup_bandwidth()).transpose();
         Ok(Device {
-            peak_flops: self.accelerator.flops(self.weights)?,
+            peak_flops: self.accelerator.flops(self.weights).map_err(|why| format!("weights: {why}"))?,
             memory_bandwidth: self.accelerator.memory_bandwidth(),
-            link_bandwidth: link,
+            link_bandwidth: link.map_err(|why| format!("tensor_parallel: {why}"))?,
         })
     }
 
@@ -126,6 +127,7 @@ impl Target<'_> {
                 .window
                 .as_ref()
                 .map(|window| Window { tokens: window.tokens, layers: self.model.windowed_layers() }),
+            bidirectional: self.model.bidirectional,
         }
     }
 }

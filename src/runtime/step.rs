@@ -9,7 +9,7 @@ pub struct Chunk {
     pub tokens: u32,
     /// Tokens of the same sequence whose KV exists already.
     pub context: u32,
-    /// Whether the prompt is complete after this step, which then samples a token.
+    /// Whether the prompt is complete after this step, which then samples a token; never so in an encoder.
     pub last: bool,
 }
 

@@ -212,12 +212,17 @@ impl<'a> Site<'a> {
         }
         let mut clusters = Vec::new();
         let mut machine = self.open[platform];
+        // By group: below these no node of the machine is free.
+        let mut from = vec![0; groups.len()];
         while clusters.len() < count as usize {
-            let Some(nodes) = (machine < spec.count).then(|| self.free(platform, machine, &groups)) else {
+            let Some(nodes) =
+                (machine < spec.count).then(|| self.free(platform, machine, &groups, &mut from))
+            else {
                 return Err(self.too_few(client, platform, &groups, clusters.len()));
             };
             let Some(nodes) = nodes else {
                 machine += 1;
+                from.fill(0);
                 continue;
             };
             for &id in &nodes {
@@ -231,34 +236,50 @@ impl<'a> Site<'a> {
         Ok(clusters)
     }
 
-    /// The lowest free nodes of a machine, if it has enough of each group.
-    fn free(&self, platform: usize, machine: u32, groups: &[(usize, u32)]) -> Option<Vec<NodeId>> {
+    /// The lowest free nodes of a machine, if it has enough of each group, looked for in each from the
+    /// node `from` on, which moves past those found.
+    fn free(
+        &self,
+        platform: usize,
+        machine: u32,
+        groups: &[(usize, u32)],
+        from: &mut [u32],
+    ) -> Option<Vec<NodeId>> {
         let mut nodes = Vec::new();
-        for &(group, wanted) in groups {
+        for (&(group, wanted), from) in groups.iter().zip(from) {
             let before = nodes.len();
-            nodes.extend(self.free_of(platform, machine, group).take(wanted as usize));
+            nodes.extend(self.free_of(platform, machine, group, *from).take(wanted as usize));
             if nodes.len() - before < wanted as usize {
                 return None;
             }
+            let past = nodes.last().map(|last| last + 1 - self.start(platform, machine, group));
+            *from = past.unwrap_or(*from);
         }
         Some(nodes)
     }
 
-    fn free_of(&self, platform: usize, machine: u32, group: usize) -> impl Iterator<Item = NodeId> {
+    /// The free nodes of a group of a machine, from its node `from` on.
+    fn free_of(
+        &self,
+        platform: usize,
+        machine: u32,
+        group: usize,
+        from: u32,
+    ) -> impl Iterator<Item = NodeId> {
         let start = self.start(platform, machine, group);
         let end = start + self.scenario.platforms[platform].nodes[group].count;
-        (start..end).filter(|&id| self.owner[id as usize].is_none())
+        (start + from..end).filter(|&id| self.owner[id as usize].is_none())
     }
 
     fn is_full(&self, platform: usize, machine: u32) -> bool {
         let groups = self.scenario.platforms[platform].nodes.len();
-        (0..groups).all(|group| self.free_of(platform, machine, group).next().is_none())
+        (0..groups).all(|group| self.free_of(platform, machine, group, 0).next().is_none())
     }
 
     fn too_few(&self, client: usize, platform: usize, groups: &[(usize, u32)], fit: usize) -> Problem {
         let (spec, client_spec) = (&self.scenario.platforms[platform], &self.scenario.clients[client]);
         let count_of = |group: usize| -> usize {
-            (0..spec.count).map(|machine| self.free_of(platform, machine, group).count()).sum()
+            (0..spec.count).map(|machine| self.free_of(platform, machine, group, 0).count()).sum()
         };
         let list = |number: &dyn Fn(usize, u32) -> usize| {
             let each = groups

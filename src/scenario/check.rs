@@ -9,6 +9,11 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
     let mut problems = Vec::new();
     let Scenario { platforms, clients, workload, .. } = scenario;
 
+    if scenario.name.as_ref().is_some_and(|name| name.trim().is_empty()) {
+        let help = "leave it out, and it is the file's";
+        problems.push(Problem::new("name", "a name is needed, found an empty one").help(help));
+    }
+
     at_least_one("platforms", platforms.len(), "platform", &mut problems);
     let groups = platforms.iter().map(|platform| platform.nodes.len()).sum();
     at_most("platforms", groups, "groups of nodes", &mut problems);
@@ -207,6 +212,10 @@ mod tests {
         assert_eq!(
             after(|s| s.workload[0].name = " ".into()),
             ["workload[0].name: a name is needed, found an empty one"]
+        );
+        assert_eq!(
+            after(|s| s.name = Some("\t".into())),
+            ["name: a name is needed, found an empty one (leave it out, and it is the file's)"]
         );
         assert_eq!(
             after(|s| s.platforms[0].name = "a[0]".into()),

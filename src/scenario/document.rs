@@ -11,6 +11,7 @@ use super::read::{ReadError, Sort, read};
 use super::scan::{Fault, scan};
 use super::survey::{Survey, WORK, survey};
 use super::{Findings, Problem, Scenario, VERSION, check, path};
+use crate::text_file::{self, MOST_BYTES};
 
 /// A scenario with the text it came from.
 #[derive(Clone, Debug)]
@@ -26,9 +27,6 @@ pub struct Document {
     pub(super) overrides: Vec<Override>,
     findings: Findings,
 }
-
-/// The longest text that is taken for a scenario.
-const MOST_BYTES: u64 = 16 << 20;
 
 fn too_long(length: u64) -> String {
     format!("{length} bytes are more than the {MOST_BYTES} that a scenario may have")
@@ -81,11 +79,7 @@ impl Document {
     /// The file cannot be read, is of another version, or is not to be understood at all.
     pub fn open(path: &Path) -> Result<Self, Box<Unreadable>> {
         let name = path.display().to_string();
-        let text = std::fs::metadata(path).and_then(|about| match about.len() {
-            length if length > MOST_BYTES => Err(std::io::Error::other(too_long(length))),
-            _ => std::fs::read_to_string(path),
-        });
-        match text {
+        match text_file::read(path) {
             Ok(text) => Self::examine(text, name),
             Err(error) => {
                 let problem = Problem::new("", format!("cannot read the scenario `{name}`: {error}"));
@@ -224,7 +218,11 @@ pub(super) fn place_in(text: &str, problem: &Problem) -> Option<Range<usize>> {
     }
     let located = locate(text, &problem.path);
     let part = |located: &Located| match &problem.span {
-        Some(span) => located.part(span),
+        Some(span) => {
+            let part = located.part(span);
+            // What was mended before it was judged, such as quotes around a name, shifts the count.
+            text.floor_char_boundary(part.start)..text.ceil_char_boundary(part.end)
+        }
         None => located.value.clone(),
     };
     located.as_ref().map(part).or_else(|| nearest(text, &problem.path).map(|owner| owner.value))
@@ -436,7 +434,7 @@ mod tests {
         assert_eq!(
             swap("requests: 1000", "requests: \"1000\""),
             found(
-                "expected a whole number, at least 0, found the text `\"1000\"`",
+                "expected a whole number, 0 to 18446744073709551615, found the text `\"1000\"`",
                 "workload[0].requests",
                 "\"1000\""
             )

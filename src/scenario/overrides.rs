@@ -248,7 +248,7 @@ mod tests {
     fn a_bad_value_is_pointed_at() {
         assert_eq!(
             fail("seed=many"),
-            ("expected a whole number, at least 0, found `many`".into(), "many".into())
+            ("expected a whole number, 0 to 18446744073709551615, found `many`".into(), "many".into())
         );
         assert_eq!(fail("horizon=ms(-1)").1, "ms(-1)");
         assert_eq!(fail("seed=1, name: 3").1, "1, name: 3");

@@ -130,7 +130,6 @@ fn of_integer(slot: Slot, number: Option<f64>, written: &str, found: &str) -> Op
         _ => u64::MAX,
     };
     let range = match least {
-        Some(least) if most == u64::MAX => format!("a whole number, at least {least}"),
         Some(least) => format!("a whole number, {least} to {most}"),
         None => "a whole number".to_owned(),
     };

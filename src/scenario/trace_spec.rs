@@ -19,7 +19,7 @@ pub struct TraceSpec {
     /// `"sharegpt"`. Default: the one that fits the file's first line.
     #[serde(default)]
     pub format: Option<String>,
-    /// How many times faster than recorded the requests arrive, above 0. Default: 1, as recorded.
+    /// How many times faster than recorded the requests arrive, 1e-6 to 1e6. Default: 1, as recorded.
     #[serde(default = "as_recorded")]
     pub speedup: f64,
     /// Tokens of one block of the prompts, 1 or more, for a Mooncake or Bailian trace that was made

@@ -7,6 +7,7 @@ use bevy_ecs::world::World;
 use crate::catalog::config_path;
 use crate::clients::ClientRegistry;
 use crate::clients::llm::BatchingRegistry;
+use crate::clients::rag::search::IndexRegistry;
 use crate::coordinator::routing::RoutingRegistry;
 use crate::request::pipeline::StageRegistry;
 use crate::runtime::RuntimeRegistry;
@@ -20,7 +21,7 @@ pub(super) fn kinds(world: &World) -> Kinds {
     kinds.add(world.resource::<ClientRegistry>()).add(world.resource::<BatchingRegistry>());
     kinds.add(world.resource::<RuntimeRegistry>()).add(world.resource::<RoutingRegistry>());
     kinds.add(world.resource::<ArrivalRegistry>()).add(world.resource::<LengthRegistry>());
-    kinds.add(world.resource::<StageRegistry>());
+    kinds.add(world.resource::<StageRegistry>()).add(world.resource::<IndexRegistry>());
     kinds
 }
 
@@ -30,7 +31,9 @@ pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World, find
         let mut inside = Findings::default();
         let kinds = world.resource::<ClientRegistry>();
         let kind = settle_from(folder, kinds, &mut client.runs, "", &mut inside, |choice, folder| {
-            choice.rebase_with("model", |name| config_path(name, folder));
+            for model in ["model", "embed", "rerank"] {
+                choice.rebase_with(model, |name| config_path(name, folder));
+            }
         });
         if let Some(kind) = kind {
             let mut nested = Findings::default();

@@ -7,6 +7,7 @@ use bevy_ecs::world::World;
 use super::deployment::Group;
 use crate::catalog::Catalog;
 use crate::clients::{Generates, model_problem};
+use crate::request::StageKind;
 use crate::request::pipeline::{self, Program, Programs, Served, StageRegistry};
 use crate::scenario::{Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
 use crate::workload::Asks;
@@ -144,6 +145,10 @@ impl<'a> Book<'a> {
 }
 
 impl pipeline::Directory for Book<'_> {
+    fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
+        stage.check(self.catalog)
+    }
+
     fn pool(&self, kind: &str, model: Option<&str>) -> Result<u16, Problem> {
         let of_kind = |at: &usize| self.groups[*at].kind == kind;
         let serves = |at: &usize| {
@@ -166,18 +171,24 @@ impl pipeline::Directory for Book<'_> {
     }
 
     fn model(&self, name: &str) -> Result<u16, Problem> {
-        let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
-        let at = self.models.iter().position(|served| served.name == model.name);
+        let serving = |name: &str| self.models.iter().position(|served| served.name == name);
+        // A client's model may come from a file, and then has its name from there.
+        let at = if let Some(at) = serving(name) {
+            Some(at)
+        } else {
+            let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
+            serving(&model.name)
+        };
         let at = at.ok_or_else(|| {
             let served = self.models.iter().map(|served| served.name.as_str());
-            let message = format!("no client serves `{}`", model.name);
-            Problem::new("", message).help(did_you_mean(&model.name, served))
+            let message = format!("no client serves `{name}`");
+            Problem::new("", message).help(did_you_mean(name, served))
         })?;
         let Served { prefill, decode, .. } = self.models[at];
         let pools = self.pools.borrow();
         for (pool, verb, role) in [(prefill, "prefills", "Prefill"), (decode, "decodes", "Decode")] {
             if pools[usize::from(pool)].is_empty() {
-                let message = format!("no client {verb} `{}`", model.name);
+                let message = format!("no client {verb} `{name}`");
                 let help =
                     format!("add one with `role: {role}`, or leave out the `role` of those that serve it");
                 return Err(Problem::new("", message).help(help));

@@ -18,6 +18,7 @@ mod choices;
 mod deployment;
 mod directory;
 mod error;
+mod notes;
 mod replications;
 mod run;
 mod sources;
@@ -27,6 +28,7 @@ use std::path::Path;
 
 pub use deployment::{Deployment, Group};
 pub use error::{InvalidScenario, RunError};
+pub use notes::notes;
 pub use replications::{Replications, ReplicationsProgress};
 pub use run::{Outcome, Progress, Run};
 pub use traffic::Traffic;

@@ -12,7 +12,7 @@ use crate::clients::Usage;
 use crate::engine::{Executor, Sim};
 use crate::metrics::{ClientUsage, Recorder, RowSink, RowSource, RunEnd, Summary, Unfinished};
 use crate::request::pipeline::{Journey, Programs};
-use crate::request::{Request, Stage};
+use crate::request::{Passage, Request, Stage};
 use crate::scenario::{Document, Scenario, WorkloadSpec};
 use crate::stats::TokenGaps;
 use crate::units::SimTime;
@@ -168,8 +168,9 @@ impl Run {
             let times = seen.entry(request).or_insert([SimTime::MAX; 2]);
             *times = [times[0].min(started), times[1].min(first_token)];
         };
-        for stage in world.query::<&Stage>().iter(world) {
-            let answers = programs.program(stage.place.program).generates(stage.place.op);
+        for (stage, passage) in world.query::<(&Stage, Option<&Passage>)>().iter(world) {
+            let generates = |passage: &Passage| programs.program(passage.program).generates(passage.place);
+            let answers = passage.is_none_or(generates);
             note(stage.request, stage.started, if answers { stage.first_token } else { SimTime::MAX });
         }
         for (entity, journey) in world.query::<(Entity, &Journey)>().iter(world) {

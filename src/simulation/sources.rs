@@ -12,7 +12,7 @@ use crate::scenario::{Choice, Findings, Problem, Registry, Scenario, SloSpec, Tr
 use crate::units::Span;
 use crate::workload::arrivals::{ArrivalRegistry, End, MOST_AT_ONCE};
 use crate::workload::lengths::LengthRegistry;
-use crate::workload::{Asks, Replay, Source};
+use crate::workload::{Asks, LAST_ARRIVAL, Replay, Source};
 
 /// A class of traffic as a source without a scenario around it.
 pub(super) fn alone(world: &World, class: &WorkloadSpec) -> Result<Source, Vec<Problem>> {
@@ -75,6 +75,9 @@ fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Ve
             let lengths = resolve(world.resource::<LengthRegistry>(), lengths, "lengths");
             let (mut arrivals, lengths) = both(arrivals, lengths)?;
             arrivals.plan(spec.requests).map_err(|problem| vec![problem.under("arrivals")])?;
+            if let (Some(requests), false) = (spec.requests, place.horizon) {
+                fits_the_clock(arrivals.span_s(requests), requests).map_err(|problem| vec![problem])?;
+            }
             let ends = match arrivals.end() {
                 End::Itself => true,
                 End::Horizon => place.horizon,
@@ -96,6 +99,18 @@ fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Ve
         // The check of the scenario has said what is missing.
         (None, _, _) => Err(vec![Problem::new("", "arrivals and lengths, or a trace, are missing")]),
     }
+}
+
+/// Whether so many requests, which take that long to arrive, do so on the clock.
+fn fits_the_clock(span_s: f64, requests: u64) -> Result<(), Problem> {
+    const YEAR_S: f64 = 365.25 * 86_400.0;
+    if span_s <= LAST_ARRIVAL.as_secs_f64() {
+        return Ok(());
+    }
+    let years = span_s / YEAR_S;
+    let message = format!("{requests} requests take {years:.0} years to arrive; the clock holds 292");
+    let help = "let them come faster, let fewer of them come, or say at which `horizon` to stop";
+    Err(Problem::new("arrivals", message).help(help))
 }
 
 fn open(trace: &TraceSpec) -> Result<Replay, Vec<Problem>> {

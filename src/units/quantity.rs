@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SimSpan;
+use super::{Brief, SimSpan};
 
 /// A length of time: `s(1.5)`, `ms(200)`, `us(10)`, `ns(80)`, `min(5)` or `h(1)`; finite and not negative.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
@@ -51,9 +51,13 @@ impl TryFrom<SpanText> for Span {
             SpanText::H(v) => (v, v * 3600.0),
         };
         if !(value.is_finite() && value >= 0.0) {
-            Err(format!("a length of time must be finite and not negative, found {value}"))
+            Err(format!("a length of time must be finite and not negative, found {}", Brief(value)))
         } else if seconds > LONGEST_S {
-            Err(format!("a length of time must be at most {} hours, found {value}", LONGEST_S / 3600.0))
+            Err(format!(
+                "a length of time must be at most {} hours, found {}",
+                LONGEST_S / 3600.0,
+                Brief(value)
+            ))
         } else {
             Ok(Self { seconds })
         }
@@ -113,7 +117,7 @@ impl TryFrom<RateText> for PerSecond {
         if value.is_finite() && value > 0.0 {
             Ok(Self { per_second: value * scale })
         } else {
-            Err(format!("a rate must be finite and above zero, found {value}"))
+            Err(format!("a rate must be finite and above zero, found {}", Brief(value)))
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::units::SimTime;
+
 /// A trace or a table that cannot be used; always bad input, never a broken invariant.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -66,9 +68,24 @@ pub enum SourceError {
         /// What was asked, and why it does not go.
         what: String,
     },
+    /// Requests are so far apart that the clock cannot hold their arrivals.
+    #[error(
+        "a request arrives more than 292 years after the start, which the clock does not hold: let them come \
+         faster, or fewer of them"
+    )]
+    TooLate,
     /// More rows than a table of lengths can rank.
     #[error("more than {} rows: too many to derive a table of lengths from", u32::MAX)]
     TooManyRows,
+}
+
+/// The last instant at which a request may arrive: half of what the clock holds, some 292 years. Sums of
+/// spans saturate at the whole, so no arrival up to here is a saturated one.
+pub const LAST_ARRIVAL: SimTime = SimTime::from_ns(u64::MAX / 2);
+
+/// `at`, if the clock can hold an arrival then.
+pub(super) fn on_the_clock(at: SimTime) -> Result<SimTime, SourceError> {
+    if at <= LAST_ARRIVAL { Ok(at) } else { Err(SourceError::TooLate) }
 }
 
 /// `text`, shortened to what fits in a message.

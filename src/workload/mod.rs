@@ -35,7 +35,7 @@ use bevy_ecs::schedule::IntoScheduleConfigs;
 
 pub use arrivals::ArrivalProcess;
 pub use derive::{About, derive_lengths};
-pub use error::SourceError;
+pub use error::{LAST_ARRIVAL, SourceError};
 pub use lengths::{LengthSource, Lengths};
 pub use replay::Replay;
 pub use source::{Asks, Source, Sources};

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use super::error::on_the_clock;
 use super::trace::{self, Input, Options, TraceHeader, TraceReader, TraceRow};
 use super::{Lengths, SourceError};
 use crate::scenario::TraceSpec;
-use crate::units::SimTime;
+use crate::units::{Brief, SimTime};
 
 /// The requests of a trace, one at a time. Those that the recorded service failed to answer are left
 /// out: what they would have generated is not known.
@@ -22,8 +23,8 @@ impl Replay {
     /// A value is out of range, the file cannot be read, or its format is not known.
     pub fn open(spec: &TraceSpec, folder: &Path) -> Result<Self, String> {
         let TraceSpec { path, format, speedup, block_tokens, chars_per_token } = spec;
-        if !(speedup.is_finite() && *speedup > 0.0) {
-            return Err(format!("speedup: must be finite and above 0, found {speedup}"));
+        if !(1e-6..=1e6).contains(speedup) {
+            return Err(format!("speedup: must be 0.000001 to 1000000, found {}", Brief(*speedup)));
         }
         let options = Options {
             format: format.as_deref(),
@@ -73,16 +74,18 @@ impl Replay {
     /// When the current request arrives.
     ///
     /// # Errors
-    /// It follows the end of other requests.
+    /// It follows the end of other requests, or comes later than the clock holds.
     pub fn arrival(&self) -> Result<SimTime, SourceError> {
         if self.row.delay.is_some() {
             let what = "the request arrives after others are over, which a replay cannot do yet";
             return Err(self.reader.error(what.to_owned()));
         }
-        if self.speedup == 1.0 {
-            return Ok(self.row.arrival);
-        }
-        Ok(SimTime::from_ns((self.row.arrival.as_ns() as f64 / self.speedup + 0.5) as u64))
+        let at = if self.speedup == 1.0 {
+            self.row.arrival
+        } else {
+            SimTime::from_ns((self.row.arrival.as_ns() as f64 / self.speedup + 0.5) as u64)
+        };
+        on_the_clock(at).map_err(|late| self.reader.error(late.to_string()))
     }
 
     /// The current request's lengths.

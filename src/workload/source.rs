@@ -2,6 +2,7 @@
 
 use bevy_ecs::resource::Resource;
 
+use super::error::on_the_clock;
 use super::trace::{TraceHeader, TraceRow};
 use super::{ArrivalProcess, LengthSource, Lengths, Replay, SourceError};
 use crate::engine::{Calendar, Stream, Streams};
@@ -88,7 +89,7 @@ impl Source {
             }
         };
         self.left -= u64::from(next.is_some());
-        Ok(next)
+        next.map(on_the_clock).transpose()
     }
 
     /// The lengths of the request that arrives; `None` when there are no more, which ends the source.

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod comparisons;
 mod determinism;
 mod fuzz;
 mod laws;
 mod pipelines;
 mod replications;
 mod scenarios;
+mod tasks;
 mod theory;

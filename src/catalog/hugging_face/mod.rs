@@ -31,8 +31,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -44,9 +43,7 @@ pub use self::stored::StoredWeights;
 use super::model::MOST_LAYERS;
 use super::text::Entry;
 use super::{Bias, Ffn, Model, ModelKind, Verified};
-
-/// Longest configuration we read (bytes); published ones stay below a few hundred kilobytes.
-const LONGEST: u64 = 16 << 20;
+use crate::text_file;
 
 /// What a Hugging Face `config.json` comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,13 +93,7 @@ impl HfConfig {
     /// # Errors
     /// The file cannot be read, or is not the configuration of a model we know how to simulate.
     pub fn read(file: &Path) -> Result<Self, HfConfigError> {
-        let mut text = String::new();
-        File::open(file)
-            .and_then(|open| open.take(LONGEST + 1).read_to_string(&mut text))
-            .and_then(|_| match text.len() as u64 {
-                0..=LONGEST => Ok(()),
-                _ => Err(io::Error::other("over 16 MiB, too long for a model configuration")),
-            })
+        let text = text_file::read(file)
             .map_err(|source| HfConfigError::Unreadable { file: file.to_owned(), source })?;
         Self::parse(&text, file)
     }

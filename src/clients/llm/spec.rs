@@ -144,7 +144,7 @@ impl ClientKind for LlmSpec {
         };
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| one(error.into_problem("runtime")))?.built;
-        let step_model = kind.compile(&target).map_err(|message| one(Problem::new("runtime", message)))?;
+        let step_model = kind.compile(&target).map_err(|message| one(refused(&message)))?;
         Ok(Box::new(LlmDeployed {
             model: model.name.clone(),
             hardware: format!("{tensor_parallel} × {}", accelerator.name),
@@ -161,6 +161,15 @@ impl ClientKind for LlmSpec {
             latency: format!("{} for {} on {}", self.runtime.name, model.name, accelerator.name),
             config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
         }))
+    }
+}
+
+/// Why steps cannot be priced, at the setting that the message begins with.
+fn refused(message: &str) -> Problem {
+    const SETTINGS: [&str; 3] = ["tensor_parallel", "weights", "kv_cache"];
+    match message.split_once(": ").filter(|(setting, _)| SETTINGS.contains(setting)) {
+        Some((setting, what)) => Problem::new(setting, what),
+        None => Problem::new("runtime", message),
     }
 }
 

@@ -7,14 +7,14 @@ use super::sequence::Landed;
 use super::{Formed, Idle, Llm, StrideEnded};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
-use crate::request::{KvHandle, ReleaseKv, Stage, StageDone};
+use crate::request::{KvHandle, Passage, ReleaseKv, Stage, StageDone};
 use crate::stats::TokenGaps;
 
 /// `Land`: strides that end now take effect, in the order of their clients.
 pub(super) fn land_strides(
     mut ended: Rx<StrideEnded>,
     mut clients: Query<(&mut LlmClient, &mut Usage)>,
-    mut stages: Query<&mut Stage>,
+    mut stages: Query<(&mut Stage, Option<&mut Passage>)>,
     mut gaps: ResMut<TokenGaps>,
     mut done: Tx<StageDone>,
     mut idle: Tx<Idle>,
@@ -28,16 +28,18 @@ pub(super) fn land_strides(
         }
         idle.send(Idle(client));
         for first in landed.first_tokens.drain(..) {
-            let mut stage = stages.get_mut(first.stage)?;
+            let (mut stage, _) = stages.get_mut(first.stage)?;
             stage.started = first.started;
             stage.first_token = first.at;
         }
         for finished in landed.finished.drain(..) {
-            let mut stage = stages.get_mut(finished.stage)?;
+            let (mut stage, passage) = stages.get_mut(finished.stage)?;
             stage.preemptions = finished.preemptions;
-            stage.answer = finished.answer;
-            stage.kept =
-                finished.kept.map(|(id, tokens)| KvHandle { client, index: llm.index(), id, tokens });
+            if let Some(mut passage) = passage {
+                let index = llm.index();
+                passage.answer = finished.answer;
+                passage.kept = finished.kept.map(|(id, tokens)| KvHandle { client, index, id, tokens });
+            }
             done.send(StageDone(finished.stage));
         }
     }
@@ -73,7 +75,7 @@ pub(super) fn release_kv(
 pub(super) fn accept_stages(
     mut delivered: Rx<Delivered<Llm>>,
     mut clients: Query<(&mut LlmClient, &mut Usage)>,
-    mut stages: Query<&mut Stage>,
+    mut stages: Query<(&mut Stage, Option<&Passage>)>,
     mut gaps: ResMut<TokenGaps>,
     mut calendar: ResMut<Calendar>,
     mut done: Tx<StageDone>,
@@ -81,9 +83,9 @@ pub(super) fn accept_stages(
 ) -> Result<(), BevyError> {
     let now = calendar.now();
     for Delivered { stage: entity, client, .. } in delivered.drain() {
-        let mut stage = stages.get_mut(entity)?;
+        let (mut stage, passage) = stages.get_mut(entity)?;
         let (mut llm, mut usage) = clients.get_mut(client)?;
-        if let Some(rejection) = llm.refuses(stage.work.prompt_tokens, stage.work.output_tokens) {
+        if let Some(rejection) = llm.refuses(stage.prompt_tokens, stage.output_tokens) {
             stage.rejection = Some(rejection);
             done.send(StageDone(entity));
             continue;
@@ -91,7 +93,8 @@ pub(super) fn accept_stages(
         if calendar.is_first_tick() {
             llm.catch_up(now, &mut usage, &mut gaps);
         }
-        let cut = llm.enqueue(entity, &stage.work, stage.base, now);
+        let base = passage.and_then(|passage| passage.base);
+        let cut = llm.enqueue(entity, &stage.work(passage), base, now);
         if let Some(end) = cut {
             calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
         }

@@ -72,7 +72,9 @@ impl<M: TaskModel> Deployed for Placed<M> {
         let inbox = sim.wake::<Delivered<M>>();
         let draws = sim.world().resource::<Streams>().stream("tasks", index.into());
         let server = TaskServer::new(self.model.clone(), draws);
-        sim.world().spawn((Client { index, inbox }, Usage::default(), server)).id()
+        let client = sim.world().spawn((Client { index, inbox }, Usage::default(), server)).id();
+        self.model.equip(sim.world(), client);
+        client
     }
 
     fn settle(&self, _: &mut World, _: Entity, _: SimTime) {}

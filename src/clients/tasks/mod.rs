@@ -1,9 +1,9 @@
 //! Clients of tasks: everything but prefill and decode.
 //!
 //! ```text
-//!  Delivered ─▶ accept ──Ready──▶ serve ──Ended──▶ calendar ─▶ land ──StageDone──▶ coordinator
-//!               [Admit]    ▲     [Price]                      [Land]
-//!                          └───────────────Ready────────────────┘
+//!  Delivered ─▶ serve [Price] ──Ended──▶ calendar ─▶ land [Land] ──StageDone──▶ coordinator
+//!                  ▲                                    │
+//!                  └───────────────Ready────────────────┘
 //! ```
 //!
 //! The paper's two base schedulers (§III-E) for any kind of stage: [`Discipline::Batched`] takes all that
@@ -20,6 +20,7 @@ mod systems;
 
 use std::marker::PhantomData;
 
+use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::{IntoScheduleConfigs, ScheduleConfigs, SystemSet};
 use bevy_ecs::system::ScheduleSystem;
@@ -60,6 +61,9 @@ pub struct Task<'a, S> {
     pub stage: &'a S,
     /// The text of the request, which serving may change.
     pub payload: &'a mut Payload,
+    /// Size of the KV cache of one token of the request's model, where an `Llm` client serves it [bytes];
+    /// else 0.
+    pub kv_bytes_per_token: f64,
     /// When it leaves, after the batch began (s); `None`: with the batch.
     pub leaves: Option<f64>,
 }
@@ -86,6 +90,11 @@ pub trait TaskModel: Send + Sync + 'static {
     /// Serves a batch, of one task where tasks are served one by one: adds its steps to `parts`, which
     /// follow each other, and says of each task if it leaves before the end. `draws` are the client's own.
     fn serve(&self, batch: &mut [Task<'_, Self::Stage>], draws: &mut Stream, parts: &mut Vec<Part>);
+
+    /// Adds to the world what belongs to `client`, which has just been spawned.
+    fn equip(&self, world: &mut World, client: Entity) {
+        let _ = (world, client);
+    }
 
     /// What `mist check` says about it.
     fn facts(&self) -> Vec<Fact> {
@@ -124,9 +133,7 @@ pub trait TaskClient: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 
 pub enum TaskSet {
     /// Tasks are done (`Phase::Land`).
     Land,
-    /// Stages join queues (`Phase::Admit`).
-    Accept,
-    /// Tasks are begun and priced (`Phase::Price`).
+    /// Stages join queues, tasks are begun and priced (`Phase::Price`).
     Serve,
 }
 
@@ -150,7 +157,6 @@ impl<M: TaskModel> Plugin for TaskPlugin<M> {
         sim.wake::<systems::Ended<M>>();
         sim.port::<StageDone>().port::<systems::Ready<M>>();
         self.add_system(sim, Phase::Land, LlmSet::Land, systems::land::<M>.in_set(TaskSet::Land));
-        self.add_system(sim, Phase::Admit, LlmSet::Accept, systems::accept::<M>.in_set(TaskSet::Accept));
         self.add_system(sim, Phase::Price, LlmSet::Price, systems::serve::<M>.in_set(TaskSet::Serve));
         sim.world().get_resource_or_init::<Kinds>().0.push(self.kind);
     }

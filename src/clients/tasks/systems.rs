@@ -11,7 +11,7 @@ use super::{Discipline, Part, Task, TaskModel};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx, Wake};
 use crate::request::pipeline::Programs;
-use crate::request::{Payload, Stage, StageDone};
+use crate::request::{Passage, Payload, Stage, StageDone};
 
 /// A task ends on a client of tasks.
 pub(super) struct Ended<M> {
@@ -69,30 +69,24 @@ pub(super) fn land<M: TaskModel>(
     Ok(())
 }
 
-/// `Admit`: stages that reach a client join its queue.
-pub(super) fn accept<M: TaskModel>(
-    mut delivered: Rx<Delivered<M>>,
-    mut clients: Query<&mut TaskServer<M>>,
-    mut ready: Tx<Ready<M>>,
-) -> Result<(), BevyError> {
-    for Delivered { stage, client, .. } in delivered.drain() {
-        clients.get_mut(client)?.enqueue(stage);
-        ready.send(Ready::new(client));
-    }
-    Ok(())
-}
-
-/// `Price`: clients begin what they can, and the ends go into the calendar.
+/// `Price`: stages that reach a client join its queue; clients begin what they can, and the ends go into
+/// the calendar.
 pub(super) fn serve<M: TaskModel>(
+    mut delivered: Rx<Delivered<M>>,
     mut ready: Rx<Ready<M>>,
     mut clients: Query<(&mut TaskServer<M>, &mut Usage)>,
-    mut stages: Query<&mut Stage>,
+    mut stages: Query<(&mut Stage, &mut Passage)>,
     programs: Res<Programs>,
     mut calendar: ResMut<Calendar>,
     mut parts: Local<Vec<Part>>,
 ) -> Result<(), BevyError> {
     let now = calendar.now();
-    for Ready { client, .. } in ready.drain() {
+    let mut free: SmallVec<[Entity; 8]> = ready.drain().map(|ready| ready.client).collect();
+    for Delivered { stage, client, .. } in delivered.drain() {
+        clients.get_mut(client)?.0.enqueue(stage);
+        free.push(client);
+    }
+    for client in free {
         let (mut server, mut usage) = clients.get_mut(client)?;
         let server = &mut *server;
         loop {
@@ -103,15 +97,19 @@ pub(super) fn serve<M: TaskModel>(
             let mut payloads: SmallVec<[Payload; 8]> = SmallVec::new();
             let mut params: SmallVec<[&M::Stage; 8]> = SmallVec::new();
             for entity in &batch {
-                let stage = stages.get(*entity)?;
-                payloads.push(stage.payload);
-                let found = programs.program(stage.place.program).stage(stage.place.op);
+                let (_, passage) = stages.get(*entity)?;
+                payloads.push(passage.payload);
+                let found = programs.program(passage.program).stage(passage.place);
                 params.push(found.ok_or("a client of tasks was sent a stage that it cannot run")?);
             }
             let mut tasks: SmallVec<[Task<'_, M::Stage>; 8]> = params
                 .iter()
                 .zip(&mut payloads)
-                .map(|(&stage, payload)| Task { stage, payload, leaves: None })
+                .map(|(&stage, payload)| {
+                    let model = programs.models().get(usize::from(payload.model));
+                    let kv_bytes_per_token = model.map_or(0.0, |model| model.kv_bytes_per_token);
+                    Task { stage, payload, kv_bytes_per_token, leaves: None }
+                })
                 .collect();
             parts.clear();
             server.model.clone().serve(&mut tasks, &mut server.draws, &mut parts);
@@ -121,9 +119,9 @@ pub(super) fn serve<M: TaskModel>(
             let leaves: SmallVec<[Option<f64>; 8]> = tasks.iter().map(|task| task.leaves).collect();
             drop(tasks);
             for (entity, payload) in batch.iter().zip(payloads) {
-                let mut stage = stages.get_mut(*entity)?;
+                let (mut stage, mut passage) = stages.get_mut(*entity)?;
                 stage.started = now;
-                stage.payload = payload;
+                passage.payload = payload;
             }
             for Running { stage, end } in server.begin(now, batch.iter().copied().zip(leaves), &parts) {
                 calendar.at(*end, Ended::<M> { stage: *stage, client, model: PhantomData });

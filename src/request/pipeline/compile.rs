@@ -1,10 +1,10 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
-use super::amount::{Count, Duration, Tokens};
-use super::program::{Generate, Op, Program};
+use super::amount::{Count, Tokens};
+use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
+use crate::request::StageKind;
 use crate::scenario::Problem;
-use crate::units::SimSpan;
 
 /// What a pipeline finds deployed.
 pub trait Directory {
@@ -19,6 +19,12 @@ pub trait Directory {
     /// # Errors
     /// None serves it.
     fn model(&self, name: &str) -> Result<u16, Problem>;
+
+    /// What is wrong with the parameters of a stage.
+    fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
+        let _ = stage;
+        Vec::new()
+    }
 }
 
 /// Compiles `steps`; paths of problems count from the pipeline, such as `[2].run[0]`.
@@ -130,6 +136,9 @@ impl Compiler<'_> {
                 return self.generate(steps, &path, place);
             }
             Step::Stage(stage) => {
+                for problem in self.directory.check(stage.as_ref()) {
+                    self.problem(problem.under(&path));
+                }
                 let pool = self.directory.pool(stage.client(), stage.model());
                 let pool = pool.unwrap_or_else(|problem| {
                     let message = format!("no client can run `{name}`: {}", problem.message);
@@ -203,7 +212,8 @@ impl Compiler<'_> {
                 Step::Prefill(model) => {
                     let number = model.as_ref().map(|model| self.model(model, &join(path, "model")));
                     self.program.asks_model |= number.is_none();
-                    (generate.prefill, generate.labels[0]) = (Some(number), label);
+                    let by = number.map_or(By::Asked, By::Model);
+                    (generate.prefill, generate.labels[0]) = (Some(by), label);
                 }
                 Step::Reason(tokens) => (generate.reason, generate.labels[1]) = (Some(*tokens), label),
                 Step::Decode(tokens) => (generate.answer, generate.labels[2]) = (Some(*tokens), label),
@@ -261,7 +271,7 @@ impl Compiler<'_> {
         let after = self.here();
         self.program.ops[start] = Op::Loop { times: *times, after };
         // It may run no time at all.
-        let never = times.is_some_and(|times| times.may_be_none());
+        let never = times.is_some_and(Count::may_be_none);
         if never { kv && place.kv } else { kv }
     }
 
@@ -314,7 +324,7 @@ fn wants(steps: &[Named], after: bool) -> bool {
         Step::Parallel(branches) => branches.iter().any(|branch| wants(branch, false)) || later(),
         Step::Search { run, .. } => wants(run, false) || later(),
         Step::Repeat { run, times, .. } => {
-            let skipped = times.is_some_and(|times| times.may_be_none());
+            let skipped = times.is_some_and(Count::may_be_none);
             wants(run, false) || (skipped || passes(run)) && later()
         }
         Step::Branch { cases, otherwise } => {
@@ -361,9 +371,7 @@ fn always_takes_time(named: &Named) -> bool {
         Step::Reason(tokens) | Step::Decode(tokens) => {
             !matches!(tokens, Tokens::Exactly(0) | Tokens::Uniform { from: 0, .. })
         }
-        Step::Wait { takes, .. } => {
-            !matches!(takes, Duration::Exactly(span) if span.to_sim() == SimSpan::ZERO)
-        }
+        Step::Wait { takes, .. } => !takes.is_nothing(),
         Step::Parallel(branches) => branches.iter().any(|branch| list(branch)),
         Step::Search { run, .. } => list(run),
         Step::Repeat { run, times, .. } => !times.is_some_and(Count::may_be_none) && list(run),
@@ -375,6 +383,7 @@ fn always_takes_time(named: &Named) -> bool {
 fn takes_time(named: &Named) -> bool {
     match &named.step {
         Step::Exit | Step::ChooseModel { .. } => false,
+        Step::Wait { takes, .. } => !takes.is_nothing(),
         Step::Repeat { run, .. } => run.iter().any(takes_time),
         Step::Branch { cases, otherwise } => {
             cases.iter().flat_map(|(_, run)| run).chain(otherwise).any(takes_time)

@@ -72,14 +72,23 @@ pub(super) enum Op {
 /// A prefill, a decode, or both in one visit.
 #[derive(Clone, Copy)]
 pub(super) struct Generate {
-    /// Whether it begins with a prefill, and by which model if not the request's.
-    pub prefill: Option<Option<u16>>,
+    /// Whether it begins with a prefill, and whose.
+    pub prefill: Option<By>,
     pub reason: Option<Tokens>,
     pub answer: Option<Tokens>,
     /// Whether a later stage goes on with its KV.
     pub keep: bool,
     /// Of prefill, reasoning and answer.
     pub labels: [u8; 3],
+}
+
+/// Whose prefill it is.
+#[derive(Clone, Copy)]
+pub(super) enum By {
+    /// The model that the request asks for.
+    Asked,
+    /// This one.
+    Model(u16),
 }
 
 impl Generate {
@@ -136,13 +145,12 @@ impl Programs {
 
     /// Whether KV moves between clients in the `at`-th pipeline.
     pub fn moves_kv(&self, at: u16) -> bool {
-        let split = |model: Option<u16>| match model {
-            Some(model) => self.models[usize::from(model)].is_split(),
-            None => self.models.iter().any(Served::is_split),
+        let split = |by: By| match by {
+            By::Model(model) => self.models[usize::from(model)].is_split(),
+            By::Asked => self.models.iter().any(Served::is_split),
         };
         let ops = &self.program(at).ops;
-        ops.iter()
-            .any(|op| matches!(op, Op::Generate(Generate { prefill: Some(model), .. }) if split(*model)))
+        ops.iter().any(|op| matches!(op, Op::Generate(Generate { prefill: Some(by), .. }) if split(*by)))
     }
 
     /// Whether requests for `model` through the `at`-th pipeline make a single visit: prefill and
@@ -169,7 +177,7 @@ impl Program {
             self.ops[..],
             [
                 Op::Generate(Generate {
-                    prefill: Some(None),
+                    prefill: Some(By::Asked),
                     reason: None,
                     answer: Some(Tokens::Share(1.0)),
                     ..

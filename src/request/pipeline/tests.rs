@@ -389,7 +389,7 @@ struct World<'a> {
 }
 
 enum Event {
-    Visited(Visit, Visited),
+    Visited(Box<(Visit, Visited)>),
     Resume(u32),
 }
 
@@ -408,7 +408,7 @@ impl World<'_> {
 
     fn push(&mut self, at: SimTime, event: Event) {
         let thread = |event: &Event| match event {
-            Event::Visited(visit, _) => visit.thread,
+            Event::Visited(visited) => visited.0.thread,
             Event::Resume(thread) => *thread,
         };
         let busy = self.events.iter().flatten().any(|other| thread(other) == thread(&event));
@@ -455,7 +455,7 @@ impl World<'_> {
             rejection,
         };
         let end = if rejection.is_some() { now } else { end };
-        self.push(end, Event::Visited(visit, visited));
+        self.push(end, Event::Visited(Box::new((visit, visited))));
     }
 
     /// Until nothing is pending.
@@ -466,7 +466,8 @@ impl World<'_> {
         while let Some(Reverse((at, number))) = self.pending.pop() {
             self.ground.now = at;
             match self.events[number as usize].take() {
-                Some(Event::Visited(visit, visited)) => {
+                Some(Event::Visited(visited)) => {
+                    let (visit, visited) = *visited;
                     let there = visit.base.is_none_or(|kv| self.kept.contains(&kv.id));
                     assert!(there, "KV stays as long as somebody goes on with it");
                     self.kept.extend(visited.kept.map(|kv| kv.id));
@@ -517,7 +518,9 @@ fn label(steps: &mut [Named]) {
             Step::Parallel(branches) => branches.iter_mut().for_each(|branch| label(branch)),
             Step::Repeat { run, .. } | Step::Search { run, .. } => label(run),
             Step::Branch { cases, otherwise } => {
-                cases.iter_mut().for_each(|(_, run)| label(run));
+                for (_, run) in cases {
+                    label(run);
+                }
                 label(otherwise);
             }
             _ => {}

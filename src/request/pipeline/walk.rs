@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::amount::Tokens;
 use super::journey::{End, Group, Journey, Thread, TokenTimes};
-use super::program::{Generate, Op, Program, Served};
+use super::program::{By, Generate, Op, Program, Served};
 use super::when::When;
 use crate::engine::{split, uniform};
 use crate::request::{KvHandle, Payload, Rejection};
@@ -186,6 +186,10 @@ impl Ground<'_> {
                     let until = self.now + takes.draw(&mut at.draws);
                     let adds = adds.draw(at.payload.answer_tokens, &mut at.draws);
                     at.payload.context_tokens = at.payload.context_tokens.saturating_add(adds);
+                    if until == self.now {
+                        at.pc += 1;
+                        continue;
+                    }
                     journey.under_way += 1;
                     actions.push(Action::Wait { thread, until });
                     return;
@@ -371,8 +375,8 @@ impl Thread {
 
     fn lap(&mut self, label: u8, waited: SimSpan, served: SimSpan) {
         let lap = &mut self.laps[usize::from(label)];
-        lap.waited = lap.waited + waited;
-        lap.served = lap.served + served;
+        lap.waited += waited;
+        lap.served += served;
     }
 
     /// The first case that holds.
@@ -406,8 +410,11 @@ impl Thread {
             self.plan = [draw(generate.reason), draw(generate.answer)];
         }
         let payload = &mut self.payload;
-        if let (true, Some(model)) = (prefills, generate.prefill) {
-            payload.serving = model.unwrap_or(payload.model);
+        if let (true, Some(by)) = (prefills, generate.prefill) {
+            payload.serving = match by {
+                By::Asked => payload.model,
+                By::Model(model) => model,
+            };
             (payload.kv, payload.sampled) = (None, 0);
         }
         let served = &models[usize::from(payload.serving)];

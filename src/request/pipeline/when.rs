@@ -53,7 +53,7 @@ impl When {
             {
                 Some(format!("never holds: `from` is {from} and `below` {below}"))
             }
-            Self::Score { from, below: Some(below) } if !(below > from) => {
+            Self::Score { from, below: Some(below) } if below <= from || below.is_nan() || from.is_nan() => {
                 Some(format!("never holds: `from` is {from} and `below` {below}"))
             }
             _ => None,

@@ -5,7 +5,7 @@
 //! ```
 //! over all p accelerators at their data sheet's peak P and bandwidth B. Nothing in it is an
 //! estimate but the number of distinct experts, which assumes uniform routing. Counted are only
-//! matrix products and attention over exactly the keys the causal mask leaves; the LM head in 16 bit.
+//! matrix products and attention over exactly the keys the mask leaves; the LM head in 16 bit.
 
 use super::operators::ACTIVATION_BYTES;
 use super::shape::{DecoderShape, Deployment, Device};
@@ -47,7 +47,9 @@ impl LowerBound {
         let mut pairs = self.attended(step.decode_seqs, step.decode_context);
         for chunk in step.prefill {
             pairs += self.over_layers(|window| {
-                (1..=u64::from(chunk.tokens)).map(|i| (u64::from(chunk.context) + i).min(window) as f64).sum()
+                let (tokens, context) = (u64::from(chunk.tokens), u64::from(chunk.context));
+                let seen = |i| if self.shape.bidirectional { context + tokens } else { context + i };
+                (1..=tokens).map(|i| seen(i).min(window) as f64).sum()
             });
         }
         products + per_pair * pairs

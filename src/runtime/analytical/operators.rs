@@ -13,7 +13,8 @@
 //! LM head            GEMM (V/p, h) in 16 bit over the sequences that sample, then the logits' gather
 //! all-reduce         two per layer, of 2Th bytes
 //! prefill attention  t_attn + √( (φ·Σ(pairs + δ·chunk)/(e_a·P))² + (κ·Σ(context + chunk)/(e_m·B))² )
-//!                    φ = 4Hd FLOPs per query-key pair, pairs = c·p + c(c+1)/2 (causal), δ = 300 keys
+//!                    φ = 4Hd FLOPs per query-key pair, pairs = c·p + c(c+1)/2 (causal), δ = 300 keys;
+//!                    pairs = c(p + c), δ = 0 in an encoder, whose tokens see each other both ways
 //! decode attention   t_attn + √( (φ/(e_a·P))² + (κ/(e_m·B))² ) · Σcontext,  κ = 2Kd·(bytes of KV)
 //! ```
 //! √(a² + b²) is never below either roofline. δ is the work a tile kernel does past the diagonal:
@@ -31,7 +32,7 @@ use super::Analytical;
 use super::collectives::Collectives;
 use super::shape::{DecoderShape, Deployment, Device, Mla, Moe};
 use super::shares::Shares;
-use crate::runtime::{Bound, StepShape};
+use crate::runtime::{Bound, Chunk, StepShape};
 
 /// Bytes of an activation, of logits as they are gathered, and of LM head weights: 16-bit floats.
 pub(super) const ACTIVATION_BYTES: f64 = 2.0;
@@ -100,6 +101,7 @@ pub(super) struct Operators {
     full_layers: f64,
     windowed_layers: f64,
     window: u64,
+    bidirectional: bool,
     gemms: Vec<Gemm>,
     elementwise: Vec<Elementwise>,
     experts: Option<Experts>,
@@ -227,6 +229,7 @@ impl Operators {
             full_layers,
             windowed_layers,
             window: shape.window_tokens(),
+            bidirectional: shape.bidirectional,
             gemms,
             elementwise,
             experts,
@@ -298,11 +301,14 @@ impl Operators {
         if tokens == 0 {
             return Shares::default();
         }
-        let wasted = tokens as f64 * TILE_KEYS;
+        // Without a mask no tile reaches past the diagonal.
+        let wasted = if self.bidirectional { 0.0 } else { tokens as f64 * TILE_KEYS };
         let mut shares = Shares::of(Bound::Memory, self.layers * self.params.attention_overhead.as_secs());
         if self.full_layers > 0.0 {
             let kv = shape.prefill_context();
-            let layer = self.prefill_layer(shape.prefill_pairs() + wasted, kv, kv - tokens);
+            let pairs =
+                if self.bidirectional { Self::mutual_pairs(shape, u64::MAX) } else { shape.prefill_pairs() };
+            let layer = self.prefill_layer(pairs + wasted, kv, kv - tokens);
             shares = shares + layer.times(self.full_layers);
         }
         if self.windowed_layers > 0.0 {
@@ -311,10 +317,19 @@ impl Operators {
                 pairs += windowed_pairs(u64::from(chunk.tokens), u64::from(chunk.context), self.window);
                 context += u64::from(chunk.context).min(self.window);
             }
+            if self.bidirectional {
+                pairs = Self::mutual_pairs(shape, self.window);
+            }
             let layer = self.prefill_layer(pairs + wasted, context + tokens, context);
             shares = shares + layer.times(self.windowed_layers);
         }
         shares
+    }
+
+    /// Query-key pairs where every token of a text attends to all of it, or to `window` tokens of it.
+    fn mutual_pairs(shape: &StepShape<'_>, window: u64) -> f64 {
+        let seen = |chunk: &Chunk| (u64::from(chunk.context) + u64::from(chunk.tokens)).min(window);
+        shape.prefill.iter().map(|chunk| f64::from(chunk.tokens) * seen(chunk) as f64).sum()
     }
 
     /// One layer: `pairs` scored, `kv` entries read, of which `context` are from before the step.

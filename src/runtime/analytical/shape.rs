@@ -2,7 +2,7 @@
 //!
 //! Plain numbers: `Target` takes them from the catalog, tests make them up.
 
-/// A decoder-only transformer. All sizes are of the whole model, before it is sharded.
+/// A transformer of one stack: a decoder, or an encoder. All sizes are of the whole model, before it is sharded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DecoderShape {
     /// Transformer layers.
@@ -27,6 +27,9 @@ pub struct DecoderShape {
     pub mla: Option<Mla>,
     /// Sliding-window attention, if some layers use it.
     pub window: Option<Window>,
+    /// Whether the tokens of a prompt attend to all of it, as in an encoder, and not only to those
+    /// before them. What an encoder makes of a text takes no LM head: none of its chunks is the last.
+    pub bidirectional: bool,
 }
 
 /// The mixture-of-experts part of a model.
@@ -141,7 +144,7 @@ impl DecoderShape {
         }
         if !self.heads.is_multiple_of(tensor_parallel) {
             return Err(format!(
-                "{} attention heads do not divide over tensor_parallel: {tensor_parallel}",
+                "tensor_parallel: {} attention heads do not divide over {tensor_parallel} accelerators",
                 self.heads
             ));
         }
@@ -151,7 +154,9 @@ impl DecoderShape {
                 return Err("kv_heads and head_dim must be at least 1".into());
             }
             if !kv.is_multiple_of(tp) && !tp.is_multiple_of(kv) {
-                return Err(format!("{kv} KV heads neither divide over nor into tensor_parallel: {tp}"));
+                return Err(format!(
+                    "tensor_parallel: {kv} KV heads neither divide over nor into {tp} accelerators"
+                ));
             }
         }
         if self.dense_layers() > 0 && self.ffn == 0 {
@@ -205,7 +210,7 @@ impl Device {
             ));
         }
         match self.link_bandwidth {
-            None if tensor_parallel > 1 => Err("tensor parallelism needs the accelerator's scale-up \
+            None if tensor_parallel > 1 => Err("tensor_parallel: needs the accelerator's scale-up \
                                                 bandwidth, which is not known"
                 .into()),
             Some(link) if !positive(link) => {

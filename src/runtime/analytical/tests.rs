@@ -18,6 +18,7 @@ fn llama_8b() -> DecoderShape {
         moe: None,
         mla: None,
         window: None,
+        bidirectional: false,
     }
 }
 
@@ -68,8 +69,17 @@ prop_compose! {
 }
 
 fn any_shape() -> impl Strategy<Value = DecoderShape> {
-    (1u32..100, 64u32..16_384, 0u32..4, 0u32..4, 16u32..256, 64u32..60_000, any::<bool>(), 256u32..260_000)
-        .prop_flat_map(|(layers, hidden, kv, group, head_dim, ffn, gated, vocab)| {
+    (
+        1u32..100,
+        64u32..16_384,
+        0u32..4,
+        0u32..4,
+        16u32..256,
+        64u32..60_000,
+        any::<[bool; 2]>(),
+        256u32..260_000,
+    )
+        .prop_flat_map(|(layers, hidden, kv, group, head_dim, ffn, [gated, bidirectional], vocab)| {
             let window = (1u32..10_000, 0..=layers).prop_map(|(tokens, layers)| Window { tokens, layers });
             (
                 proptest::option::of(any_moe(layers)),
@@ -88,6 +98,7 @@ fn any_shape() -> impl Strategy<Value = DecoderShape> {
                     moe,
                     mla,
                     window,
+                    bidirectional,
                 })
         })
 }
@@ -255,7 +266,7 @@ fn what_cannot_be_deployed_is_refused_with_the_reason() {
     let three = bf16(3);
     assert_eq!(
         build(&llama_8b(), &h100(), &three),
-        "32 attention heads do not divide over tensor_parallel: 3"
+        "tensor_parallel: 32 attention heads do not divide over 3 accelerators"
     );
     let alone = Device { link_bandwidth: None, ..h100() };
     assert!(build(&llama_8b(), &alone, &bf16(2)).contains("scale-up bandwidth"));
@@ -277,4 +288,18 @@ fn parameters_read_from_ron_default_to_the_documented_ones() {
     let params: Analytical = ron::from_str("(step_overhead: ms(1.2))").unwrap();
     assert_eq!(params.step_overhead.as_secs(), 1.2e-3);
     assert!(ron::from_str::<Analytical>("(step_overheads: ms(1.2))").is_err());
+}
+
+/// Every token of an encoder's text sees all of it: twice the pairs of a decoder's, but for the diagonal.
+#[test]
+fn an_encoder_scores_all_pairs_of_a_text_and_none_of_another() {
+    let decoder = LowerBound::new(&llama_8b(), &h100(), &bf16(1));
+    let encoder = LowerBound::new(&DecoderShape { bidirectional: true, ..llama_8b() }, &h100(), &bf16(1));
+    let flops =
+        |bound: &LowerBound, prefill: &[Chunk]| bound.flops(&StepShape { prefill, ..StepShape::default() });
+    let text = Chunk { tokens: 512, context: 0, last: false };
+    let more = flops(&encoder, &[text]) - flops(&decoder, &[text]);
+    let per_pair = 4.0 * 32.0 * 128.0 * 32.0;
+    assert!((more / per_pair / (512.0 * 511.0 / 2.0) - 1.0).abs() < 1e-9);
+    assert!((flops(&encoder, &[text; 3]) / flops(&encoder, &[text]) - 3.0).abs() < 1e-12);
 }

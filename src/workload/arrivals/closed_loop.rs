@@ -74,13 +74,17 @@ impl ClosedLoop {
                 return Err(format!("think_law.cv: must be 0.001 to 100, found {cv}"));
             }
         };
-        Ok(Box::new(Users { not_started: self.concurrency, think }))
+        let think_s = self.think_time.as_secs();
+        Ok(Box::new(Users { users: self.concurrency, not_started: self.concurrency, think, think_s }))
     }
 }
 
 struct Users {
+    users: u32,
     not_started: u32,
     think: Think,
+    /// Think time in the mean (s).
+    think_s: f64,
 }
 
 enum Think {
@@ -102,6 +106,10 @@ impl Think {
 }
 
 impl ArrivalProcess for Users {
+    fn span_s(&self, requests: u64) -> f64 {
+        requests as f64 * self.think_s / f64::from(self.users)
+    }
+
     fn next(&mut self, _: &mut Stream) -> Result<Option<SimTime>, SourceError> {
         let Some(left) = self.not_started.checked_sub(1) else { return Ok(None) };
         self.not_started = left;
@@ -123,6 +131,13 @@ mod tests {
     use super::*;
     use crate::engine::Streams;
     use proptest::prelude::*;
+
+    #[test]
+    fn users_think_side_by_side() {
+        let text = "(concurrency: 2, think_time: s(10))";
+        let users = ron::from_str::<ClosedLoop>(text).unwrap().build().unwrap();
+        assert_eq!(users.span_s(6), 30.0);
+    }
 
     /// Think times drawn one after the other, in s.
     fn thoughts(text: &str) -> Vec<f64> {

@@ -50,7 +50,7 @@ use serde::de::DeserializeOwned;
 use super::SourceError;
 use crate::engine::{SimBuilder, Stream};
 use crate::scenario::{Problem, Registry};
-use crate::units::{PerSecond, SimTime, Span};
+use crate::units::{Brief, PerSecond, SimTime, Span};
 
 /// When the requests of one workload arrive.
 pub trait ArrivalProcess: Send + Sync {
@@ -83,6 +83,12 @@ pub trait ArrivalProcess: Send + Sync {
         false
     }
 
+    /// How long `requests` arrivals take in the mean (s), at least; 0 if there is no telling beforehand.
+    fn span_s(&self, requests: u64) -> f64 {
+        let _ = requests;
+        0.0
+    }
+
     /// What ends the arrivals if the scenario does not say how many there are.
     fn end(&self) -> End {
         End::Horizon
@@ -99,7 +105,7 @@ fn mean_gap_ns(field: &str, rate: PerSecond) -> Result<f64, String> {
     } else {
         Err(format!(
             "{field}: {} requests/s is outside what the clock can express, {} to {} requests/s",
-            rate.get(),
+            Brief(rate.get()),
             RATES.start(),
             RATES.end()
         ))
@@ -112,7 +118,12 @@ fn seconds_in(field: &str, span: Span, range: RangeInclusive<f64>) -> Result<f64
     if range.contains(&seconds) {
         Ok(seconds)
     } else {
-        Err(format!("{field}: must be {} s to {} s, found {seconds} s", range.start(), range.end()))
+        Err(format!(
+            "{field}: must be {} s to {} s, found {} s",
+            Brief(*range.start()),
+            Brief(*range.end()),
+            Brief(seconds)
+        ))
     }
 }
 

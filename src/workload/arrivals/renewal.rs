@@ -75,6 +75,10 @@ impl<G: Gap> ArrivalProcess for Renewal<G> {
         Ok(Some(if *left == 0 { *last } else { at.min(*last) }))
     }
 
+    fn span_s(&self, requests: u64) -> f64 {
+        requests as f64 * self.mean_ns / 1e9
+    }
+
     fn plan(&mut self, requests: Option<u64>) -> Result<(), Problem> {
         if matches!(self.rescale, Rescale::Off) {
             return Ok(());

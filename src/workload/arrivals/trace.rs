@@ -21,7 +21,7 @@ pub struct Trace {
     /// The format's name, such as `"azure"`; default: the one that fits the file's first line.
     #[serde(default)]
     pub format: Option<String>,
-    /// How many times faster than recorded the requests arrive, above 0; default 1 (as recorded).
+    /// How many times faster than recorded the requests arrive, 1e-6 to 1e6; default 1 (as recorded).
     #[serde(default = "as_recorded")]
     pub speedup: f64,
 }
@@ -108,7 +108,10 @@ mod tests {
             let choice = ron::from_str::<Trace>(text).unwrap();
             choice.build(Path::new("/nonexistent")).err().unwrap()
         };
-        assert!(refusal("(path: \"t.csv\", speedup: 0)").contains("speedup: must be finite and above 0"));
+        assert!(
+            refusal("(path: \"t.csv\", speedup: 0)")
+                .contains("speedup: must be 0.000001 to 1000000, found 0")
+        );
         assert!(refusal("(path: \"t.csv\")").contains("cannot open /nonexistent/t.csv: "));
     }
 }

@@ -39,6 +39,10 @@ impl ArrivalProcess for Comb {
         // From the count, not from the last instant, so that rounding never adds up.
         Ok(Some(SimTime::from_ns((self.sent as f64 * self.spacing_ns + 0.5) as u64)))
     }
+
+    fn span_s(&self, requests: u64) -> f64 {
+        requests as f64 * self.spacing_ns / 1e9
+    }
 }
 
 #[cfg(test)]

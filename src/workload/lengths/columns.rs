@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{LengthSource, Lengths};
 use crate::engine::Stream;
+use crate::units::Brief;
 use crate::workload::SourceError;
 
 /// Most tokens a law is asked for or answers with, so that prompt and output together fit a `u32`.
@@ -56,6 +57,6 @@ pub(super) fn within(field: &str, value: f64, range: RangeInclusive<f64>, unit: 
     } else {
         let most = *range.end();
         let most = if most < 1e6 { most.to_string() } else { format!("{most:e}") };
-        Err(format!(".{field}: must be {} to {most}{unit}, found {value}", range.start()))
+        Err(format!(".{field}: must be {} to {most}{unit}, found {}", range.start(), Brief(value)))
     }
 }

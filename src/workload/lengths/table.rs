@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{JointQuantiles, LengthSource};
+use crate::text_file;
 
 /// Lengths drawn from a table that `mist derive lengths` made of a trace: its distribution of
 /// prompts and outputs and how the two depend on each other.
@@ -23,8 +24,8 @@ impl Table {
     /// The file cannot be read or is not such a table.
     pub fn build(self, folder: &Path) -> Result<Box<dyn LengthSource>, String> {
         let path = folder.join(&self.path);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
+        let text =
+            text_file::read(&path).map_err(|error| format!("cannot open {}: {error}", path.display()))?;
         let table = JointQuantiles::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Box::new(table))
     }

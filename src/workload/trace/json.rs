@@ -141,7 +141,7 @@ impl<'de, const NS: u64> Deserialize<'de> for Units<NS> {
 
             fn visit_f64<E: Error>(self, units: f64) -> Result<Units<NS>, E> {
                 let ns = instant_ns(units, NS);
-                ns.map(Units).ok_or_else(|| E::custom(format_args!("{units} is no time")))
+                ns.map(Units).ok_or_else(|| E::custom(format_args!("{units:e} is no time")))
             }
         }
         deserializer.deserialize_any(Number)

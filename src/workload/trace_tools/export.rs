@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::engine::Streams;
     use crate::scenario::TraceSpec;
-    use crate::workload::arrivals::{ClosedLoop, Poisson};
+    use crate::workload::arrivals::{ClosedLoop, OnOff, Poisson};
     use crate::workload::lengths::AzureConv;
     use crate::workload::trace::{Input, Options, read};
     use crate::workload::{Asks, Lengths, Replay, Sources};
@@ -112,6 +112,21 @@ mod tests {
         assert_eq!(export(&mut replay(text.as_bytes(), 4.0), None, &mut trace).unwrap(), 1);
         let expected = text.lines().take(2).map(|line| line.replace(":8", ":2") + "\n").collect::<String>();
         assert_eq!(String::from_utf8(trace).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_arrival_beyond_the_clock_is_an_error_with_its_line() {
+        let text = "{\"mist_trace\":1}\n{\"arrival_ns\":0,\"prompt_tokens\":1,\"output_tokens\":2}\n\
+            {\"arrival_ns\":1000000000000000,\"prompt_tokens\":1,\"output_tokens\":2}\n";
+        assert_eq!(requests(replay(text.as_bytes(), 1e-3)).len(), 2);
+        let late = export(&mut replay(text.as_bytes(), 1e-6), None, Vec::new()).unwrap_err().to_string();
+        assert!(late.contains(":3: a request arrives more than 292 years after the start"), "{late}");
+        let arrivals = ron::from_str::<OnOff>("(on: s(1), off: h(270000), on_rate: per_s(1))").unwrap();
+        let source = |arrivals: Box<dyn crate::workload::ArrivalProcess>| {
+            Source::new(arrivals, AzureConv {}.build().unwrap(), Asks::default(), 500, &Streams::new(0), 0)
+        };
+        let late = export(&mut source(arrivals.build().unwrap()), None, Vec::new()).unwrap_err();
+        assert!(matches!(late, TraceToolError::Source(crate::workload::SourceError::TooLate)), "{late}");
     }
 
     #[test]

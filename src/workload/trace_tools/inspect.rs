@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::prefix::PrefixCeiling;
 use super::sessions::Sessions;
-use super::{Bar, Burstiness, Summary, TraceStats};
+use super::{Bar, Burstiness, LeftOut, Summary, TraceStats};
 use crate::workload::SourceError;
 use crate::workload::trace::{TraceHeader, TraceReader, TraceRow};
 
@@ -36,6 +36,7 @@ pub struct Inspect {
     prefix: Option<PrefixCeiling>,
     models: BTreeMap<String, u64>,
     kinds: BTreeMap<String, u64>,
+    left_out: LeftOut,
 }
 
 impl Inspect {
@@ -54,6 +55,7 @@ impl Inspect {
             prefix: header.block_tokens.map(PrefixCeiling::new),
             models: BTreeMap::new(),
             kinds: BTreeMap::new(),
+            left_out: LeftOut::default(),
         }
     }
 
@@ -76,6 +78,7 @@ impl Inspect {
         if let Some(prefix) = &mut self.prefix {
             prefix.add(row);
         }
+        self.left_out.add(row);
         count(&mut self.models, &row.model);
         count(&mut self.kinds, &row.kind);
     }
@@ -110,6 +113,7 @@ impl Inspect {
             prefix: self.prefix.map(|prefix| prefix.stats()).filter(|prefix| prefix.blocks > 0),
             models: most_first(self.models),
             kinds: most_first(self.kinds),
+            left_out_of_replay: self.left_out.names(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod export;
 mod inspect;
+mod left_out;
 mod plot;
 mod prefix;
 mod sessions;
@@ -13,6 +14,7 @@ mod summary;
 
 pub use export::{convert, export};
 pub use inspect::{Inspect, inspect};
+pub use left_out::LeftOut;
 pub use prefix::PrefixStats;
 pub use sessions::SessionStats;
 pub use summary::{Bar, Burstiness, Summary, TraceStats};

@@ -50,6 +50,10 @@ impl Display for TraceStats {
         }
         most(f, "models", &self.models)?;
         most(f, "kinds", &self.kinds)?;
+        let mut label = "left out of a replay";
+        for names in self.left_out_of_replay.chunks(3) {
+            item(f, std::mem::take(&mut label), names.join(", "))?;
+        }
         self.summaries(f)?;
         bars(f, "prompt tokens", &self.prompt_histogram, 0)?;
         bars(f, "output tokens", &self.output_histogram, 0)?;

@@ -95,6 +95,8 @@ pub struct TraceStats {
     pub models: Vec<(String, u64)>,
     /// Requests by kind, most first.
     pub kinds: Vec<(String, u64)>,
+    /// What the trace records and a replay leaves out.
+    pub left_out_of_replay: Vec<&'static str>,
     /// Requests by prompt tokens, each class twice as long as the one before.
     pub prompt_histogram: Vec<Bar>,
     /// Requests by output tokens.

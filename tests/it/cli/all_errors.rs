@@ -111,7 +111,7 @@ fn messages_say_how_to_write_it() {
         ("ttft: s(1)", "ttft: \"500 ms\"", "write `ms(500)`"),
         ("ttft: s(1)", "ttft: sec(1)", "did you mean `s`?"),
         ("ttft: s(1)", "ttft: \"s(1)\"", "write `s(1)`"),
-        ("ttft: s(1)", "ttft: per_s(1)", "write `us(…)`, `ms(…)`, `s(…)`, `min(…)`, `h(…)`"),
+        ("ttft: s(1)", "ttft: per_s(1)", "write `ns(…)`, `us(…)`, `ms(…)`, `s(…)`, `min(…)`, `h(…)`"),
         ("per_s(70)", "70", "write `per_s(70)` or `per_min(70)`"),
         ("per_s(70)", "ms(3)", "write `per_s(…)`, `per_min(…)`"),
         ("name: \"server\", //", "name: server, //", "write `\"server\"`"),

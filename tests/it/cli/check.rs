@@ -76,3 +76,24 @@ fn explain_knows_every_field_and_choice() {
         "{err}"
     );
 }
+
+#[test]
+fn what_a_replay_leaves_out_is_said() {
+    let sandbox = Sandbox::with_edited("requests: 5000,", "trace: (path: \"t.jsonl\"), // ");
+    let kept = sandbox.read("quickstart.ron");
+    let drawn =
+        |line: &&str| !["arrivals:", "lengths:"].iter().any(|field| line.trim_start().starts_with(field));
+    sandbox.write("quickstart.ron", &kept.lines().filter(drawn).collect::<Vec<_>>().join("\n"));
+    sandbox.write(
+        "t.jsonl",
+        "{\"mist_trace\":1}\n{\"arrival_ns\":0,\"prompt_tokens\":9,\"output_tokens\":3,\"model\":\"m\",\"images\":2}\n",
+    );
+    let out = sandbox.ok(&["check", "quickstart.ron"]);
+    assert!(out.contains("\nNotes\n  workload[0].trace ") && out.contains("models, images\n"), "{out}");
+    for more in [&[][..], &["--replications", "2"]] {
+        let said = sandbox.mist(&[&["run", "quickstart.ron", "--no-results"], more].concat());
+        assert!(said.err.starts_with("note: workload[0].trace: ") && said.code == Some(0), "{said:?}");
+    }
+    let quiet = sandbox.mist(&["run", "quickstart.ron", "--no-results", "--quiet"]);
+    assert_eq!((quiet.code, quiet.err.as_str()), (Some(0), ""));
+}

@@ -14,6 +14,7 @@ mod replications;
 mod reproducible;
 mod results;
 mod run;
+mod tiers;
 mod trace;
 mod trace_verbs;
 

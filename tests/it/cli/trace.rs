@@ -2,6 +2,63 @@
 
 use super::Sandbox;
 
+/// A format, its first line, and its row of that number.
+#[cfg(unix)]
+type Long = (&'static str, &'static str, fn(u64) -> String);
+
+#[cfg(unix)]
+const LONG: [Long; 5] = [
+    ("native", "{\"mist_trace\":1}\n", |at| {
+        format!("{{\"arrival_ns\":{at},\"prompt_tokens\":{at},\"output_tokens\":9,\"session\":\"s{at}\"}}\n")
+    }),
+    ("azure", "TIMESTAMP,ContextTokens,GeneratedTokens\n", |at| {
+        format!("2023-11-{:02} {:02}:00:00.5,{at},7\n", at / 43_000 + 1, at % 43_000 / 1_800)
+    }),
+    ("burstgpt", "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n", |at| {
+        format!("{at}.5,GPT-4,{at},18,490,API\n")
+    }),
+    ("bailian", "", |at| {
+        format!(
+            "{{\"chat_id\":{at},\"parent_chat_id\":-1,\"timestamp\":{at},\"input_length\":30,\
+             \"output_length\":7,\"type\":\"text\",\"turn\":1,\"hash_ids\":[{at},{}]}}\n",
+            at * 7
+        )
+    }),
+    ("mooncake", "", |at| {
+        format!(
+            "{{\"timestamp\":{at},\"input_length\":1024,\"output_length\":52,\"hash_ids\":[{at},{}]}}\n",
+            at * 7
+        )
+    }),
+];
+
+#[cfg(unix)]
+#[test]
+fn a_trace_of_a_million_lines_is_streamed() {
+    use std::io::{BufRead, BufReader, BufWriter, Write};
+    use std::process::{Command, Stdio};
+
+    for (format, head, row) in LONG {
+        // Less address space than the lines would take.
+        let limited = "ulimit -v 40000; exec \"$0\" trace convert - --from \"$1\"";
+        let mut child = Command::new("sh")
+            .args(["-c", limited, env!("CARGO_BIN_EXE_mist"), format])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = BufWriter::new(child.stdin.take().unwrap());
+        let writer = std::thread::spawn(move || {
+            stdin.write_all(head.as_bytes()).unwrap();
+            (0..1_000_000).for_each(|at| stdin.write_all(row(at).as_bytes()).unwrap());
+        });
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().count();
+        writer.join().unwrap();
+        assert!(child.wait().unwrap().success(), "{format}");
+        assert_eq!(lines, 1_000_001, "{format}");
+    }
+}
+
 #[test]
 fn a_trace_is_replayed_to_the_token() {
     let sandbox = Sandbox::new();

@@ -210,6 +210,18 @@ fn damaged_traces() {
     println!("{cases} damaged traces");
 }
 
+/// What was found wrong once, or by hand, in any format.
+#[test]
+fn what_was_found_once_is_refused_or_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/trace");
+    for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let bytes = std::fs::read(&file).unwrap();
+        println!("{}", file.display());
+        let formats = FORMATS.iter().map(|format| Options::format(format.name));
+        formats.chain([Options::default()]).for_each(|options| survive(&bytes, &options));
+    }
+}
+
 /// A line, or an element, of four GiB: refused when it is longer than any row, which is soon.
 #[test]
 fn endless_lines() {

@@ -9,7 +9,7 @@ use mist::clients::llm::LlmClient;
 use mist::engine::{Executor, Sim};
 use mist::metrics::{Recorder, RequestRecord, RowSink};
 use mist::request::pipeline::Lap;
-use mist::request::{Request, Stage};
+use mist::request::{Passage, Request, Stage};
 use mist::simulation::{Outcome, Simulation};
 use mist::units::{SimSpan, SimTime};
 
@@ -91,7 +91,9 @@ fn keep_laws(text: &str, reached: &mut Reached) -> String {
     assert_eq!(requests.arrived, requests.completed + requests.rejected);
     let rows = rows.take();
     assert_eq!(rows.len() as u64, requests.completed);
-    rows.iter().for_each(|(row, laps)| check_row(row, laps));
+    for (row, laps) in &rows {
+        check_row(row, laps);
+    }
     reached.completed += requests.completed;
     reached.rejected += requests.rejected;
     reached.preemptions += outcome.summary.utilisation.preemptions;
@@ -137,9 +139,10 @@ fn check_world(sim: &mut Sim) {
         world.query::<(bevy_ecs::entity::Entity, &Request)>().iter(world).map(|(entity, _)| entity).collect();
     assert_eq!(arrived - departed, requests.len() as u64, "requests lost at {now}");
     let mut under_way = BTreeMap::new();
-    for stage in world.query::<&Stage>().iter(world) {
+    for (stage, passage) in world.query::<(&Stage, Option<&Passage>)>().iter(world) {
         assert!(requests.contains(&stage.request), "a stage of nobody at {now}");
-        let visits: &mut u32 = under_way.entry((stage.request, stage.place.thread)).or_default();
+        let visits: &mut u32 =
+            under_way.entry((stage.request, passage.map_or(0, |passage| passage.thread))).or_default();
         *visits += 1;
         assert_eq!(*visits, 1, "a branch is at two stages at once at {now}");
     }

@@ -20,7 +20,7 @@ struct Checked {}
 
 impl RuntimeKind for Checked {
     fn compile(&self, target: &Target<'_>) -> Result<Arc<dyn StepModel>, String> {
-        let device = target.device().map_err(|missing| missing.to_string())?;
+        let device = target.device()?;
         Ok(Arc::new(CheckedModel {
             inner: Analytical::default().compile(target)?,
             bound: LowerBound::new(&target.shape(), &device, &target.deployment()),

@@ -1,10 +1,10 @@
 //! Text of a given width: names on the left, what there is to say on the right, wrapped at spaces.
 
 /// A space that keeps words together.
-pub(super) const FIRM: char = '\u{a0}';
+pub(crate) const FIRM: char = '\u{a0}';
 
 /// The text so far.
-pub(super) struct Page {
+pub(crate) struct Page {
     text: String,
     /// Columns of a line.
     width: usize,
@@ -14,21 +14,31 @@ pub(super) struct Page {
 
 impl Page {
     /// An empty page.
-    pub(super) fn new(width: usize, label: usize) -> Self {
+    pub(crate) fn new(width: usize, label: usize) -> Self {
         Self { text: String::new(), width, label }
     }
 
-    /// A line of its own, after a gap unless it is the first.
-    pub(super) fn heading(&mut self, line: &str) {
-        if !self.text.is_empty() {
-            self.text.push('\n');
-        }
-        self.text.push_str(line);
+    /// An empty line.
+    pub(crate) fn gap(&mut self) {
         self.text.push('\n');
     }
 
+    /// A line of its own.
+    pub(crate) fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    /// A line of its own, after a gap unless it is the first.
+    pub(crate) fn heading(&mut self, line: &str) {
+        if !self.text.is_empty() {
+            self.gap();
+        }
+        self.line(line);
+    }
+
     /// A name, set in by two columns a `level`, and words beside it; [`FIRM`] spaces are never wrapped at.
-    pub(super) fn row(&mut self, level: usize, label: &str, words: &str) {
+    pub(crate) fn row(&mut self, level: usize, label: &str, words: &str) {
         let name = format!("{}{label}", "  ".repeat(level));
         // A long name has a line to itself.
         let gap = if name.chars().count() < self.label { "" } else { "\n" };
@@ -50,12 +60,11 @@ impl Page {
             line.push_str(word);
             width += word.chars().count();
         }
-        self.text.push_str(line.replace(FIRM, " ").trim_end());
-        self.text.push('\n');
+        self.line(&line.replace(FIRM, " "));
     }
 
     /// All of it.
-    pub(super) fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.text
     }
 }
