@@ -16,32 +16,37 @@ use crate::units::{SimSpan, SimTime};
 /// `Route`: stages come back; their requests go on or depart.
 pub(super) fn collect(
     mut done: Rx<StageDone>,
-    stages: Query<(&Stage, Option<&Passage>)>,
+    mut stages: Query<(&mut Stage, Option<&mut Passage>)>,
     mut requests: Query<(&Request, Option<&mut Journey>)>,
     mut desk: Desk,
 ) -> Result<(), BevyError> {
     for StageDone(entity) in done.drain() {
-        let (stage, passage) = stages.get(entity)?;
+        let (mut stage, passage) = stages.get_mut(entity)?;
         let client = desk.pools.remove(stage.pool, stage.member);
-        let (request, journey) = requests.get_mut(stage.request)?;
-        if let (Some(mut journey), Some(passage)) = (journey, passage) {
-            let visited = visited(stage, passage, client);
+        let owner = stage.request;
+        let (request, journey) = requests.get_mut(owner)?;
+        let mut goes_on = false;
+        if let (Some(mut journey), Some(mut passage)) = (journey, passage) {
+            let visited = visited(&stage, &passage, client);
             let ground = ground(&desk.programs, request, &desk.calendar);
             if let Some(log) = &mut desk.log {
                 log.add(request, Some(client), ground.parts(&journey, passage.thread, &visited));
             }
             ground.finish(&mut journey, passage.thread, &visited, &mut desk.actions);
-            desk.act(stage.request, request, &mut journey)?;
+            let slot = Slot { entity, stage: &mut stage, passage: &mut passage };
+            goes_on = desk.act(owner, request, &mut journey, Some(slot))?;
         } else {
             if let (Some(log), None) = (&mut desk.log, stage.rejection) {
                 let times = [request.arrived, stage.started, stage.first_token, desk.calendar.now()];
                 let parts = desk.programs.program(request.program).parts_of_one_visit(times);
                 log.add(request, Some(client), parts);
             }
-            let departed = departed(stage, client, &desk.calendar);
+            let departed = departed(&stage, client, &desk.calendar);
             desk.depart(request, departed);
         }
-        desk.commands.entity(entity).despawn();
+        if !goes_on {
+            desk.commands.entity(entity).despawn();
+        }
     }
     Ok(())
 }
@@ -59,7 +64,7 @@ pub(super) fn resume(
             log.add(request, None, ground.waited(&journey, thread));
         }
         ground.resume(&mut journey, thread, &mut desk.actions);
-        desk.act(entity, request, &mut journey)?;
+        desk.act(entity, request, &mut journey, None)?;
     }
     Ok(())
 }
@@ -75,7 +80,7 @@ pub(super) fn set_out(
         if let Some(mut journey) = journey {
             let ground = ground(&desk.programs, request, &desk.calendar);
             ground.start(&mut journey, &mut desk.actions);
-            desk.act(entity, request, &mut journey)?;
+            desk.act(entity, request, &mut journey, None)?;
         } else {
             let Request { model, prompt_tokens, output_tokens, .. } = *request;
             let pool = desk.programs.models()[usize::from(model)].prefill;
@@ -105,6 +110,13 @@ pub(super) fn carry(
     Ok(())
 }
 
+/// A stage that is over, in whose place the next one of its thread may come.
+struct Slot<'a> {
+    entity: Entity,
+    stage: &'a mut Stage,
+    passage: &'a mut Passage,
+}
+
 /// What it takes to send requests on their way.
 #[derive(SystemParam)]
 pub(super) struct Desk<'w, 's> {
@@ -121,12 +133,20 @@ pub(super) struct Desk<'w, 's> {
 }
 
 impl Desk<'_, '_> {
-    /// Does what a journey asks for.
-    fn act(&mut self, entity: Entity, request: &Request, journey: &mut Journey) -> Result<(), String> {
+    /// Does what a journey asks for. The first visit takes over the `slot` of the one before, if there is
+    /// one; tells whether it did.
+    fn act(
+        &mut self,
+        entity: Entity,
+        request: &Request,
+        journey: &mut Journey,
+        mut slot: Option<Slot<'_>>,
+    ) -> Result<bool, String> {
+        let had_one = slot.is_some();
         let mut actions = std::mem::take(&mut *self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Visit(visit) => self.send(entity, request, journey, visit)?,
+                Action::Visit(visit) => self.send(entity, request, journey, visit, slot.take())?,
                 Action::Wait { thread, until } => self.calendar.at(until, Resume { request: entity, thread }),
                 Action::Release(kv) => {
                     let now = self.calendar.now();
@@ -147,7 +167,7 @@ impl Desk<'_, '_> {
             }
         }
         *self.actions = actions;
-        Ok(())
+        Ok(had_one && slot.is_none())
     }
 
     /// Finds a client for a visit and sends it there.
@@ -157,6 +177,7 @@ impl Desk<'_, '_> {
         request: &Request,
         journey: &mut Journey,
         visit: Visit,
+        slot: Option<Slot<'_>>,
     ) -> Result<(), String> {
         let Visit { thread, place, pool, mut work, base, payload } = visit;
         // Where the KV is there is where the work goes.
@@ -186,7 +207,13 @@ impl Desk<'_, '_> {
             kept: None,
             payload,
         };
-        let stage = self.commands.spawn((stage, passage)).id();
+        let stage = match slot {
+            Some(slot) => {
+                (*slot.stage, *slot.passage) = (stage, passage);
+                slot.entity
+            }
+            None => self.commands.spawn((stage, passage)).id(),
+        };
         self.routed.send(Routed { stage, after });
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `summary.json` | the summary, as `--format json` prints it |
-//! | `requests.csv` | one row a completed request |
+//! | `requests.csv` | one row a request that left |
 //! | `scenario.resolved.ron` | the scenario with all defaults filled in; running it gives the same bytes |
 //! | `provenance.json` | version, digest, seed, and what the run took |
 //!
@@ -12,9 +12,12 @@
 //! requests of one of them, run it alone with its seed.
 //!
 //! Until the commit everything lies in a hidden sibling `.NAME.XXXXXX`, which is removed when the run fails.
-//! An older result in that place is moved aside first and deleted last, so a crash between the two renames
-//! leaves both folders, renamed but whole. A folder that is not a result of MIST is never touched.
+//! An older result in that place is moved aside first, so a crash between the two renames leaves both folders,
+//! renamed but whole. Of the older one only the files above are deleted, last; whatever else lies in it, notes
+//! or plots, moves into the new one. A link to a folder stays one. A folder that is not a result of MIST is
+//! never touched.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +32,16 @@ use super::timeline::write_stages;
 use crate::metrics::{RowSource, StageRecord, Summary};
 
 const PROVENANCE: &str = "provenance.json";
+const SUMMARY: &str = "summary.json";
+const ROWS: &str = "requests.csv";
+const SCENARIO: &str = "scenario.resolved.ron";
+const REPLICATIONS: [&str; 2] = ["replications.json", "replications.csv"];
+
+/// Whether a file of that name in a results folder is MIST's to delete.
+fn is_own(name: &OsStr) -> bool {
+    let [json, csv] = REPLICATIONS;
+    [SUMMARY, ROWS, SCENARIO, PROVENANCE, json, csv].iter().any(|own| name == *own)
+}
 
 /// Why results could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +76,8 @@ pub enum FolderError {
 #[derive(Debug)]
 pub struct ResultsFolder {
     target: PathBuf,
+    /// The target, or what it is a link to.
+    place: PathBuf,
     scratch: TempDir,
 }
 
@@ -78,18 +93,19 @@ impl ResultsFolder {
     /// # Errors
     /// When the parent is missing or cannot be written to, or something other than a result is there.
     pub fn create(target: &Path) -> Result<Self, FolderError> {
-        let parent = match target.parent() {
+        let place = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
+        let parent = match place.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
             None => target,
         };
-        let Some(name) = target.file_name().filter(|_| parent.is_dir()) else {
+        let Some(name) = place.file_name().filter(|_| parent.is_dir()) else {
             return Err(FolderError::NoParent { target: target.to_owned(), parent: parent.to_owned() });
         };
         check_replaceable(target)?;
         let prefix = format!(".{}.", name.to_string_lossy());
         let scratch = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).map_err(at(parent))?;
-        Ok(Self { target: target.to_owned(), scratch })
+        Ok(Self { target: target.to_owned(), place, scratch })
     }
 
     /// Where the results will be.
@@ -106,7 +122,7 @@ impl ResultsFolder {
         sources: Vec<RowSource>,
         clients: Vec<String>,
     ) -> Result<RequestRows<File>, FolderError> {
-        let path = self.scratch.path().join("requests.csv");
+        let path = self.scratch.path().join(ROWS);
         File::create(&path).and_then(|file| RequestRows::new(file, sources, clients)).map_err(at(&path))
     }
 
@@ -115,7 +131,7 @@ impl ResultsFolder {
     /// # Errors
     /// When it cannot be written.
     pub fn write_summary(&self, summary: &Summary) -> Result<(), FolderError> {
-        self.write_json("summary.json", summary)
+        self.write_json(SUMMARY, summary)
     }
 
     /// Writes `stages.csv`.
@@ -132,8 +148,9 @@ impl ResultsFolder {
     /// # Errors
     /// When one cannot be written.
     pub fn write_replications(&self, summary: &ReplicationSummary) -> Result<(), FolderError> {
-        self.write_json("replications.json", summary)?;
-        let path = self.scratch.path().join("replications.csv");
+        let [json, csv] = REPLICATIONS;
+        self.write_json(json, summary)?;
+        let path = self.scratch.path().join(csv);
         File::create(&path).and_then(|file| summary.write_csv(file)).map_err(at(&path))
     }
 
@@ -142,7 +159,7 @@ impl ResultsFolder {
     /// # Errors
     /// When it cannot be written.
     pub fn write_scenario(&self, resolved: &str) -> Result<(), FolderError> {
-        self.write("scenario.resolved.ron", resolved.as_bytes())
+        self.write(SCENARIO, resolved.as_bytes())
     }
 
     /// Writes the provenance and moves the folder into its place.
@@ -153,26 +170,26 @@ impl ResultsFolder {
         self.write_json(PROVENANCE, provenance)?;
         // Once more: the run may have taken hours.
         check_replaceable(&self.target)?;
-        let old = if self.target.exists() {
+        let old = if self.place.exists() {
             let mut aside = self.scratch.path().as_os_str().to_owned();
             aside.push(".old");
             let aside = PathBuf::from(aside);
-            fs::rename(&self.target, &aside).map_err(at(&self.target))?;
+            fs::rename(&self.place, &aside).map_err(at(&self.target))?;
             Some(aside)
         } else {
             None
         };
-        if let Err(why) = fs::rename(self.scratch.path(), &self.target) {
+        if let Err(why) = fs::rename(self.scratch.path(), &self.place) {
             if let Some(aside) = old {
                 // The first failure is the one to report.
-                let _ = fs::rename(aside, &self.target);
+                let _ = fs::rename(aside, &self.place);
             }
             return Err(FolderError::Io { path: self.target, why });
         }
         // The scratch folder is in place under its final name: nothing is left to clean up.
         let _ = self.scratch.keep();
         if let Some(aside) = old {
-            fs::remove_dir_all(&aside).map_err(at(&aside))?;
+            empty_into(&aside, &self.place).map_err(at(&aside))?;
         }
         Ok(self.target)
     }
@@ -190,9 +207,23 @@ impl ResultsFolder {
     }
 }
 
+/// Deletes an older result, all but what is not MIST's, which moves on into the newer one.
+fn empty_into(older: &Path, newer: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(older)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if is_own(&name) && !entry.file_type()?.is_dir() {
+            fs::remove_file(entry.path())?;
+        } else {
+            fs::rename(entry.path(), newer.join(name))?;
+        }
+    }
+    fs::remove_dir(older)
+}
+
 /// Nothing there, an empty folder, or a result of MIST.
 fn check_replaceable(target: &Path) -> Result<(), FolderError> {
-    if !target.exists() {
+    if fs::symlink_metadata(target).is_err() {
         return Ok(());
     }
     let empty = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
@@ -275,6 +306,40 @@ mod tests {
         assert!(matches!(folder.commit(&sample::run().1), Err(FolderError::NotOurs { .. })));
         assert_eq!(fs::read_to_string(&target).unwrap(), "a file now");
         assert_eq!(entries(parent.path()), ["run", "thesis"]);
+    }
+
+    #[test]
+    fn what_others_put_beside_a_result_outlives_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("run");
+        write_all(&target, "(first)").unwrap();
+        fs::write(target.join("notes.md"), "kept").unwrap();
+        fs::create_dir_all(target.join("plots/a")).unwrap();
+        fs::write(target.join("replications.csv"), "of an older result").unwrap();
+        write_all(&target, "(second)").unwrap();
+        assert_eq!(entries(parent.path()), ["run"]);
+        let ours = ["provenance.json", "requests.csv", "scenario.resolved.ron", "summary.json"];
+        assert_eq!(entries(&target), ["notes.md", "plots", ours[0], ours[1], ours[2], ours[3]]);
+        assert_eq!(fs::read_to_string(target.join("notes.md")).unwrap(), "kept");
+        assert!(target.join("plots/a").is_dir());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_stays_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let link = parent.path().join("link");
+        fs::create_dir_all(parent.path().join("disk/run")).unwrap();
+        std::os::unix::fs::symlink("disk/run", &link).unwrap();
+        for _ in 0..2 {
+            assert_eq!(write_all(&link, "()").unwrap(), link);
+            assert!(link.is_symlink());
+            assert_eq!(entries(&parent.path().join("disk")), ["run"]);
+            assert!(parent.path().join("disk/run/summary.json").is_file());
+        }
+        let nowhere = parent.path().join("nowhere");
+        std::os::unix::fs::symlink("disk/none", &nowhere).unwrap();
+        assert!(matches!(ResultsFolder::create(&nowhere), Err(FolderError::NotOurs { .. })));
     }
 
     #[test]

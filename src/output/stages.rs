@@ -15,14 +15,14 @@ pub(super) fn stages(page: &mut Page, summary: &Summary) {
         block(page, "Stages (ms)", &summary.stages);
     }
     for source in summary.sources.iter().filter(|source| !source.stages.is_empty()) {
-        block(page, &format!("Stages of {} (ms)", short(&source.name, 7)), &source.stages);
+        block(page, &format!("Stages of {} (ms)", short(&source.name, 9)), &source.stages);
     }
 }
 
 fn block(page: &mut Page, title: &str, stages: &[StageSummary]) {
     page.gap();
     page.line(&format!(
-        "{:<22}{:>10}{:>10}{:>10}{:>10}{:>8}{:>10}",
+        "{:<24}{:>9}{:>10}{:>10}{:>10}{:>7}{:>10}",
         title, "waiting", "mean", "p50", "p99", "of E2E", "requests"
     ));
     for stage in stages {
@@ -30,8 +30,8 @@ fn block(page: &mut Page, title: &str, stages: &[StageSummary]) {
             stage.time.as_ref().map_or_else(|| "-".to_owned(), |time| figure(value(time)))
         };
         page.line(&format!(
-            "  {:<20}{:>10}{:>10}{:>10}{:>10}{:>8}{:>10}",
-            short(&stage.name, 19),
+            "  {:<22}{:>9}{:>10}{:>10}{:>10}{:>7}{:>10}",
+            short(&stage.name, 21),
             figure(stage.mean_waiting_ms),
             figure(stage.mean_ms),
             p(|time| time.p50_ms),
@@ -42,7 +42,7 @@ fn block(page: &mut Page, title: &str, stages: &[StageSummary]) {
     }
     let sum = |value: fn(&StageSummary) -> f64| figure(stages.iter().map(value).sum());
     page.line(&format!(
-        "  {:<20}{:>10}{:>10}  the mean E2E",
+        "  {:<22}{:>9}{:>10}  the mean E2E",
         "in all",
         sum(|stage| stage.mean_waiting_ms),
         sum(|stage| stage.mean_ms)

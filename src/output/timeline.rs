@@ -60,9 +60,11 @@ pub fn timeline(rows: &[StageRecord], clients: &[String]) -> String {
 
 fn table(rows: &[StageRecord]) -> String {
     let mut text = format!(
-        "{:<9}{:<17}{:<18}{:>12}{:>12}{:>12}\n",
+        "{:<9}{:<22}{:<16}{:>11}{:>11}{:>11}\n",
         "Request", "stage", "client", "routed (ms)", "started", "done"
     );
+    let long = rows.iter().any(|row| ms(row.done) >= 1e5);
+    let decimals = if long { 0 } else { 2 };
     let mut last = None;
     for row in rows {
         let request = if last.replace(row.request) == Some(row.request) {
@@ -70,9 +72,9 @@ fn table(rows: &[StageRecord]) -> String {
         } else {
             row.request.to_string()
         };
-        let [routed, started, done] = [row.routed, row.started, row.done].map(|at| fixed(ms(at), 2));
-        let (stage, client) = (short(&row.stage, 16), short(outside(&row.client), 17));
-        let _ = writeln!(text, "{request:>7}  {stage:<17}{client:<18}{routed:>12}{started:>12}{done:>12}");
+        let [routed, started, done] = [row.routed, row.started, row.done].map(|at| fixed(ms(at), decimals));
+        let (stage, client) = (short(&row.stage, 21), short(outside(&row.client), 15));
+        let _ = writeln!(text, "{request:>7}  {stage:<22}{client:<16}{routed:>11}{started:>11}{done:>11}");
     }
     text
 }

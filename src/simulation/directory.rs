@@ -205,26 +205,26 @@ impl pipeline::Directory for Book<'_> {
     fn model(&self, name: &str) -> Result<u16, Problem> {
         let serving = |name: &str| self.models.iter().position(|served| served.name == name);
         // A client's model may come from a file, and then has its name from there.
-        let at = match serving(name) {
-            Some(at) => Some(at),
-            None => {
-                let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
-                serving(&model.name)
-            }
+        let at = if let Some(at) = serving(name) {
+            Some(at)
+        } else {
+            let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
+            serving(&model.name)
         };
-        let unserved = |role: &str| {
-            let message = format!("no client {role} `{name}`");
+        let at = at.ok_or_else(|| {
             let served = self.models.iter().map(|served| served.name.as_str());
+            let message = format!("no client serves `{name}`");
             Problem::new("", message).help(did_you_mean(name, served))
-        };
-        let at = at.ok_or_else(|| unserved("serves"))?;
+        })?;
         let Served { prefill, decode, .. } = self.models[at];
         let pools = self.pools.borrow();
-        if pools[usize::from(prefill)].is_empty() {
-            return Err(unserved("prefills"));
-        }
-        if pools[usize::from(decode)].is_empty() {
-            return Err(unserved("decodes"));
+        for (pool, verb, role) in [(prefill, "prefills", "Prefill"), (decode, "decodes", "Decode")] {
+            if pools[usize::from(pool)].is_empty() {
+                let message = format!("no client {verb} `{name}`");
+                let help =
+                    format!("add one with `role: {role}`, or leave out the `role` of those that serve it");
+                return Err(Problem::new("", message).help(help));
+            }
         }
         Ok(at as u16)
     }

@@ -25,7 +25,7 @@ fn where_the_time_went() {
     summary.sources = sample::run_of_two_sources().0.sources;
     summary.sources[1].stages = std::mem::take(&mut summary.stages);
     let text = text_of((summary, provenance));
-    assert!(text.contains("\nStages of code-c… (ms)   waiting      mean"), "{text}");
+    assert!(text.contains("\nStages of code-com… (ms)  waiting      mean"), "{text}");
     assert_eq!(text.matches("the mean E2E").count(), 1);
 }
 

@@ -3,6 +3,7 @@
 
 mod all_errors;
 mod bad_input;
+mod bad_pipelines;
 mod catalog;
 mod check;
 mod digest;

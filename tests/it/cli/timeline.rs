@@ -62,7 +62,7 @@ fn too_many_requests_are_refused_and_the_first_of_them_shown() {
     assert!(err.contains("stages.csv"), "{err}");
     let out = sandbox.ok(&["run", "quickstart.ron", "--timeline=2"]);
     assert!(
-        out.contains("\n      0  Prefill          llama[0] ") && out.contains("\n      1  Prefill "),
+        out.contains("\n      0  Prefill               llama[0] ") && out.contains("\n      1  Prefill "),
         "{out}"
     );
     assert!(out.contains("\nP Prefill, D Decode, · waiting\n") && !out.contains("\n      2  "), "{out}");

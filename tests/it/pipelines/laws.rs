@@ -17,9 +17,19 @@ use super::case::on_random_cases;
 use super::shop::shop;
 use crate::theory;
 
-/// Requests as they left, with their time by stage.
+/// A request as it left, with its time by stage.
+pub type Row = (RequestRecord, Vec<Lap>);
+
+/// Requests as they left.
 #[derive(Clone, Default)]
-pub struct Rows(Arc<Mutex<Vec<(RequestRecord, Vec<Lap>)>>>);
+pub struct Rows(Arc<Mutex<Vec<Row>>>);
+
+impl Rows {
+    /// Those so far.
+    pub fn take(&self) -> Vec<Row> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
 
 impl RowSink for Rows {
     fn row(&mut self, request: &RequestRecord, laps: &[Lap]) -> std::io::Result<()> {
@@ -37,7 +47,7 @@ struct Reached {
     longest: usize,
 }
 
-fn simulation() -> Simulation {
+pub fn simulation() -> Simulation {
     theory::server::simulation().with(shop)
 }
 
@@ -79,9 +89,11 @@ fn keep_laws(text: &str, reached: &mut Reached) -> String {
     let requests = &outcome.summary.requests;
     assert_eq!(requests.in_flight, 0);
     assert_eq!(requests.arrived, requests.completed + requests.rejected);
-    let rows = std::mem::take(&mut *rows.0.lock().unwrap());
+    let rows = rows.take();
     assert_eq!(rows.len() as u64, requests.completed);
-    rows.iter().for_each(|(row, laps)| check_row(row, laps));
+    for (row, laps) in &rows {
+        check_row(row, laps);
+    }
     reached.completed += requests.completed;
     reached.rejected += requests.rejected;
     reached.preemptions += outcome.summary.utilisation.preemptions;
@@ -94,12 +106,12 @@ fn digest(simulation: &Simulation, text: &str) -> String {
     let rows = Rows::default();
     run.sim().world_mut().resource_mut::<Recorder>().write_rows_to(Box::new(rows.clone()));
     let outcome = run.run().unwrap_or_else(|error| panic!("{error}\n{text}"));
-    let rows = std::mem::take(&mut *rows.0.lock().unwrap());
+    let rows = rows.take();
     said(&outcome, &rows)
 }
 
 /// The summary in JSON and a line for each request.
-fn said(outcome: &Outcome, rows: &[(RequestRecord, Vec<Lap>)]) -> String {
+fn said(outcome: &Outcome, rows: &[Row]) -> String {
     let summary = serde_json::to_string_pretty(&outcome.summary).unwrap();
     rows.iter().fold(summary, |text, row| format!("{text}\n{row:?}"))
 }

@@ -47,7 +47,11 @@ impl Scheduler {
 
     /// Takes blocks, from holdings that nobody uses if there are too few.
     pub(super) fn take(&mut self, blocks: u64) -> bool {
-        self.kv.take(blocks) || self.holdings.reclaim(blocks, &mut self.kv) && self.kv.take(blocks)
+        if self.kv.take(blocks) {
+            return true;
+        }
+        self.step.evicts |= self.holdings.reclaim(blocks, &mut self.kv);
+        self.kv.take(blocks)
     }
 
     /// Tokens of a waiting sequence that need not be computed, and the holding they are in, if any. The last

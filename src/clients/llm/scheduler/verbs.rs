@@ -134,6 +134,6 @@ impl Scheduler {
     /// Promises that, if the step holds decodes alone, the next one would be composed the same as
     /// long as no sequence completes or arrives and blocks suffice: steps may be run as a stride.
     pub fn repeat_decodes(&mut self) {
-        self.step.repeats = self.step.decodes && self.step.chunks.is_empty();
+        self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && !self.step.evicts;
     }
 }
