@@ -442,12 +442,6 @@ impl World<'_> {
             let tokens = work.prompt_tokens + work.output_tokens - 1;
             self.handles += 1;
             KvHandle { client: Entity::PLACEHOLDER, index: 0, id: self.handles, model: 0, tokens }
-                client: Entity::PLACEHOLDER,
-                index: 0,
-                model: payload.serving,
-                id: self.handles,
-                tokens,
-            }
         });
         let _ = place;
         let visited = Visited {
