@@ -17,11 +17,13 @@ mod min_tree;
 mod pool;
 pub mod routing;
 mod systems;
+mod visits;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub use pool::{KvTransfer, Load, Member, Pool, Pools};
+pub use visits::{VisitLog, VisitPart};
 
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
 use crate::request::{Arrived, Departed, StageDone, Vacated};

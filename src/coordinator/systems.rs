@@ -6,6 +6,7 @@ use bevy_ecs::system::SystemParam;
 
 use super::pool::{Member, Pools};
 use super::routing::RouteRequest;
+use super::visits::VisitLog;
 use super::{Resume, Routed};
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::pipeline::{Action, Ground, Journey, Programs, TokenTimes, Visit, Visited, Work};
@@ -28,10 +29,18 @@ pub(super) fn collect(
         if let (Some(mut journey), Some(mut passage)) = (journey, passage) {
             let visited = visited(&stage, &passage, client);
             let ground = ground(&desk.programs, request, &desk.calendar);
+            if let Some(log) = &mut desk.log {
+                log.add(request, Some(client), ground.parts(&journey, passage.thread, &visited));
+            }
             ground.finish(&mut journey, passage.thread, &visited, &mut desk.actions);
             let slot = Slot { entity, stage: &mut stage, passage: &mut passage };
             goes_on = desk.act(owner, request, &mut journey, Some(slot))?;
         } else {
+            if let (Some(log), None) = (&mut desk.log, stage.rejection) {
+                let times = [request.arrived, stage.started, stage.first_token, desk.calendar.now()];
+                let parts = desk.programs.program(request.program).parts_of_one_visit(times);
+                log.add(request, Some(client), parts);
+            }
             let departed = departed(&stage, client, &desk.calendar);
             desk.depart(request, departed);
         }
@@ -51,6 +60,9 @@ pub(super) fn resume(
     for Resume { request: entity, thread } in due.drain() {
         let (request, mut journey) = requests.get_mut(entity)?;
         let ground = ground(&desk.programs, request, &desk.calendar);
+        if let Some(log) = &mut desk.log {
+            log.add(request, None, ground.waited(&journey, thread));
+        }
         ground.resume(&mut journey, thread, &mut desk.actions);
         desk.act(entity, request, &mut journey, None)?;
     }
@@ -115,6 +127,8 @@ pub(super) struct Desk<'w, 's> {
     routed: Tx<'s, Routed>,
     departed: Tx<'s, Departed>,
     vacated: Tx<'s, Vacated>,
+    /// What visits did, where that is asked for.
+    log: Option<ResMut<'w, VisitLog>>,
     actions: Local<'s, Vec<Action>>,
 }
 

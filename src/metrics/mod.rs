@@ -26,7 +26,7 @@ mod systems;
 mod utilisation;
 
 pub use deployment::{ClientUsage, Price, RunEnd};
-pub use record::{RequestRecord, Unfinished};
+pub use record::{RequestRecord, StageRecord, Unfinished};
 pub use recorder::{Recorder, RowSink, RowSource};
 pub use slo::{Attainment, Slo};
 pub use source::SourceSpec;

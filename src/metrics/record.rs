@@ -84,6 +84,25 @@ pub struct Unfinished {
     pub first_token: Option<SimTime>,
 }
 
+/// A stage that a request went through, as results tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageRecord {
+    /// The request, by its place in the order of arrival.
+    pub request: u64,
+    /// Its source.
+    pub source: String,
+    /// The stage.
+    pub stage: String,
+    /// The client; empty where it waited for something outside.
+    pub client: String,
+    /// When it was given to the client.
+    pub routed: SimTime,
+    /// When the client began to work on it.
+    pub started: SimTime,
+    /// When it was over.
+    pub done: SimTime,
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

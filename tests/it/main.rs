@@ -14,3 +14,4 @@ mod replications;
 mod scenarios;
 mod tasks;
 mod theory;
+mod use_cases;

@@ -441,7 +441,7 @@ impl World<'_> {
         let kept = (work.keep && rejection.is_none()).then(|| {
             let tokens = work.prompt_tokens + work.output_tokens - 1;
             self.handles += 1;
-            KvHandle { client: Entity::PLACEHOLDER, index: 0, id: self.handles, tokens }
+            KvHandle { client: Entity::PLACEHOLDER, index: 0, id: self.handles, model: 0, tokens }
         });
         let _ = place;
         let visited = Visited {

@@ -15,6 +15,7 @@ mod reproducible;
 mod results;
 mod run;
 mod tiers;
+mod timeline;
 mod trace;
 mod trace_verbs;
 
