@@ -205,13 +205,11 @@ impl pipeline::Directory for Book<'_> {
     fn model(&self, name: &str) -> Result<u16, Problem> {
         let serving = |name: &str| self.models.iter().position(|served| served.name == name);
         // A client's model may come from a file, and then has its name from there.
-        let at = match serving(name) {
-            Some(at) => Some(at),
-            None => {
-                let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
-                serving(&model.name)
-            }
-        };
+        let mut at = serving(name);
+        if at.is_none() {
+            let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
+            at = serving(&model.name);
+        }
         let unserved = |role: &str| {
             let message = format!("no client {role} `{name}`");
             let served = self.models.iter().map(|served| served.name.as_str());

@@ -220,7 +220,7 @@ impl Program {
             for op in &mut program.ops {
                 match op {
                     Op::Visit { label, .. } | Op::Pass { label, .. } | Op::Wait { label, .. } => {
-                        renumber(label)
+                        renumber(label);
                     }
                     // Labels of parts that are not there stand for nothing.
                     Op::Generate(generate) => generate.labels.iter_mut().for_each(renumber),
