@@ -32,7 +32,9 @@ fn scenarios(folder: &str) -> Vec<PathBuf> {
 
 /// Keeps the time by stage of every request.
 #[derive(Clone, Default)]
-struct Laps(Arc<Mutex<BTreeMap<u64, (RequestRecord, Vec<Lap>)>>>);
+struct Laps(Arc<Mutex<Kept>>);
+
+type Kept = BTreeMap<u64, (RequestRecord, Vec<Lap>)>;
 
 impl RowSink for Laps {
     fn row(&mut self, request: &RequestRecord, laps: &[Lap]) -> io::Result<()> {
