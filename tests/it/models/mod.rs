@@ -2,6 +2,8 @@
 
 mod traces;
 
+use std::fmt::Write;
+
 use mist::clients::llm::{LlmClient, Shelf};
 use mist::engine::Executor;
 use mist::metrics::RequestRecord;
@@ -26,11 +28,13 @@ fn scenario(seed: u64, clients: u32, settings: &str, rate: f64, requests: u32, p
         MODELS[0], MODELS[1], MODELS[2], MODELS[2],
     );
     for (at, model) in MODELS.iter().enumerate() {
-        text += &format!(
+        write!(
+            text,
             "(name: \"w{at}\", model: \"{model}\", requests: {requests}, {pipeline} \
               arrivals: Poisson(rate: per_s({rate})), \
               lengths: Normal(prompt: (mean: 200, std_dev: 50), output: (mean: 40, std_dev: 30))),"
-        );
+        )
+        .unwrap();
     }
     text + "])"
 }
