@@ -144,7 +144,9 @@ fn every_change_that_a_comment_proposes_is_one() {
         // Comments are wrapped; a change is not.
         let comments: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("//")).collect();
         let comments = comments.join(" ");
-        for set in comments.split("--set '").skip(1).filter_map(|rest| rest.split('\'').next()) {
+        let sets = comments.split("--set '").skip(1).filter_map(|rest| rest.split('\'').next());
+        // Files of one's own are not here.
+        for set in sets.filter(|set| !set.contains("path=")) {
             let loaded = Simulation::new().set(set).load(&path);
             assert!(loaded.is_ok(), "{}: {set}: {}", path.display(), loaded.err().unwrap());
             tried += 1;
