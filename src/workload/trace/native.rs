@@ -78,7 +78,7 @@ fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> 
     let mut lines = input.into_lines();
     let header = parse_header(lines.next_line()?.unwrap_or_default());
     match header {
-        Ok(header) => Ok(Box::new(Rows::new(lines, header, Native { header }))),
+        Ok(header) => Ok(Box::new(Rows::new(lines, header, Native { header, fresh: true }))),
         Err(BadRow(what)) => Err(lines.error(what)),
     }
 }
@@ -96,7 +96,12 @@ fn parse_header(line: &str) -> Result<TraceHeader, BadRow> {
 
 struct Native {
     header: TraceHeader,
+    /// Whether no row was read yet.
+    fresh: bool,
 }
+
+/// A first arrival beyond, ten years, is taken for an instant on a calendar.
+const LATEST_START_NS: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,6 +179,13 @@ impl RowParser for Native {
             }
             row.pipeline.push(StageRecord { stage: stage.into_text(), params: params.to_owned() });
         }
+        if self.fresh && line.arrival_ns.is_some_and(|first| first > LATEST_START_NS) {
+            return Err(BadRow::new(
+                "field `arrival_ns`: counts from the start of the trace, and the first request comes more than \
+                 ten years later; subtract the instant at which the trace begins from all",
+            ));
+        }
+        self.fresh = false;
         Ok(line.arrival_ns.map(i128::from))
     }
 }
@@ -197,6 +209,12 @@ mod tests {
         assert_eq!((row.id.as_str(), row.blocks.blocks()), ("3", 1));
         assert_eq!(row.pipeline[0].params, "{\"k\": [1e400, 5]}");
         assert_eq!((row.pipeline[1].stage.as_str(), row.pipeline[1].params.as_str()), ("prefill", "{}"));
+    }
+
+    #[test]
+    fn an_instant_of_the_calendar_is_no_arrival() {
+        let error = refusal("{\"arrival_ns\":1700000000000000000,\"prompt_tokens\":1,\"output_tokens\":2}");
+        assert!(error.starts_with("t:2: field `arrival_ns`: counts from the start of the trace"), "{error}");
     }
 
     #[test]
