@@ -13,6 +13,7 @@ mod replications;
 mod reproducible;
 mod results;
 mod run;
+mod slips;
 mod tiers;
 mod trace;
 mod trace_verbs;
