@@ -21,6 +21,8 @@ use super::{Problem, Registry, Scenario, did_you_mean};
 #[derive(Clone, Debug, Default)]
 pub struct Kinds {
     kinds: BTreeMap<String, BTreeMap<String, Schema>>,
+    /// Forms of the files beside a scenario, by what they hold.
+    files: BTreeMap<String, Schema>,
 }
 
 impl Kinds {
@@ -34,6 +36,17 @@ impl Kinds {
             }
         }
         self
+    }
+
+    /// Enters the form of an entry in the files that hold `what`.
+    pub fn file(&mut self, what: &str, entry: Schema) -> &mut Self {
+        self.files.insert(what.to_owned(), entry);
+        self
+    }
+
+    /// The forms of files, in alphabetical order.
+    fn files(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.files.iter().map(|(what, schema)| (what.as_str(), schema.as_value()))
     }
 
     /// The kinds, in alphabetical order.
@@ -52,12 +65,18 @@ impl Kinds {
 /// the top level.
 ///
 /// Indices may be left out. Inside an open choice a field may follow at once, as in a scenario, or
-/// after a name of the choice: `workload.arrivals.Poisson.rate`.
+/// after a name of the choice: `workload.arrivals.Poisson.rate`. A name alone is looked for everywhere, and
+/// may be that of a [form of file](Kinds::file).
 ///
 /// # Errors
 /// There is no such field.
 pub fn explain(path: &str, kinds: &Kinds) -> Result<String, Problem> {
     let language = schema_for!(Scenario);
+    let files = kinds.files().filter(|(what, _)| what.split(' ').next() == Some(path));
+    let files: Vec<String> = files.map(|(what, entry)| Place::choice(what, entry).text(kinds)).collect();
+    if !files.is_empty() {
+        return Ok(files.join("\n"));
+    }
     let mut places = vec![Place::root(language.as_value())];
     let bad_path = |_| Problem::new(path, "this is no path of a field").help("such as `workload.requests`");
     for step in steps(path).map_err(bad_path)? {

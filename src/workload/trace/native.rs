@@ -6,37 +6,14 @@
 //! {"arrival_ns":0,"delay_ns":2500000,"prompt_tokens":1460,"output_tokens":9,"session":"s"}
 //! ```
 //!
-//! The first line:
-//!
-//! | key | meaning | default |
-//! |---|---|---|
-//! | `mist_trace` | the version of the format, 1 | required |
-//! | `block_tokens` | tokens of one block, 1 or more | none: no row has blocks |
-//! | `timed` | whether rows have arrivals | `true` |
-//!
-//! Every other line; what is absent was not recorded:
-//!
-//! | key | meaning | default |
-//! |---|---|---|
-//! | `arrival_ns` | arrival since the start of the trace, ns; rows are in this order | required if timed |
-//! | `delay_ns` | arrives this long after what it follows is over, and not at `arrival_ns`; ns | |
-//! | `prompt_tokens`, `output_tokens` | tokens | required |
-//! | `images` | images in the prompt | 0 |
-//! | `failed` | the recorded service did not answer it | `false` |
-//! | `id` | the request's own name | |
-//! | `model`, `kind` | the model asked for and the kind of request, in the words of the source | |
-//! | `session` | the conversation it belongs to; its turns come in order | |
-//! | `turn` | number in the conversation | |
-//! | `parent` | `id` of the request whose conversation it continues | |
-//! | `wait_for` | `id`s of requests that must be over first | `[]` |
-//! | `branches` | `id`s of requests that it sets off | `[]` |
-//! | `blocks` | blocks of the prompt from its start, as runs `[first id, number of blocks]` | `[]` |
-//! | `pipeline` | stages in order, `{"stage": name, "params": {…}}`; empty means prefill and decode | `[]` |
+//! The keys are those of `Header` for the first line and of `Line` for every other one, as
+//! `mist explain trace` tells them; what is absent was not recorded.
 //!
 //! Names are texts or whole numbers. Instants are whole ns, so that a replay is exact. Reading is
 //! strict: an unknown key is an error. What a stage's `params` mean is the stage's to say; here they
 //! must be a JSON object, and their text is kept as it is.
 
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -59,13 +36,16 @@ pub(super) const FORMAT: Format = Format {
 /// The version that this MIST reads and writes.
 pub const VERSION: u32 = 1;
 
-/// The first line.
-#[derive(Serialize, Deserialize)]
+/// The first line of a trace in MIST's own format, which is JSON, one object a line; the requests follow.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
+    /// The version of the format, 1.
     pub mist_trace: u32,
+    /// Tokens of one block of the prompts, 1 or more; without it no request has `blocks`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_tokens: Option<u32>,
+    /// Whether requests have arrivals; without them a trace serves as `lengths` only.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub timed: bool,
 }
@@ -103,45 +83,82 @@ struct Native {
 /// A first arrival beyond, ten years, is taken for an instant on a calendar.
 const LATEST_START_NS: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 
-#[derive(Deserialize)]
+/// A request, one a line in order of arrival. A replay takes arrivals and lengths; the rest is kept by
+/// `mist trace` and described by `mist trace inspect`. Names are texts or whole numbers.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
+    /// Arrival since the start of the trace (ns), no earlier than the request before; required if the trace is
+    /// timed, also beside `delay_ns`, where it only gives the order.
     arrival_ns: Option<u64>,
+    /// It arrives this long after what it follows is over, and not at `arrival_ns` (ns).
     delay_ns: Option<u64>,
+    /// Tokens of the prompt.
     prompt_tokens: u32,
+    /// Tokens of the answer.
     output_tokens: u32,
+    /// Images in the prompt.
     #[serde(default)]
     images: u32,
+    /// Whether the recorded service did not answer it; a replay leaves it out.
     #[serde(default)]
     failed: bool,
+    /// The request's own name.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     id: Option<Label<'a>>,
+    /// The model asked for, in the words of the source.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     model: Option<Label<'a>>,
+    /// The kind of request, in the words of the source.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     kind: Option<Label<'a>>,
+    /// The conversation it belongs to; its turns come in order.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     session: Option<Label<'a>>,
+    /// Its number in the conversation.
     turn: Option<u32>,
+    /// The `id` of the request whose conversation it continues.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     parent: Option<Label<'a>>,
+    /// The `id`s of requests that must be over first.
     #[serde(default, borrow)]
+    #[schemars(with = "Vec<String>")]
     wait_for: Vec<Label<'a>>,
+    /// The `id`s of requests that it sets off.
     #[serde(default, borrow)]
+    #[schemars(with = "Vec<String>")]
     branches: Vec<Label<'a>>,
+    /// Blocks of the prompt from its start, as runs `[first id, number of blocks]`.
     #[serde(default)]
+    #[schemars(with = "Vec<(u64, u64)>")]
     blocks: Extents,
+    /// Stages in order; empty means prefill and decode.
     #[serde(default, borrow)]
     pipeline: Vec<Stage<'a>>,
 }
 
-#[derive(Deserialize)]
+/// A stage of a pipeline.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Stage<'a> {
+    /// Its name.
     #[serde(borrow)]
+    #[schemars(with = "String")]
     stage: Label<'a>,
+    /// What it is given, a JSON object.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     params: Option<&'a RawValue>,
+}
+
+/// The lines of the format, the first and every other, for the documentation.
+pub fn lines() -> [(&'static str, Schema); 2] {
+    [("trace header", schema_for!(Header)), ("trace", schema_for!(Line<'static>))]
 }
 
 impl RowParser for Native {
