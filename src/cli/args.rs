@@ -37,6 +37,7 @@ Examples:
   mist run scenarios/quickstart.ron --set 'workload[0].arrivals.rate=per_s(20)' --set seed=7
   mist run scenarios/quickstart.ron --format json --no-results | jq .latency.ttft
   mist run scenarios/quickstart.ron --replications 20
+  mist run scenarios/use_cases/news_search.ron --timeline=3
 
 The results folder holds summary.json, requests.csv, scenario.resolved.ron (the scenario
 with every default; running it again gives the same bytes) and provenance.json.
@@ -147,6 +148,11 @@ pub(super) struct RunArgs {
     /// Keep no results beyond the summary on stdout
     #[arg(long, conflicts_with = "results")]
     pub(super) no_results: bool,
+    /// Show every stage of every request, or of the first N, when it was where: a table, a chart, and
+    /// stages.csv among the results
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    #[arg(conflicts_with = "replications")]
+    pub(super) timeline: Option<u64>,
     /// Nothing on stderr but problems
     #[arg(long, short)]
     pub(super) quiet: bool,

@@ -56,6 +56,16 @@ pub(super) struct RunOptions {
     pub(super) executor: Executor,
     pub(super) strides: bool,
     pub(super) replications: Option<ReplicationsOptions>,
+    pub(super) timeline: Option<TimelineOptions>,
+}
+
+/// Whose stages to show one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimelineOptions {
+    /// Those of all requests, if there are few.
+    All,
+    /// Those of so many, the first to arrive.
+    First(u64),
 }
 
 /// How many replications, and how to print what they come to.
@@ -192,8 +202,17 @@ impl ScenarioOptions {
 
 impl RunOptions {
     fn new(args: RunArgs) -> Result<Self, Failure> {
-        let RunArgs { scenario, format, results, no_results, quiet, replications, executor, no_strides } =
-            args;
+        let RunArgs {
+            scenario,
+            format,
+            results,
+            no_results,
+            quiet,
+            replications,
+            timeline,
+            executor,
+            no_strides,
+        } = args;
         // Clap lets only known names through.
         let format = exporter(&format).unwrap_or(EXPORTERS[0]);
         let replications = replications.map(|count| ReplicationsOptions::new(count, format)).transpose()?;
@@ -201,6 +220,7 @@ impl RunOptions {
             scenario: ScenarioOptions::new(scenario),
             format,
             replications,
+            timeline: timeline.map(|first| TimelineOptions::new(first, format)).transpose()?,
             results: match results {
                 _ if no_results => Keep::Nowhere,
                 Some(folder) => Keep::At(folder),
@@ -213,6 +233,18 @@ impl RunOptions {
             },
             strides: !no_strides,
         })
+    }
+}
+
+impl TimelineOptions {
+    fn new(first: u64, format: &'static dyn Exporter) -> Result<Self, Failure> {
+        if format.name() != EXPORTERS[0].name() {
+            let message = format!("`--format {}` has no room for a timeline", format.name());
+            let help = "leave out --format, or take the stages from stages.csv among the results";
+            return Err(Failure::Input(Problem::new("", message).help(help)));
+        }
+        // No number stands for all.
+        Ok(if first == 0 { Self::All } else { Self::First(first) })
     }
 }
 
@@ -269,6 +301,21 @@ mod tests {
         let line = "mist run a.ron --replications 20 --format vllm";
         let refused = Command::new(Args::try_parse_from(line.split(' ')).unwrap().verb);
         assert_eq!(refused.err().map(|failure| failure.exit_code()), Some(2));
+    }
+
+    #[test]
+    fn a_timeline_is_of_all_or_of_the_first() {
+        for (line, expected) in [
+            ("mist run a.ron", None),
+            ("mist run --timeline a.ron", Some(TimelineOptions::All)),
+            ("mist run a.ron --timeline=20", Some(TimelineOptions::First(20))),
+        ] {
+            let Command::Run(options) = command(line) else { panic!("not a run") };
+            assert_eq!(options.timeline, expected);
+        }
+        assert!(Args::try_parse_from("mist run a.ron --timeline --replications 3".split(' ')).is_err());
+        let json = Args::try_parse_from("mist run a.ron --timeline --format json".split(' ')).unwrap();
+        assert_eq!(Command::new(json.verb).err().map(|failure| failure.exit_code()), Some(2));
     }
 
     #[test]

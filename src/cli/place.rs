@@ -47,7 +47,10 @@ impl Place {
 
     /// Puts the outcome in its place and says where that is.
     pub(super) fn commit(self, outcome: &Outcome, provenance: &Provenance) -> Result<PathBuf, Failure> {
-        let written = self.folder.write_summary(&outcome.summary);
+        let mut written = self.folder.write_summary(&outcome.summary);
+        if !outcome.stages.is_empty() {
+            written = written.and_then(|()| self.folder.write_stages(&outcome.stages));
+        }
         self.finish(written, &outcome.resolved, provenance)
     }
 

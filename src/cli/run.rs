@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::failure::Failure;
 use super::inputs;
-use super::options::RunOptions;
+use super::options::{RunOptions, TimelineOptions};
 use super::place::Place;
 use super::progress::Bar;
 use super::terminal;
 use crate::engine::Executor;
 use crate::metrics::RowSink;
 use crate::output::figures::{figure, thousands};
-use crate::output::{Input, Provenance, Report, digest};
+use crate::output::{Input, Provenance, Report, digest, timeline};
 use crate::scenario::Problem;
 use crate::simulation::{Outcome, Simulation};
 use crate::units::SimTime;
@@ -24,7 +24,12 @@ use crate::units::SimTime;
 pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Failure> {
     let interrupted = listen_for_interrupts()?;
     let simulation = options.scenario.apply(simulation);
-    let run = simulation.executor(options.executor).strides(options.strides).load(&options.scenario.file)?;
+    let mut run =
+        simulation.executor(options.executor).strides(options.strides).load(&options.scenario.file)?;
+    if let Some(timeline) = options.timeline {
+        run.log_stages(shown(timeline, run.expected())?);
+    }
+    let clients = run.client_names();
     let scenario = run.scenario();
     let place = Place::reserve(&options.results, scenario.name.as_deref().unwrap_or_default())?;
     let rows = place.as_ref().map(|place| place.folder().request_rows(run.row_sources(), run.client_names()));
@@ -50,11 +55,43 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let written =
         options.format.write(Report { summary: &outcome.summary, provenance: &provenance }, &mut report);
     written.map_err(|error| Failure::Broken(format!("cannot write the summary: {error}")))?;
+    if let Some(asked) = options.timeline {
+        report.push(b'\n');
+        report.extend(chart(asked, &outcome, &clients).into_bytes());
+    }
     terminal::print(&report)?;
     if !options.quiet {
         terminal::say(&farewell(&outcome, wall_s, kept.as_deref()));
     }
     Ok(())
+}
+
+/// Most requests, and most of their stages, that are shown without being asked for by number.
+const SHOWN: usize = 200;
+
+/// How many requests a timeline shows of a run that expects so many.
+fn shown(asked: TimelineOptions, expected: Option<u64>) -> Result<u64, Failure> {
+    match (asked, expected) {
+        (TimelineOptions::First(requests), _) => Ok(requests),
+        (TimelineOptions::All, Some(requests)) if requests > SHOWN as u64 => {
+            let message = format!("a timeline of {} requests is more than anyone reads", thousands(requests));
+            let help = "--timeline=20 shows the first 20 requests; any number may stand there";
+            Err(Failure::Input(Problem::new("", message).help(help)))
+        }
+        (TimelineOptions::All, _) => Ok(u64::MAX),
+    }
+}
+
+/// The timeline, or why there is none.
+fn chart(asked: TimelineOptions, outcome: &Outcome, clients: &[String]) -> String {
+    let stages = outcome.stages.len();
+    if asked == TimelineOptions::All && stages > SHOWN {
+        let stages = thousands(stages as u64);
+        return format!(
+            "Timeline      left out: {stages} stages; --timeline=20 shows the first 20 requests\n"
+        );
+    }
+    timeline(&outcome.stages, clients)
 }
 
 /// A flag that ctrl-C and a request to terminate raise.

@@ -55,7 +55,7 @@ pub trait Deployed {
     fn install(&self, sim: &mut SimBuilder);
 
     /// Spawns the client at position `index` among all, with its [`Client`](super::Client) and
-    /// [`Usage`](super::Usage). Without `strides` it takes one tick a step, with the same results.
+    /// [`Usage`](super::Usage); [`Programs`](crate::request::pipeline::Programs) are there. Without `strides` it takes one tick a step, with the same results.
     fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity;
 
     /// Brings the usage of `client` up to `now`, where the simulation stops before all is done.

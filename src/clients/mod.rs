@@ -11,6 +11,7 @@ pub mod llm;
 pub mod prepost;
 pub mod rag;
 pub mod tasks;
+pub mod tools;
 mod usage;
 
 pub use components::{Client, Delivered, Node};
@@ -25,5 +26,5 @@ use crate::engine::SimBuilder;
 /// The built-in kinds of client, with the choices inside them.
 pub fn built_in(sim: &mut SimBuilder) {
     sim.client_kind::<llm::LlmSpec>("Llm").add(llm::built_in_batching);
-    sim.add(kv::built_in).add(prepost::built_in).add(rag::built_in);
+    sim.add(kv::built_in).add(prepost::built_in).add(rag::built_in).add(tools::built_in);
 }

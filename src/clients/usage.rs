@@ -20,6 +20,12 @@ pub struct Usage {
     pub decode_tokens: u64,
     /// Σ sequences in the step over steps: divided by `steps`, the mean batch size.
     pub batch_seqs: u64,
+    /// Whether the client serves several models by turns.
+    pub shared: bool,
+    /// Changes of models.
+    pub swaps: u64,
+    /// Time in changes of models, which is bound by the host and part of `busy`.
+    pub swapping: SimSpan,
     /// Sequences preempted for want of KV blocks.
     pub preemptions: u64,
     /// KV blocks the client has.

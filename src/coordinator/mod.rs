@@ -1,11 +1,12 @@
 //! The coordinator: takes requests through their pipelines, from client to client.
 //!
 //! ```text
-//!  workload ─Arrived▶ set_out ──────────────Routed──────────────▶ carry [Carry] ─Delivered▶ calendar ─▶ client
-//!                        └─Wanted─▶ route [Route] ──Routed──────▶   ▲                                     │
-//!  calendar ──Resume──▶ resume ─Wanted─▲   ▲                                                              │
-//!  metrics ◀─Departed─┬─ collect ──Wanted──┘ ◀─────────────────StageDone──────────────────────────────────┘
-//!  workload ◀─Vacated─┘
+//!  workload ──Arrived──▶ set_out [Route] ─┐
+//!  calendar ──Resume───▶ resume  [Route] ─┼─Routed─▶ carry [Carry] ──Delivered──▶ calendar ─▶ client
+//!                 ┌────▶ collect [Route] ─┤                                                      │
+//!                 │                       ├─Departed─▶ metrics                                   │
+//!                 │                       └─Vacated──▶ workload                                  │
+//!                 └───────────────────────────StageDone──────────────────────────────────────────┘
 //! ```
 //!
 //! Clients that can take the same stages form a [`Pool`] with a [routing policy](routing) and a
@@ -16,14 +17,15 @@ mod min_tree;
 mod pool;
 pub mod routing;
 mod systems;
+mod visits;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub use pool::{KvTransfer, Load, Member, Pool, Pools};
+pub use visits::{VisitLog, VisitPart};
 
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
-use crate::request::pipeline::Visit;
 use crate::request::{Arrived, Departed, StageDone, Vacated};
 use crate::units::SimSpan;
 
@@ -32,7 +34,7 @@ use crate::units::SimSpan;
 pub enum CoordinatorSet {
     /// Stages come back from clients and from waits (`Phase::Route`).
     Collect,
-    /// Requests get their client (`Phase::Route`, after `Collect`).
+    /// New requests get their client (`Phase::Route`, after `Collect`).
     Route,
     /// Stages are sent to their clients (`Phase::Carry`).
     Carry,
@@ -44,10 +46,10 @@ pub struct CoordinatorPlugin;
 impl Plugin for CoordinatorPlugin {
     fn build(&self, sim: &mut SimBuilder) {
         sim.port::<Arrived>().port::<StageDone>().port::<Departed>().port::<Vacated>().port::<Routed>();
-        sim.port::<Wanted>().wake::<Resume>();
+        sim.wake::<Resume>();
         let collect = (systems::collect, systems::resume).chain().in_set(CoordinatorSet::Collect);
-        let route = (systems::set_out, systems::route).chain().in_set(CoordinatorSet::Route);
-        sim.systems(Phase::Route, (collect, route).chain());
+        let set_out = systems::set_out.in_set(CoordinatorSet::Route);
+        sim.systems(Phase::Route, (collect, set_out).chain());
         sim.systems(Phase::Carry, systems::carry.in_set(CoordinatorSet::Carry));
     }
 }
@@ -56,13 +58,7 @@ impl Plugin for CoordinatorPlugin {
 struct Routed {
     stage: Entity,
     /// How long what comes with it takes.
-    after: Option<SimSpan>,
-}
-
-/// A request needs a client for its next stage.
-struct Wanted {
-    request: Entity,
-    visit: Visit,
+    after: SimSpan,
 }
 
 /// A request goes on after a wait.

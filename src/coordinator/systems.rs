@@ -6,36 +6,47 @@ use bevy_ecs::system::SystemParam;
 
 use super::pool::{Member, Pools};
 use super::routing::RouteRequest;
-use super::{Resume, Routed, Wanted};
+use super::visits::VisitLog;
+use super::{Resume, Routed};
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::pipeline::{Action, Ground, Journey, Programs, TokenTimes, Visit, Visited, Work};
 use crate::request::{Arrived, Departed, Passage, ReleaseKv, Request, Stage, StageDone, Vacated};
-use crate::units::SimTime;
+use crate::units::{SimSpan, SimTime};
 
 /// `Route`: stages come back; their requests go on or depart.
 pub(super) fn collect(
     mut done: Rx<StageDone>,
-    mut pools: ResMut<Pools>,
-    programs: Res<Programs>,
-    stages: Query<(&Stage, Option<&Passage>)>,
+    mut stages: Query<(&mut Stage, Option<&mut Passage>)>,
     mut requests: Query<(&Request, Option<&mut Journey>)>,
-    mut calendar: ResMut<Calendar>,
-    mut commands: Commands,
-    mut out: Out,
-    mut actions: Local<Vec<Action>>,
+    mut desk: Desk,
 ) -> Result<(), BevyError> {
     for StageDone(entity) in done.drain() {
-        let (stage, passage) = stages.get(entity)?;
-        let client = pools.remove(stage.pool, stage.member);
-        let (request, journey) = requests.get_mut(stage.request)?;
-        if let (Some(mut journey), Some(passage)) = (journey, passage) {
-            let ground = ground(&programs, request, &calendar);
-            ground.finish(&mut journey, passage.thread, &visited(stage, passage, client), &mut actions);
-            out.act(stage.request, request, &journey, &mut actions, &mut calendar);
+        let (mut stage, passage) = stages.get_mut(entity)?;
+        let client = desk.pools.remove(stage.pool, stage.member);
+        let owner = stage.request;
+        let (request, journey) = requests.get_mut(owner)?;
+        let mut goes_on = false;
+        if let (Some(mut journey), Some(mut passage)) = (journey, passage) {
+            let visited = visited(&stage, &passage, client);
+            let ground = ground(&desk.programs, request, &desk.calendar);
+            if let Some(log) = &mut desk.log {
+                log.add(request, Some(client), ground.parts(&journey, passage.thread, &visited));
+            }
+            ground.finish(&mut journey, passage.thread, &visited, &mut desk.actions);
+            let slot = Slot { entity, stage: &mut stage, passage: &mut passage };
+            goes_on = desk.act(owner, request, &mut journey, Some(slot))?;
         } else {
-            out.depart(request, departed(stage, client, &calendar));
+            if let (Some(log), None) = (&mut desk.log, stage.rejection) {
+                let times = [request.arrived, stage.started, stage.first_token, desk.calendar.now()];
+                let parts = desk.programs.program(request.program).parts_of_one_visit(times);
+                log.add(request, Some(client), parts);
+            }
+            let departed = departed(&stage, client, &desk.calendar);
+            desk.depart(request, departed);
         }
-        commands.entity(entity).despawn();
+        if !goes_on {
+            desk.commands.entity(entity).despawn();
+        }
     }
     Ok(())
 }
@@ -43,96 +54,42 @@ pub(super) fn collect(
 /// `Route`: requests that waited for something outside go on.
 pub(super) fn resume(
     mut due: Rx<Resume>,
-    programs: Res<Programs>,
     mut requests: Query<(&Request, &mut Journey)>,
-    mut calendar: ResMut<Calendar>,
-    mut out: Out,
-    mut actions: Local<Vec<Action>>,
+    mut desk: Desk,
 ) -> Result<(), BevyError> {
     for Resume { request: entity, thread } in due.drain() {
         let (request, mut journey) = requests.get_mut(entity)?;
-        ground(&programs, request, &calendar).resume(&mut journey, thread, &mut actions);
-        out.act(entity, request, &journey, &mut actions, &mut calendar);
+        let ground = ground(&desk.programs, request, &desk.calendar);
+        if let Some(log) = &mut desk.log {
+            log.add(request, None, ground.waited(&journey, thread));
+        }
+        ground.resume(&mut journey, thread, &mut desk.actions);
+        desk.act(entity, request, &mut journey, None)?;
     }
     Ok(())
 }
 
-/// `Route`: new requests set out; those of one visit are routed at once.
+/// `Route`: new requests set out.
 pub(super) fn set_out(
     mut arrived: Rx<Arrived>,
-    mut pools: ResMut<Pools>,
-    programs: Res<Programs>,
     mut requests: Query<(&Request, Option<&mut Journey>)>,
-    mut calendar: ResMut<Calendar>,
-    mut commands: Commands,
-    mut routed: Tx<Routed>,
-    mut out: Out,
-    mut actions: Local<Vec<Action>>,
+    mut desk: Desk,
 ) -> Result<(), BevyError> {
     for Arrived(entity) in arrived.drain() {
         let (request, journey) = requests.get_mut(entity)?;
         if let Some(mut journey) = journey {
-            ground(&programs, request, &calendar).start(&mut journey, &mut actions);
-            out.act(entity, request, &journey, &mut actions, &mut calendar);
-            continue;
+            let ground = ground(&desk.programs, request, &desk.calendar);
+            ground.start(&mut journey, &mut desk.actions);
+            desk.act(entity, request, &mut journey, None)?;
+        } else {
+            let Request { model, prompt_tokens, output_tokens, .. } = *request;
+            let pool = desk.programs.models()[usize::from(model)].prefill;
+            let member = desk.pools.choose(pool, &query(request, prompt_tokens))?;
+            let work = Work { model, ..Work::new(prompt_tokens, output_tokens) };
+            let stage = desk.stage(entity, pool, member, &work);
+            let stage = desk.commands.spawn(stage).id();
+            desk.routed.send(Routed { stage, after: SimSpan::ZERO });
         }
-        let Request { model, prompt_tokens, output_tokens, .. } = *request;
-        let pool = programs.models()[usize::from(model)].prefill;
-        let work = Work::new(prompt_tokens, output_tokens);
-        let member = pools.choose(pool, &query(request, prompt_tokens))?;
-        let Member { client, index, .. } = pools.member(pool, member);
-        pools.add(index);
-        let stage = Stage::new(entity, client, pool, member, &work);
-        routed.send(Routed { stage: commands.spawn(stage).id(), after: None });
-    }
-    Ok(())
-}
-
-/// `Route`: what requests need next gets a client.
-pub(super) fn route(
-    mut wanted: Rx<Wanted>,
-    mut pools: ResMut<Pools>,
-    programs: Res<Programs>,
-    mut requests: Query<(&Request, &mut Journey)>,
-    mut calendar: ResMut<Calendar>,
-    mut commands: Commands,
-    mut routed: Tx<Routed>,
-) -> Result<(), BevyError> {
-    for Wanted { request: entity, visit } in wanted.drain() {
-        let (request, mut journey) = requests.get_mut(entity)?;
-        let Visit { thread, place, pool, mut work, base, payload } = visit;
-        // Where the KV is there is where the work goes.
-        let here = base.and_then(|kv| pools.seat_of(kv.index, pool).map(|member| (kv, member)));
-        let member = match here {
-            Some((_, member)) => member,
-            None => pools.choose(pool, &query(request, work.prompt_tokens))?,
-        };
-        let mut after = None;
-        if let (Some(kv), None) = (base, here) {
-            let bytes =
-                f64::from(kv.tokens) * programs.models()[usize::from(payload.serving)].kv_bytes_per_token;
-            let span = pools.transfer(bytes);
-            work.fetched_tokens = kv.tokens;
-            if let Some(left) = journey.move_kv(thread) {
-                let lands = calendar.now() + pools.latency + span;
-                calendar.at(lands, ReleaseKv { client: left.client, id: left.id });
-            }
-            after = Some(span);
-        }
-        let Member { client, index, .. } = pools.member(pool, member);
-        pools.add(index);
-        let stage = Stage::new(entity, client, pool, member, &work);
-        let passage = Passage {
-            program: request.program,
-            place,
-            thread,
-            work,
-            base: here.map(|(kv, _)| kv.id),
-            answer: SimTime::MAX,
-            kept: None,
-            payload,
-        };
-        routed.send(Routed { stage: commands.spawn((stage, passage)).id(), after });
     }
     Ok(())
 }
@@ -146,37 +103,54 @@ pub(super) fn carry(
 ) -> Result<(), BevyError> {
     for Routed { stage: entity, after } in routed.drain() {
         let Stage { client, pool, member, .. } = *stages.get(entity)?;
-        let lands = calendar.now() + pools.latency + after.unwrap_or_default();
+        let lands = calendar.now() + pools.latency + after;
         let inbox = pools.member(pool, member).inbox;
         calendar.post(lands, inbox, [entity.to_bits(), client.to_bits()]);
     }
     Ok(())
 }
 
-/// What leaves the coordinator for its own next systems, for metrics and for the workload.
-#[derive(SystemParam)]
-pub(super) struct Out<'s> {
-    wanted: Tx<'s, Wanted>,
-    departed: Tx<'s, Departed>,
-    vacated: Tx<'s, Vacated>,
+/// A stage that is over, in whose place the next one of its thread may come.
+struct Slot<'a> {
+    entity: Entity,
+    stage: &'a mut Stage,
+    passage: &'a mut Passage,
 }
 
-impl Out<'_> {
-    /// Does what a journey asks for.
+/// What it takes to send requests on their way.
+#[derive(SystemParam)]
+pub(super) struct Desk<'w, 's> {
+    pools: ResMut<'w, Pools>,
+    programs: Res<'w, Programs>,
+    calendar: ResMut<'w, Calendar>,
+    commands: Commands<'w, 's>,
+    routed: Tx<'s, Routed>,
+    departed: Tx<'s, Departed>,
+    vacated: Tx<'s, Vacated>,
+    /// What visits did, where that is asked for.
+    log: Option<ResMut<'w, VisitLog>>,
+    actions: Local<'s, Vec<Action>>,
+}
+
+impl Desk<'_, '_> {
+    /// Does what a journey asks for. The first visit takes over the `slot` of the one before, if there is
+    /// one; tells whether it did.
     fn act(
         &mut self,
         entity: Entity,
         request: &Request,
-        journey: &Journey,
-        actions: &mut Vec<Action>,
-        calendar: &mut Calendar,
-    ) {
+        journey: &mut Journey,
+        mut slot: Option<Slot<'_>>,
+    ) -> Result<bool, String> {
+        let had_one = slot.is_some();
+        let mut actions = std::mem::take(&mut *self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Visit(visit) => self.wanted.send(Wanted { request: entity, visit }),
-                Action::Wait { thread, until } => calendar.at(until, Resume { request: entity, thread }),
+                Action::Visit(visit) => self.send(entity, request, journey, visit, slot.take())?,
+                Action::Wait { thread, until } => self.calendar.at(until, Resume { request: entity, thread }),
                 Action::Release(kv) => {
-                    calendar.at(calendar.now(), ReleaseKv { client: kv.client, id: kv.id });
+                    let now = self.calendar.now();
+                    self.calendar.at(now, ReleaseKv::from(kv));
                 }
                 Action::Done => {
                     let departed = Departed {
@@ -192,6 +166,63 @@ impl Out<'_> {
                 }
             }
         }
+        *self.actions = actions;
+        Ok(had_one && slot.is_none())
+    }
+
+    /// Finds a client for a visit and sends it there.
+    fn send(
+        &mut self,
+        entity: Entity,
+        request: &Request,
+        journey: &mut Journey,
+        visit: Visit,
+        slot: Option<Slot<'_>>,
+    ) -> Result<(), String> {
+        let Visit { thread, place, pool, mut work, base, payload } = visit;
+        // Where the KV is there is where the work goes.
+        let here = base.and_then(|kv| self.pools.seat_of(kv.index, pool).map(|member| (kv.id, member)));
+        let member = match here {
+            Some((_, member)) => member,
+            None => self.pools.choose(pool, &query(request, work.prompt_tokens))?,
+        };
+        let mut after = SimSpan::ZERO;
+        if let (Some(kv), None) = (base, here) {
+            let model = &self.programs.models()[usize::from(payload.serving)];
+            after = self.pools.transfer(f64::from(kv.tokens) * model.kv_bytes_per_token);
+            work.fetched_tokens = kv.tokens;
+            if let Some(left) = journey.move_kv(thread) {
+                let lands = self.calendar.now() + self.pools.latency + after;
+                self.calendar.at(lands, ReleaseKv::from(left));
+            }
+        }
+        let stage = self.stage(entity, pool, member, &work);
+        let passage = Passage {
+            program: request.program,
+            place,
+            thread,
+            work,
+            base: here.map(|(id, _)| id),
+            answer: SimTime::MAX,
+            kept: None,
+            payload,
+        };
+        let stage = match slot {
+            Some(slot) => {
+                (*slot.stage, *slot.passage) = (stage, passage);
+                slot.entity
+            }
+            None => self.commands.spawn((stage, passage)).id(),
+        };
+        self.routed.send(Routed { stage, after });
+        Ok(())
+    }
+
+    /// A visit to the `member`-th client of `pool`, which counts for its load from now.
+    fn stage(&mut self, entity: Entity, pool: u16, member: u32, work: &Work) -> Stage {
+        let Member { client, index, .. } = self.pools.member(pool, member);
+        self.pools.add(index);
+        Stage::new(entity, client, pool, member, work)
     }
 
     fn depart(&mut self, request: &Request, departed: Departed) {

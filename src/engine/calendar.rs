@@ -48,6 +48,9 @@ pub struct Inbox {
 #[derive(Resource, Default)]
 pub struct Calendar {
     heap: BinaryHeap<Entry>,
+    /// What is due at the current instant, scheduled since it began: most of what is scheduled without
+    /// delay need not go through the heap.
+    soon: Vec<Entry>,
     kinds: Vec<(TypeId, Inbox)>,
     scheduled: u64,
     now: SimTime,
@@ -107,7 +110,12 @@ impl Calendar {
     pub fn post(&mut self, time: SimTime, inbox: Inbox, words: [u64; 2]) {
         self.scheduled += 1;
         let order = u64::from(inbox.priority) << 56 | self.scheduled;
-        self.heap.push(Entry { time: time.max(self.now), order, kind: inbox.kind, words });
+        let entry = Entry { time: time.max(self.now), order, kind: inbox.kind, words };
+        if entry.time == self.now && self.visits > 0 {
+            self.soon.push(entry);
+        } else {
+            self.heap.push(entry);
+        }
     }
 
     /// Lets nothing happen after this instant, whatever is still pending.
@@ -127,6 +135,9 @@ impl Calendar {
     }
 
     pub(super) fn next_time(&self) -> Option<SimTime> {
+        if !self.soon.is_empty() {
+            return Some(self.now);
+        }
         let next = self.heap.peek().map(|entry| entry.time)?;
         (!self.stopped || next == self.now).then_some(next)
     }
@@ -137,7 +148,9 @@ impl Calendar {
         let now = self.next_time().filter(|next| *next <= until)?;
         self.visits = if now == self.now { self.visits.saturating_add(1) } else { 1 };
         self.now = now;
-        while self.next_time() == Some(now) {
+        due.append(&mut self.soon);
+        due.sort_unstable_by_key(|entry| entry.order);
+        while self.heap.peek().is_some_and(|entry| entry.time == now) {
             due.extend(self.heap.pop());
         }
         Some(now)

@@ -26,14 +26,14 @@ mod systems;
 mod utilisation;
 
 pub use deployment::{ClientUsage, Price, RunEnd};
-pub use record::{RequestRecord, Unfinished};
+pub use record::{RequestRecord, StageRecord, Unfinished};
 pub use recorder::{Recorder, RowSink, RowSource};
 pub use slo::{Attainment, Slo};
 pub use source::SourceSpec;
 pub use stability::{Stability, Verdict};
 pub use summary::{
-    Bottleneck, BoundBy, Cost, GroupSummary, Latencies, RequestCounts, SourceSummary, StageSummary,
-    StepTimeShares, Summary, Throughput, TokenCounts, Utilisation,
+    Bottleneck, BoundBy, Cost, GroupSummary, Latencies, ModelSwaps, RequestCounts, SourceSummary,
+    StageSummary, StepTimeShares, Summary, Throughput, TokenCounts, Utilisation,
 };
 
 use crate::engine::{Phase, Plugin, SimBuilder};

@@ -20,7 +20,8 @@ pub struct RequestRecord {
     /// When the first token of its last generation existed, reasoning included; `done` if it generated
     /// none.
     pub first_token: SimTime,
-    /// When the first token behind the reasoning existed; `first_token` if it did not reason.
+    /// When the first token behind the reasoning existed; `first_token` if it did not reason,
+    /// `last_token` if it did nothing else.
     pub answer: SimTime,
     /// When the last token of its last generation existed.
     pub last_token: SimTime,
@@ -85,6 +86,25 @@ pub struct Unfinished {
     pub started: Option<SimTime>,
     /// When its first output token existed, if it does.
     pub first_token: Option<SimTime>,
+}
+
+/// A stage that a request went through, as results tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageRecord {
+    /// The request, by its place in the order of arrival.
+    pub request: u64,
+    /// Its source.
+    pub source: String,
+    /// The stage.
+    pub stage: String,
+    /// The client; empty where it waited for something outside.
+    pub client: String,
+    /// When it was given to the client.
+    pub routed: SimTime,
+    /// When the client began to work on it.
+    pub started: SimTime,
+    /// When it was over.
+    pub done: SimTime,
 }
 
 #[cfg(test)]

@@ -128,14 +128,15 @@ pub struct Latencies {
     pub queueing: Option<Statistics>,
 }
 
-/// What clients did; time is weighted by their accelerators.
+/// What clients did; time is weighted by their accelerators, and where none has any by client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Utilisation {
     /// Clients.
     pub clients: u64,
     /// Accelerators of those clients.
     pub accelerators: u64,
-    /// Share of accelerator time spent in steps.
+    /// Share of accelerator time spent in steps and in changes of models; of clients' time where they have no
+    /// accelerators.
     pub accelerator_busy_frac: f64,
     /// KV blocks in use over KV blocks there are, averaged over the duration; steps count, idle time is zero.
     pub kv_mean_frac: f64,
@@ -151,6 +152,18 @@ pub struct Utilisation {
     pub decode_tokens: u64,
     /// Times a request lost its KV blocks and had to start over.
     pub preemptions: u64,
+    /// Changes of models on clients that serve several by turns; null without such clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_swaps: Option<ModelSwaps>,
+}
+
+/// Changes of models on clients that serve several by turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ModelSwaps {
+    /// How many there were.
+    pub count: u64,
+    /// Share of accelerator time spent in them.
+    pub accelerator_frac: f64,
 }
 
 /// What bound the run.
@@ -175,7 +188,7 @@ pub enum BoundBy {
     Memory,
     /// Collectives.
     Communication,
-    /// The engine on the host.
+    /// The engine on the host, and models that it loads.
     Host,
 }
 
@@ -188,7 +201,7 @@ pub struct StepTimeShares {
     pub memory: f64,
     /// In steps bound by collectives.
     pub communication: f64,
-    /// In steps bound by the host.
+    /// In steps bound by the host, and in changes of models.
     pub host: f64,
 }
 

@@ -31,6 +31,8 @@ pub(super) fn record(
         } else {
             let known = |at: SimTime| at.min(now); // what there was none of counts as the end
             let TokenTimes { first, answer, last, count } = departed.times;
+            // Reasoning without an answer ends with its last token.
+            let answer = answer.min(last);
             let record = RequestRecord {
                 id: request.id,
                 source: request.source,

@@ -1,7 +1,9 @@
 //! From the running totals of clients to utilisations and what bound the run.
 
 use super::deployment::{ClientUsage, Price};
-use super::summary::{Bottleneck, BoundBy, Cost, GroupSummary, StepTimeShares, TokenCounts, Utilisation};
+use super::summary::{
+    Bottleneck, BoundBy, Cost, GroupSummary, ModelSwaps, StepTimeShares, TokenCounts, Utilisation,
+};
 use crate::runtime::Bound;
 
 /// Share of accelerator time in steps below which the load is what bounds a run.
@@ -9,15 +11,21 @@ const MOSTLY_IDLE: f64 = 0.5;
 
 /// What `clients` did over `duration_s`, and what bound them.
 pub(super) fn utilisation<'a>(
-    clients: impl Iterator<Item = &'a ClientUsage<'a>>,
+    clients: impl Iterator<Item = &'a ClientUsage<'a>> + Clone,
     duration_s: f64,
 ) -> (Utilisation, Bottleneck) {
     let mut total = Utilisation::default();
+    // Where nobody has accelerators, every client counts alike.
+    let without = clients.clone().all(|client| client.accelerators == 0);
+    let mut weights = 0_u64;
     let (mut batch_seqs, mut kv_blocks, mut kv_block_ns) = (0_u128, 0_u128, 0_u128);
     let mut busy_ns = [0_u128; Bound::ALL.len()];
+    let (mut shared, mut swaps, mut swapping_ns) = (false, 0, 0_u128);
     for ClientUsage { accelerators, usage, .. } in clients {
         total.clients += 1;
         total.accelerators += u64::from(*accelerators);
+        let weight = if without { 1 } else { *accelerators };
+        weights += u64::from(weight);
         total.steps += usage.steps;
         total.prefill_tokens += usage.prefill_tokens;
         total.decode_tokens += usage.decode_tokens;
@@ -25,14 +33,21 @@ pub(super) fn utilisation<'a>(
         batch_seqs += u128::from(usage.batch_seqs);
         kv_blocks += u128::from(usage.kv_blocks);
         kv_block_ns += usage.kv_block_ns;
+        shared |= usage.shared;
+        swaps += usage.swaps;
+        swapping_ns += u128::from(usage.swapping.as_ns()) * u128::from(*accelerators);
         total.kv_peak_frac =
             total.kv_peak_frac.max(ratio(usage.kv_blocks_peak as f64, usage.kv_blocks as f64));
         for (sum, busy) in busy_ns.iter_mut().zip(usage.busy) {
-            *sum += u128::from(busy.as_ns()) * u128::from(*accelerators);
+            *sum += u128::from(busy.as_ns()) * u128::from(weight);
         }
     }
     let busy_total: u128 = busy_ns.iter().sum();
-    total.accelerator_busy_frac = ratio(busy_total as f64, total.accelerators as f64 * duration_s * 1e9);
+    total.accelerator_busy_frac = ratio(busy_total as f64, weights as f64 * duration_s * 1e9);
+    total.model_swaps = shared.then(|| ModelSwaps {
+        count: swaps,
+        accelerator_frac: ratio(swapping_ns as f64, total.accelerators as f64 * duration_s * 1e9),
+    });
     total.kv_mean_frac = ratio(kv_block_ns as f64, kv_blocks as f64 * duration_s * 1e9);
     total.mean_batch = ratio(batch_seqs as f64, total.steps as f64);
 

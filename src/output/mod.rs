@@ -20,7 +20,9 @@ mod request_rows;
 mod results_folder;
 #[cfg(test)]
 mod sample;
+mod stages;
 mod table;
+mod timeline;
 mod vllm;
 
 use std::io::{self, Write};
@@ -33,6 +35,7 @@ pub use replications::{ReplicationSummary, ReplicationsExporter};
 pub use request_rows::RequestRows;
 pub use results_folder::{FolderError, ResultsFolder};
 pub use table::Table;
+pub use timeline::{timeline, write_stages};
 pub use vllm::Vllm;
 
 /// What an exporter may report on. It prints of the provenance only what the scenario determines, so that

@@ -202,6 +202,7 @@ pub(super) mod tests {
                 ticks: 1,
                 events: 1,
                 latency_sources: provenance.latency_sources,
+                stages: Vec::new(),
             }
         });
         ReplicationSummary::new(&outcomes).unwrap()

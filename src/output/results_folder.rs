@@ -28,7 +28,8 @@ use tempfile::TempDir;
 use super::provenance::Provenance;
 use super::replications::ReplicationSummary;
 use super::request_rows::RequestRows;
-use crate::metrics::{RowSource, Summary};
+use super::timeline::write_stages;
+use crate::metrics::{RowSource, StageRecord, Summary};
 
 const PROVENANCE: &str = "provenance.json";
 const SUMMARY: &str = "summary.json";
@@ -131,6 +132,15 @@ impl ResultsFolder {
     /// When it cannot be written.
     pub fn write_summary(&self, summary: &Summary) -> Result<(), FolderError> {
         self.write_json(SUMMARY, summary)
+    }
+
+    /// Writes `stages.csv`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_stages(&self, rows: &[StageRecord]) -> Result<(), FolderError> {
+        let path = self.scratch.path().join("stages.csv");
+        File::create(&path).and_then(|file| write_stages(rows, file)).map_err(at(&path))
     }
 
     /// Writes `replications.json` and `replications.csv`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::provenance::{Provenance, digest};
 use crate::metrics::{
-    Attainment, Bottleneck, BoundBy, Cost, Latencies, RequestCounts, SourceSummary, Stability,
+    Attainment, Bottleneck, BoundBy, Cost, Latencies, RequestCounts, SourceSummary, Stability, StageSummary,
     StepTimeShares, Summary, Throughput, TokenCounts, Utilisation, Verdict,
 };
 use crate::stats::Statistics;
@@ -87,6 +87,7 @@ pub(super) fn run() -> (Summary, Provenance) {
             prefill_tokens: 2_310_000,
             decode_tokens: 398_002,
             preemptions: 0,
+            model_swaps: None,
         },
         bottleneck: Bottleneck {
             bound_by: BoundBy::Memory,
@@ -137,5 +138,28 @@ pub(super) fn run_of_two_sources() -> (Summary, Provenance) {
     };
     summary.sources =
         vec![source("chat", summary.slo.clone()), source("code-completion-in-the-editor", None)];
+    (summary, provenance)
+}
+
+/// The same through a pipeline: a tenth of the requests retrieve, all reason.
+pub(super) fn run_of_stages() -> (Summary, Provenance) {
+    let (mut summary, provenance) = run();
+    let stage = |name: &str, requests, mean_ms, mean_waiting_ms, [p50, p99]: [f64; 2]| StageSummary {
+        name: name.to_owned(),
+        requests,
+        mean_ms,
+        mean_waiting_ms,
+        e2e_frac: mean_ms / 5_300.0,
+        time: Some(statistics(requests, mean_ms, 1.0, [0.0, p50, p99, p99, p99])),
+    };
+    summary.stages = vec![
+        stage("Rag", 200, 12.5, 1.25, [120.0, 310.5]),
+        stage("Prefill", 1_998, 130.0, 17.5, [90.0, 850.0]),
+        stage("Reason by a very long name", 1_998, 3_157.5, 0.0, [2_500.0, 14_000.0]),
+        stage("Decode", 1_998, 2_000.0, 0.0, [1_500.0, 10_000.0]),
+    ];
+    summary.latency.ttfat =
+        Some(statistics(1_998, 3_300.0, 900.0, [40.0, 2_600.0, 7_000.0, 14_500.0, 15_000.0]));
+    summary.tokens.generated_tokens = 1_250_000;
     (summary, provenance)
 }

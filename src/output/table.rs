@@ -8,9 +8,11 @@ use std::io::{self, Write};
 
 use super::figures::{decimals, figure, fixed, percent, thousands, usd};
 use super::page::Page;
+use super::stages::stages;
 use super::{Exporter, ReplicationsExporter, Report};
 use crate::metrics::{
-    Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, Verdict,
+    Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, TokenCounts,
+    Verdict,
 };
 use crate::request::Rejection;
 use crate::stats::{SKETCH_ERROR_FRAC, Statistics};
@@ -45,6 +47,7 @@ fn render(Report { summary, provenance }: Report<'_>) -> String {
     requests(&mut page, summary);
     page.gap();
     latencies(&mut page, summary);
+    stages(&mut page, summary);
     page.gap();
     throughput(&mut page, summary);
     if let Some(slo) = &summary.slo {
@@ -174,12 +177,16 @@ fn latencies(page: &mut Page, summary: &Summary) {
     ));
     for (label, statistics) in [
         ("TTFT", &summary.latency.ttft),
+        ("TTFAT", &summary.latency.ttfat),
         ("TPOT", &summary.latency.tpot),
         ("ITL", &summary.itl),
         ("E2E", &summary.latency.e2e),
         ("queueing", &summary.latency.queueing),
     ] {
         let Some(s) = statistics else {
+            if label == "TTFAT" {
+                continue; // nothing reasons
+            }
             page.line(&format!("  {label:<12}{:>11}", "none"));
             continue;
         };
@@ -210,16 +217,17 @@ fn throughput(page: &mut Page, summary: &Summary) {
             figure(throughput.total_tokens_per_s)
         ),
     );
-    page.row(
-        1,
-        "over",
-        &format!(
-            "{} s, {} prompt and {} output tokens",
-            figure(summary.duration_s),
-            thousands(summary.tokens.prompt_tokens),
-            thousands(summary.tokens.output_tokens)
-        ),
+    let TokenCounts { prompt_tokens, output_tokens, generated_tokens } = summary.tokens;
+    let mut over = format!(
+        "{} s, {} prompt and {} output tokens",
+        figure(summary.duration_s),
+        thousands(prompt_tokens),
+        thousands(output_tokens)
     );
+    if generated_tokens != output_tokens {
+        write!(over, ", {} generated in all", thousands(generated_tokens)).expect("a string takes any text");
+    }
+    page.row(1, "over", &over);
 }
 
 fn objectives(page: &mut Page, slo: &Attainment) {
@@ -287,6 +295,10 @@ fn hardware(page: &mut Page, summary: &Summary) {
             counted(used.preemptions, "preemption")
         ),
     );
+    if let Some(swaps) = used.model_swaps {
+        let share = percent(swaps.accelerator_frac);
+        page.row(1, "models", &format!("{}, {share} of the time", counted(swaps.count, "swap")));
+    }
 }
 
 /// `1 client`, `2 clients`.
@@ -375,7 +387,7 @@ fn groups(page: &mut Page, groups: &[GroupSummary]) {
 }
 
 /// `name` in at most `most` characters.
-fn short(name: &str, most: usize) -> String {
+pub(super) fn short(name: &str, most: usize) -> String {
     if name.chars().count() <= most {
         name.to_owned()
     } else {

@@ -48,6 +48,8 @@ pub struct Stage {
     pub member: u32,
     /// The pool it was routed in.
     pub pool: u16,
+    /// The model that is asked of an LLM client, numbered as the deployment does.
+    pub model: u16,
     /// How often the client preempted it.
     pub preemptions: u16,
     /// Why the client turned it away, if it did.
@@ -87,6 +89,7 @@ impl Stage {
             first_token: SimTime::MAX,
             member,
             pool,
+            model: work.model,
             preemptions: 0,
             rejection: None,
         }
@@ -94,7 +97,8 @@ impl Stage {
 
     /// What is asked of an LLM client, in a visit with this passage or without one.
     pub fn work(&self, passage: Option<&Passage>) -> Work {
-        passage.map_or(Work::new(self.prompt_tokens, self.output_tokens), |passage| passage.work)
+        let alone = Work { model: self.model, ..Work::new(self.prompt_tokens, self.output_tokens) };
+        passage.map_or(alone, |passage| passage.work)
     }
 }
 
@@ -137,19 +141,27 @@ pub struct Departed {
 pub struct ReleaseKv {
     /// The client.
     pub client: Entity,
-    /// Its number there.
+    /// The model whose KV it is, numbered as the deployment does.
+    pub model: u16,
+    /// Its number there, among the KV of that model.
     pub id: u32,
+}
+
+impl From<KvHandle> for ReleaseKv {
+    fn from(KvHandle { client, model, id, .. }: KvHandle) -> Self {
+        Self { client, model, id }
+    }
 }
 
 impl Wake for ReleaseKv {
     const PRIORITY: u8 = 48;
 
     fn pack(self) -> [u64; 2] {
-        [self.client.to_bits(), self.id.into()]
+        [self.client.to_bits(), u64::from(self.model) << 32 | u64::from(self.id)]
     }
 
-    fn unpack([client, id]: [u64; 2]) -> Self {
-        Self { client: Entity::from_bits(client), id: id as u32 }
+    fn unpack([client, rest]: [u64; 2]) -> Self {
+        Self { client: Entity::from_bits(client), model: (rest >> 32) as u16, id: rest as u32 }
     }
 }
 

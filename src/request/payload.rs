@@ -42,7 +42,9 @@ pub struct KvHandle {
     pub client: Entity,
     /// Its position among all clients.
     pub index: u32,
-    /// Its number there.
+    /// The model whose KV it is, numbered as the deployment does.
+    pub model: u16,
+    /// Its number there, among the KV of that model.
     pub id: u32,
     /// Tokens from the start of the context that it covers.
     pub tokens: u32,

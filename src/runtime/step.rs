@@ -67,7 +67,7 @@ pub enum Bound {
     Memory,
     /// Collectives between the accelerators of the cluster.
     Communication,
-    /// The engine on the host: scheduling, launching, sampling.
+    /// The engine on the host: scheduling, launching, sampling; models that it loads into device memory.
     Host,
 }
 

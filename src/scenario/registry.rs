@@ -45,6 +45,30 @@ pub struct Registry<B: Send + Sync + 'static> {
 struct Entry<B: Send + Sync + 'static> {
     build: Box<Build<B>>,
     schema: Schema,
+    json: Json,
+}
+
+/// Between parameters in RON and in JSON.
+#[derive(Clone, Copy)]
+struct Json {
+    read: fn(&str, &str) -> Result<Choice, ReadError>,
+    write: fn(&str, &str) -> Result<String, ReadError>,
+}
+
+impl Json {
+    /// For parameters that are a `P`.
+    fn of<P: DeserializeOwned + Serialize>() -> Self {
+        let read = |name: &str, json: &str| {
+            let params: P = from_json(json)?;
+            filled(name, &params)
+        };
+        let write = |name: &str, text: &str| {
+            let params: P = parse(name, text)?;
+            let wrong = |error: serde_json::Error| ReadError::value(String::new(), error.to_string(), None);
+            serde_json::to_string(&params).map_err(wrong)
+        };
+        Self { read, write }
+    }
 }
 
 /// Builds from a name and its parameters in parentheses; paths and spans of errors count in those.
@@ -135,7 +159,8 @@ impl<B: Send + Sync + 'static> Registry<B> {
             let built = build(params).map_err(|message| refused(&choice, message))?;
             Ok(Resolved { built, choice })
         };
-        self.entries.insert(name, Entry { build: Box::new(build), schema: schema_for!(P) });
+        let entry = Entry { build: Box::new(build), schema: schema_for!(P), json: Json::of::<P>() };
+        self.entries.insert(name, entry);
         self
     }
 
@@ -160,7 +185,8 @@ impl<B: Send + Sync + 'static> Registry<B> {
                 })?;
             Ok(Resolved { built, choice: filled(name, &params)? })
         };
-        self.entries.insert(name, Entry { build: Box::new(build), schema: schema_for!(P) });
+        let entry = Entry { build: Box::new(build), schema: schema_for!(P), json: Json::of::<P>() };
+        self.entries.insert(name, entry);
         self
     }
 
@@ -243,6 +269,46 @@ impl<B: Send + Sync + 'static> Registry<B> {
         Look { errors, resolved: found.value, made_up: found.made_up }
     }
 
+    /// The choice of `name` with parameters that are a JSON object. Choices inside it are texts in RON.
+    ///
+    /// # Errors
+    /// An unknown name, or parameters that do not fit.
+    pub fn read_json(&self, name: &str, json: &str) -> Result<Choice, ChoiceError> {
+        let Some(entry) = self.entries.get(name) else {
+            let message = format!("unknown {} `{name}`", self.what);
+            return Err(ChoiceError {
+                help: Some(did_you_mean(name, self.names())),
+                ..ChoiceError::new("", message)
+            });
+        };
+        (entry.json.read)(name, json).map_err(|ReadError { path, message, help, .. }| {
+            let fields = entry.schema.as_value().get("properties").and_then(serde_json::Value::as_object);
+            let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+            let near = |(unknown, fields): (&str, &serde_json::Map<String, serde_json::Value>)| {
+                did_you_mean(unknown, fields.keys().map(String::as_str))
+            };
+            ChoiceError {
+                help: help.or_else(|| unknown.zip(fields).map(near)),
+                ..ChoiceError::new(path, message)
+            }
+        })
+    }
+
+    /// The parameters of `choice` as a JSON object: what [`read_json`](Self::read_json) reads.
+    ///
+    /// # Errors
+    /// An unknown name, or parameters that do not fit.
+    pub fn write_json(&self, choice: &Choice) -> Result<String, ChoiceError> {
+        let Some(entry) = self.entries.get(choice.name.as_str()) else {
+            return Err(ChoiceError::new("", format!("unknown {} `{}`", self.what, choice.name)));
+        };
+        let written = (entry.json.write)(&choice.name, &format!("({})", choice.params));
+        written.map_err(|ReadError { path, message, help, .. }| ChoiceError {
+            help,
+            ..ChoiceError::new(path, message)
+        })
+    }
+
     /// The names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().copied()
@@ -279,6 +345,23 @@ fn parse<P: DeserializeOwned>(name: &str, text: &str) -> Result<P, ReadError> {
         let takes_none = error.message == "expected unit" && error.path.is_empty();
         let message = if takes_none { format!("`{name}` takes no parameters") } else { error.message };
         ReadError { message, ..error }
+    })
+}
+
+/// Reads parameters in JSON strictly.
+fn from_json<P: DeserializeOwned>(json: &str) -> Result<P, ReadError> {
+    let mut text = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut text).map_err(|error| {
+        let path = match error.path().to_string() {
+            path if path == "." || path == "?" => String::new(),
+            path => path,
+        };
+        let text = error.into_inner().to_string();
+        // A stage is on one line, and not at the start of it.
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        let what =
+            what.split(", expected ").next().filter(|what| what.starts_with("unknown field")).unwrap_or(what);
+        ReadError::value(path, what.to_owned(), None)
     })
 }
 
@@ -371,6 +454,27 @@ mod tests {
             let once = resolve(text).unwrap().choice;
             assert_eq!(registry().resolve(&once).unwrap().choice, once);
         }
+    }
+
+    #[test]
+    fn parameters_come_and_go_as_json() {
+        let registry = registry();
+        let json = "{\"rate\":{\"per_s\":1.5},\"offset\":{\"s\":0.005}}";
+        let choice = registry.read_json("Poisson", json).unwrap();
+        assert_eq!(choice.to_string(), "Poisson(rate: per_s(1.5), offset: s(0.005))");
+        assert_eq!(registry.write_json(&choice).unwrap(), json);
+        let nested = registry.read_json("Llm", "{\"batching\":\"Poisson(rate: per_s(2))\"}").unwrap();
+        assert_eq!(nested.to_string(), "Llm(batching: Poisson(rate: per_s(2)), block_size: 16)");
+        let written = registry.write_json(&nested).unwrap();
+        assert_eq!(registry.read_json("Llm", &written).unwrap(), nested);
+        let wrong = |name: &str, json: &str| registry.read_json(name, json).unwrap_err();
+        assert!(wrong("Poison", "{}").help.unwrap().starts_with("did you mean `Poisson`?"));
+        let field = wrong("Llm", "{\"block_sise\":3}");
+        assert_eq!(
+            (field.message.as_str(), field.help.unwrap().contains("`block_size`")),
+            ("unknown field `block_sise`", true)
+        );
+        assert_eq!(wrong("Poisson", "{\"rate\":{\"per_s\":-1}}").field, "rate");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The recorded requests of a trace file: each with its own arrival and lengths, in the order of the
-/// file; over when the file is. A request that the recorded service failed to answer is left out.
+/// file; over when the file is. A request that the recorded service failed to answer is left out. Rows of the
+/// native format may name a model that some client serves and a pipeline of their own; others take those
+/// of the class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TraceSpec {

@@ -30,11 +30,11 @@ pub(super) fn assemble(
     for group in &deployment.groups {
         group.deployed.install(&mut sim);
     }
+    sim.insert_resource(deployment.directory.programs.clone());
     let clients = spawn_clients(&mut sim, &document.scenario, &deployment, simulation.strides);
     if let Err(problem) = make_pools(&mut sim, &document.scenario, &deployment, &clients) {
         return Err(wrong(document, vec![problem]));
     }
-    sim.insert_resource(deployment.directory.programs.clone());
     match sources::make(sim.world(), &document.scenario, &deployment) {
         Ok((sources, specs)) => {
             start(Sources::new(sources), &mut sim)?;

@@ -41,6 +41,13 @@ pub(super) fn settle(scenario: &mut Scenario, folder: &Path, world: &World, find
             for model in ["model", "embed", "rerank"] {
                 choice.rebase_with(model, |name| config_path(name, folder));
             }
+            for at in 0.. {
+                let field = format!("also[{at}]");
+                if choice.get(&field).is_none() {
+                    break;
+                }
+                choice.rebase_with(&field, |name| config_path(name, folder));
+            }
         });
         if let Some(kind) = kind {
             let mut nested = Findings::default();

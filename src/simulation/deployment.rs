@@ -227,6 +227,12 @@ impl<'a> Hardware<'a> {
                 }
                 usd_per_hour += price.usd_per_hour;
             } else {
+                let has_none = self.groups[platform].iter().flatten().all(|node| !node.is_accelerator());
+                if has_none {
+                    let message =
+                        format!("`{}` has no accelerator to go by; say its `usd_per_hour`", spec.name);
+                    return Ok(Price::Unknown(message));
+                }
                 for node in nodes.into_iter().filter(|node| node.is_accelerator()) {
                     let Some(price) = catalog.default_price(&node.name) else {
                         return Ok(Price::Unknown(format!("no on-demand price is listed for {}", node.name)));

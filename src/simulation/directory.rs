@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use bevy_ecs::world::World;
 
 use super::deployment::Group;
+use super::recorded;
 use crate::catalog::Catalog;
 use crate::clients::{Generates, model_problem};
 use crate::request::StageKind;
 use crate::request::pipeline::{self, Program, Programs, Served, StageRegistry};
 use crate::scenario::{Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
-use crate::workload::Asks;
+use crate::workload::{Asks, Vocabulary, Wording};
 
 /// Pipelines over the clients of a deployment.
 pub(super) struct Directory {
@@ -20,6 +21,10 @@ pub(super) struct Directory {
     pub pools: Vec<Vec<usize>>,
     /// What each class of traffic asks for.
     pub asks: Vec<Asks>,
+    /// The same in the words of traces.
+    pub wordings: Vec<Wording>,
+    /// What the rows of a class that is recorded may ask for.
+    pub vocabularies: Vec<Vocabulary>,
 }
 
 /// The groups, with the pools that stages were found to need so far.
@@ -43,6 +48,7 @@ impl Directory {
         let book = Book::new(groups, catalog);
         let registry = world.resource::<StageRegistry>();
         let (mut programs, mut asks) = (Vec::new(), Vec::new());
+        let (mut wordings, mut vocabularies) = (Vec::new(), Vec::new());
         for (at, class) in scenario.workload.iter().enumerate() {
             let path = format!("workload[{at}]");
             let stages = format!("{path}.pipeline");
@@ -53,11 +59,31 @@ impl Directory {
             };
             let wrong = |problem: Problem| problem.under(&stages);
             let program = compiled.map_err(|wrongs| wrongs.into_iter().map(wrong).collect::<Vec<_>>());
-            let model = program.as_ref().ok().map(|program| book.asked(class, program));
-            match (program, model) {
+            let recorded = match recorded::look_through(class, &book, &book.served(), registry) {
+                Ok(recorded) => recorded,
+                Err(problem) => {
+                    findings.report(problem.under(&path));
+                    continue;
+                }
+            };
+            let rows_ask = recorded.programs.iter().any(Program::asks_model);
+            let asks_model = program.as_ref().ok().map(|program| program.asks_model() || rows_ask);
+            match (program, asks_model.map(|asks_model| book.asked(class, asks_model))) {
                 (Ok(program), Some(Ok(model))) => {
-                    asks.push(Asks { program: programs.len() as u16, model });
-                    programs.push(program);
+                    let first = programs.len() as u16;
+                    asks.push(Asks { program: first, model });
+                    let named = book.models.get(usize::from(model)).map(|model| model.name.clone());
+                    let model = named.filter(|_| program.asks_model()).unwrap_or_default();
+                    let mut all = vec![program];
+                    let recorded::Recorded { vocabulary, programs: others, mixed } = recorded;
+                    all.extend(others);
+                    if all.len() > 1 || mixed {
+                        Program::mix(&mut all);
+                    }
+                    programs.extend(all);
+                    vocabularies.push(vocabulary.shifted(first + 1));
+                    let pipeline = recorded::write(&class.pipeline, registry);
+                    wordings.push(Wording { model, pipeline });
                 }
                 (Err(problems), _) => findings.report_all(problems),
                 (_, Some(Err(problem))) => findings.report(problem.under(&path)),
@@ -66,7 +92,7 @@ impl Directory {
         }
         let programs = Programs::new(programs, book.models.clone());
         if scenario.coordinator.kv_transfer.is_none()
-            && asks.iter().any(|asks| programs.moves_kv(asks.program))
+            && (0..programs.len() as u16).any(|program| programs.moves_kv(program))
         {
             let message =
                 "prefill and decode have clients of their own, but nothing says how KV moves between them";
@@ -74,7 +100,8 @@ impl Directory {
             findings.report(Problem::new("coordinator", message).help(help));
         }
         let pools = book.pools.into_inner();
-        (asks.len() == scenario.workload.len()).then_some(Self { programs, pools, asks })
+        let whole = asks.len() == scenario.workload.len();
+        whole.then_some(Self { programs, pools, asks, wordings, vocabularies })
     }
 }
 
@@ -110,6 +137,11 @@ impl<'a> Book<'a> {
         book
     }
 
+    /// The models that are served, in the order of their numbers.
+    fn served(&self) -> Vec<(String, bool)> {
+        self.models.iter().map(|model| (model.name.clone(), model.is_split())).collect()
+    }
+
     /// The pool of these groups.
     fn pool_of(&self, groups: Vec<usize>) -> u16 {
         let mut pools = self.pools.borrow_mut();
@@ -121,9 +153,9 @@ impl<'a> Book<'a> {
     }
 
     /// The model that a class of traffic asks for.
-    fn asked(&self, class: &WorkloadSpec, program: &Program) -> Result<u16, Problem> {
+    fn asked(&self, class: &WorkloadSpec, asks_model: bool) -> Result<u16, Problem> {
         use pipeline::Directory as _;
-        match (&class.model, program.asks_model()) {
+        match (&class.model, asks_model) {
             (Some(model), true) => self.model(model).map_err(|problem| problem.under("model")),
             (None, true) => {
                 let message = "missing field `model`: a stage of the pipeline takes the request's model";
@@ -171,21 +203,28 @@ impl pipeline::Directory for Book<'_> {
     }
 
     fn model(&self, name: &str) -> Result<u16, Problem> {
-        let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
-        let at = self.models.iter().position(|served| served.name == model.name);
-        let unserved = |role: &str| {
-            let message = format!("no client {role} `{}`", model.name);
-            let served = self.models.iter().map(|served| served.name.as_str());
-            Problem::new("", message).help(did_you_mean(&model.name, served))
+        let serving = |name: &str| self.models.iter().position(|served| served.name == name);
+        // A client's model may come from a file, and then has its name from there.
+        let at = if let Some(at) = serving(name) {
+            Some(at)
+        } else {
+            let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
+            serving(&model.name)
         };
-        let at = at.ok_or_else(|| unserved("serves"))?;
+        let at = at.ok_or_else(|| {
+            let served = self.models.iter().map(|served| served.name.as_str());
+            let message = format!("no client serves `{name}`");
+            Problem::new("", message).help(did_you_mean(name, served))
+        })?;
         let Served { prefill, decode, .. } = self.models[at];
         let pools = self.pools.borrow();
-        if pools[usize::from(prefill)].is_empty() {
-            return Err(unserved("prefills"));
-        }
-        if pools[usize::from(decode)].is_empty() {
-            return Err(unserved("decodes"));
+        for (pool, verb, role) in [(prefill, "prefills", "Prefill"), (decode, "decodes", "Decode")] {
+            if pools[usize::from(pool)].is_empty() {
+                let message = format!("no client {verb} `{name}`");
+                let help =
+                    format!("add one with `role: {role}`, or leave out the `role` of those that serve it");
+                return Err(Problem::new("", message).help(help));
+            }
         }
         Ok(at as u16)
     }

@@ -19,6 +19,7 @@ mod deployment;
 mod directory;
 mod error;
 mod notes;
+mod recorded;
 mod replications;
 mod run;
 mod sources;

@@ -47,7 +47,7 @@ fn guesses(model: &str) -> Vec<String> {
 
 /// What of a trace a replay leaves out or turns away.
 fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
-    let (mut left_out, mut looked_at, mut empty) = (LeftOut::default(), 0_usize, 0_usize);
+    let (mut looked_at, mut empty) = (0_usize, 0_usize);
     // Of a pipe, a look would take away what the run is to read.
     if !trace.path.is_file() {
         return Ok(Vec::new());
@@ -58,6 +58,7 @@ fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
         chars_per_token: trace.chars_per_token,
     };
     let mut reader = read(Input::open(&trace.path)?, &options)?;
+    let mut left_out = LeftOut::new(reader.header());
     let mut row = TraceRow::default();
     while looked_at < LOOK && reader.next_into(&mut row)? {
         left_out.add(&row);
@@ -69,7 +70,8 @@ fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
     if !names.is_empty() {
         let names = names.join(", ");
         notes.push(format!(
-            "a replay takes arrivals and lengths; it leaves out what else this trace records: {names}"
+            "a replay takes arrivals, lengths, and models and pipelines as the scenario names them; it leaves \
+             out what else this trace records: {names}"
         ));
     }
     if empty > 0 {

@@ -10,8 +10,9 @@ use super::deployment::{Deployment, Group};
 use super::directory::Directory;
 use super::notes::notes;
 use crate::clients::Usage;
+use crate::coordinator::{VisitLog, VisitPart};
 use crate::engine::{Executor, Sim};
-use crate::metrics::{ClientUsage, Recorder, RowSink, RowSource, RunEnd, Summary, Unfinished};
+use crate::metrics::{ClientUsage, Recorder, RowSink, RowSource, RunEnd, StageRecord, Summary, Unfinished};
 use crate::request::pipeline::{Journey, Programs};
 use crate::request::{Passage, Request, Stage};
 use crate::scenario::{Document, Problem, Scenario, WorkloadSpec};
@@ -66,6 +67,8 @@ pub struct Outcome {
     pub events: u64,
     /// Where the step times come from, an entry a group of clients.
     pub latency_sources: Vec<String>,
+    /// The stages of the first requests; none unless [asked for](Run::log_stages).
+    pub stages: Vec<StageRecord>,
 }
 
 impl Run {
@@ -114,6 +117,17 @@ impl Run {
         self.document.scenario.workload.iter().zip(asks).map(source).collect()
     }
 
+    /// Has the outcome tell the stages of the first `requests` that arrive, one by one.
+    pub fn log_stages(&mut self, requests: u64) {
+        self.sim.world_mut().insert_resource(VisitLog::new(requests));
+    }
+
+    /// Requests there will be, if the scenario says so.
+    pub fn expected(&self) -> Option<u64> {
+        let requests = self.document.scenario.workload.iter().map(|class| class.requests);
+        requests.reduce(|sum, more| Some(sum?.saturating_add(more?))).unwrap_or(Some(0))
+    }
+
     /// Runs to the end.
     ///
     /// # Errors
@@ -135,10 +149,7 @@ impl Run {
         if let Some(rows) = rows {
             self.sim.world_mut().resource_mut::<Recorder>().write_rows_to(rows);
         }
-        let workload = &self.document.scenario.workload;
-        let expected = workload
-            .iter()
-            .try_fold(0_u64, |sum, workload| workload.requests.map(|requests| sum.saturating_add(requests)));
+        let expected = self.expected();
         let until = self.horizon.unwrap_or(SimTime::MAX);
         loop {
             let more = self.sim.run_some(until, TICKS_A_LOOK)?;
@@ -215,12 +226,14 @@ impl Run {
             scenario: self.document.scenario.name.as_deref().unwrap_or("scenario"),
             now: self.sim.now(),
             clients: clients.collect(),
-            itl: self.sim.world().resource::<TokenGaps>().statistics(),
+            // Without LLM clients there are no tokens.
+            itl: self.sim.world().get_resource::<TokenGaps>().and_then(TokenGaps::statistics),
             price: self.deployment.price.clone(),
         };
         let mut recorder = self.sim.world_mut().resource_mut::<Recorder>();
         recorder.finish_rows().map_err(RunError::Rows)?;
         let summary = recorder.summary(&end);
+        let stages = self.stages();
         let source = |group: &Group| format!("{}: {}", group.name, group.deployed.source_of_latency());
         Ok(Outcome {
             summary,
@@ -231,6 +244,24 @@ impl Run {
             events: self.sim.events(),
             latency_sources: self.deployment.groups.iter().map(source).collect(),
             resolved: self.resolved,
+            stages,
         })
+    }
+
+    /// What the log of visits holds, by name.
+    fn stages(&mut self) -> Vec<StageRecord> {
+        let Some(log) = self.sim.world_mut().remove_resource::<VisitLog>() else { return Vec::new() };
+        let clients = self.client_names();
+        let Directory { programs, .. } = &self.deployment.directory;
+        let row = |VisitPart { request, source, program, client, part }| StageRecord {
+            request,
+            source: self.document.scenario.workload[usize::from(source)].name.clone(),
+            stage: programs.program(program).labels()[usize::from(part.label)].clone(),
+            client: client.map_or_else(String::new, |client: u32| clients[client as usize].clone()),
+            routed: part.routed,
+            started: part.started,
+            done: part.done,
+        };
+        log.into_visits().into_iter().map(row).collect()
     }
 }

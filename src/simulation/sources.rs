@@ -40,11 +40,12 @@ pub(super) fn make(
 ) -> Result<(Vec<Source>, Vec<SourceSpec>), Vec<Problem>> {
     let mut problems = Vec::new();
     let (mut sources, mut specs) = (Vec::new(), Vec::new());
-    let Directory { programs, asks, .. } = &deployment.directory;
+    let Directory { programs, asks, wordings, vocabularies, .. } = &deployment.directory;
     for (at, (spec, asks)) in scenario.workload.iter().zip(asks).enumerate() {
         let place = Place { at: at as u16, asks: *asks, horizon: scenario.horizon.is_some() };
         match source(world, spec, place) {
             Ok(source) => {
+                let source = source.worded(wordings[at].clone()).understand(vocabularies[at].clone());
                 let closed_loop = source.is_closed();
                 let name = spec.name.clone();
                 let stages = programs.program(asks.program).labels().to_vec();

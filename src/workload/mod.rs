@@ -18,10 +18,11 @@
 //!
 //! [`trace_tools`] convert, export and describe traces.
 //!
-//! Left out: prefixes and sessions, which traces keep and no client uses yet; pipelines of more
-//! than prefill and decode.
+//! Requests ask for the pipeline and the model of their class, those of a trace for what their rows name
+//! ([`Vocabulary`]). Left out: prefixes and sessions, which traces keep and no client uses yet.
 
 pub mod arrivals;
+mod asks;
 mod derive;
 mod error;
 pub mod lengths;
@@ -34,11 +35,12 @@ pub mod trace_tools;
 use bevy_ecs::schedule::IntoScheduleConfigs;
 
 pub use arrivals::ArrivalProcess;
+pub use asks::{Asks, Vocabulary, Wording};
 pub use derive::{About, derive_lengths};
 pub use error::{LAST_ARRIVAL, SourceError};
 pub use lengths::{LengthSource, Lengths};
 pub use replay::Replay;
-pub use source::{Asks, Source, Sources};
+pub use source::{Source, Sources};
 
 use crate::engine::{Calendar, Phase, Plugin, SimBuilder};
 use crate::request::{Arrived, Entered, Vacated};

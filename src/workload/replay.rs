@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::on_the_clock;
 use super::trace::{self, Input, Options, TraceHeader, TraceReader, TraceRow};
-use super::{Lengths, SourceError};
+use super::{Asks, Lengths, SourceError, Vocabulary};
 use crate::scenario::TraceSpec;
 use crate::units::{Brief, SimTime};
 
@@ -14,6 +14,8 @@ pub struct Replay {
     reader: Box<dyn TraceReader>,
     speedup: f64,
     row: TraceRow,
+    /// What its rows may ask for; without it they ask for what their class does.
+    words: Option<Vocabulary>,
 }
 
 impl Replay {
@@ -33,7 +35,7 @@ impl Replay {
         };
         let reader = Input::open(&folder.join(path)).and_then(|input| trace::read(input, &options));
         let reader = reader.map_err(|error| error.to_string())?;
-        Ok(Self { reader, speedup: *speedup, row: TraceRow::default() })
+        Ok(Self { reader, speedup: *speedup, row: TraceRow::default(), words: None })
     }
 
     /// Checks that the trace says when its requests arrive.
@@ -86,6 +88,26 @@ impl Replay {
             SimTime::from_ns((self.row.arrival.as_ns() as f64 / self.speedup + 0.5) as u64)
         };
         on_the_clock(at).map_err(|late| self.reader.error(late.to_string()))
+    }
+
+    /// Its rows ask for models and pipelines in these words.
+    pub fn understand(&mut self, words: Vocabulary) {
+        self.words = Some(words);
+    }
+
+    /// What the current request asks for; `otherwise` where it does not say.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn asks(&self, otherwise: Asks) -> Result<Asks, SourceError> {
+        let row = &self.row;
+        match &self.words {
+            Some(words) if !(row.model.is_empty() && row.pipeline.is_empty()) => {
+                let foreign = self.reader.header().foreign_models;
+                words.of(row, foreign, otherwise).map_err(|what| self.reader.error(what))
+            }
+            _ => Ok(otherwise),
+        }
     }
 
     /// The current request's lengths.

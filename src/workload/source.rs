@@ -4,7 +4,7 @@ use bevy_ecs::resource::Resource;
 
 use super::error::on_the_clock;
 use super::trace::{TraceHeader, TraceRow};
-use super::{ArrivalProcess, LengthSource, Lengths, Replay, SourceError};
+use super::{ArrivalProcess, Asks, LengthSource, Lengths, Replay, SourceError, Vocabulary, Wording};
 use crate::engine::{Calendar, Stream, Streams};
 use crate::units::SimTime;
 
@@ -12,17 +12,10 @@ use crate::units::SimTime;
 pub struct Source {
     requests: Requests,
     asks: Asks,
+    /// The same in the words of traces.
+    wording: Wording,
     /// Requests it may still bring.
     left: u64,
-}
-
-/// What the requests of a source ask for: positions in [`Programs`](crate::request::pipeline::Programs).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asks {
-    /// Their pipeline.
-    pub program: u16,
-    /// Their model.
-    pub model: u16,
 }
 
 /// A request that arrives.
@@ -57,12 +50,41 @@ impl Source {
         let arrival_draws = streams.stream("arrivals", u64::from(position));
         let length_draws = streams.stream("lengths", u64::from(position));
         let drawn = Requests::Drawn { arrivals, lengths, arrival_draws, length_draws };
-        Self { requests: drawn, asks, left: requests }
+        Self { requests: drawn, asks, wording: Wording::default(), left: requests }
     }
 
-    /// At most `requests` recorded requests that ask for `asks`.
+    /// At most `requests` recorded requests that ask for `asks`, unless their rows name something else.
     pub fn replay(replay: Replay, asks: Asks, requests: u64) -> Self {
-        Self { requests: Requests::Recorded(Box::new(replay)), asks, left: requests }
+        let wording = Wording::default();
+        Self { requests: Requests::Recorded(Box::new(replay)), asks, wording, left: requests }
+    }
+
+    /// Its rows, if it is recorded, ask for models and pipelines in these words.
+    #[must_use]
+    pub fn understand(mut self, words: Vocabulary) -> Self {
+        if let Requests::Recorded(replay) = &mut self.requests {
+            replay.understand(words);
+        }
+        self
+    }
+
+    /// What its requests ask for is put like this.
+    #[must_use]
+    pub fn worded(self, wording: Wording) -> Self {
+        Self { wording, ..self }
+    }
+
+    /// What its requests ask for, in the words of traces.
+    pub(super) const fn wording(&self) -> &Wording {
+        &self.wording
+    }
+
+    /// What the request that arrives asks for.
+    fn asks(&self) -> Result<Asks, SourceError> {
+        match &self.requests {
+            Requests::Drawn { .. } => Ok(self.asks),
+            Requests::Recorded(replay) => replay.asks(self.asks),
+        }
     }
 
     /// Whether arrivals wait for departures.
@@ -180,7 +202,7 @@ impl Sources {
         let id = self.next_id;
         self.next_id += 1;
         self.in_flight += 1;
-        let Asks { program, model } = source.asks;
+        let Asks { program, model } = source.asks()?;
         Ok(Some(Drawn { id, program, model, lengths }))
     }
 

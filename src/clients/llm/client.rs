@@ -63,6 +63,8 @@ pub struct LlmClient {
     busy: bool,
     /// Tells the end of the current stride from those of strides that were cut.
     epoch: u32,
+    /// Whether the client serves several models by turns: this is what serves one of them.
+    shared: bool,
 }
 
 /// A step of a stride.
@@ -97,7 +99,29 @@ impl LlmClient {
             releases: Vec::new(),
             busy: false,
             epoch: 0,
+            shared: false,
         }
+    }
+
+    /// What serves one of the models of a client that serves several by turns: see
+    /// [`Shelf`](super::Shelf).
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
+    /// Whether the client serves several models by turns.
+    pub const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Gives the turn to what serves `other`; nothing is under way here. KV that was kept is lost.
+    pub(super) fn give_way(&mut self, other: &mut Self) {
+        self.scheduler.lose_holdings();
+        // Both count on, so that no end of a stride before can be taken for one after.
+        other.epoch = self.epoch;
+        other.scheduler.count_on(&self.scheduler);
+        std::mem::swap(self, other);
     }
 
     /// Position among all clients.
@@ -175,6 +199,11 @@ impl LlmClient {
         if interrupts { self.interrupt(now) } else { None }
     }
 
+    /// KV that is kept in the holding `id` is no longer needed, while it is not the turn of this model.
+    pub(super) fn release_parked(&mut self, id: u32) {
+        self.scheduler.release_holding(id);
+    }
+
     /// KV that is kept in the holding `id` is no longer needed: it is dropped when the step under way is
     /// over. May cut the stride as [`enqueue`](Self::enqueue) does.
     pub fn release_kv(&mut self, id: u32, now: SimTime) -> Option<StrideEnd> {
@@ -215,6 +244,9 @@ impl LlmClient {
             return false;
         }
         self.policy.form(&mut self.scheduler);
+        if !self.scheduler.has_step() && self.scheduler.give_up_base() {
+            self.policy.form(&mut self.scheduler);
+        }
         self.busy = self.scheduler.has_step();
         self.busy
     }

@@ -12,13 +12,17 @@
 //! that would all be composed the same are run as one *stride*, cut at the next step boundary when a
 //! newcomer may change it; the results are those of one tick a step, to the bit.
 //!
-//! Left out so far: prefix caching, speculative decoding, pipeline parallelism, swapping.
+//! A client may serve several models by turns: see [`Shelf`].
+//!
+//! Left out so far: prefix caching, speculative decoding, pipeline parallelism, swapping of KV.
 
 mod batching;
 mod client;
 mod decoding;
 mod scheduler;
 mod sequence;
+mod serving;
+mod shelf;
 mod spec;
 mod step;
 mod systems;
@@ -34,6 +38,7 @@ pub use batching::{BatchingExt, BatchingPolicy, BatchingRegistry, Chunked, Conti
 pub use client::{LlmClient, LlmSetup, StrideEnd};
 pub use scheduler::{Reserve, Scheduler};
 pub use sequence::{Finished, FirstToken, Landed, SeqId};
+pub use shelf::{Parked, Shelf};
 pub use spec::LlmSpec;
 
 use super::Delivered;
@@ -43,6 +48,9 @@ use crate::stats::TokenGaps;
 
 /// Marks deliveries to LLM clients.
 pub struct Llm;
+
+/// Marks deliveries to LLM clients of several models.
+pub struct Shared;
 
 /// What LLM clients do, to order other systems by: each set is in the phase named.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,12 +73,14 @@ pub struct LlmPlugin;
 impl Plugin for LlmPlugin {
     fn build(&self, sim: &mut SimBuilder) {
         sim.wake::<Delivered<Llm>>();
+        sim.wake::<Delivered<Shared>>();
+        sim.wake::<Swapped>();
         sim.wake::<StrideEnded>();
         sim.wake::<ReleaseKv>();
         sim.port::<Idle>().port::<Formed>().port::<StageDone>().insert_resource(TokenGaps::default());
-        sim.systems(Phase::Land, systems::land_strides.in_set(LlmSet::Land));
-        let accept = (systems::release_kv, systems::accept_stages).chain().in_set(LlmSet::Accept);
-        sim.systems(Phase::Admit, accept);
+        sim.systems(Phase::Land, (systems::land_strides, systems::land_swaps).chain().in_set(LlmSet::Land));
+        let accept = (systems::release_kv, systems::accept_stages, systems::accept_shared).chain();
+        sim.systems(Phase::Admit, accept.in_set(LlmSet::Accept));
         sim.systems(Phase::Batch, systems::form_steps.in_set(LlmSet::Form));
         sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
     }
@@ -93,6 +103,25 @@ impl Wake for StrideEnded {
 
     fn unpack([client, rest]: [u64; 2]) -> Self {
         Self { client: Entity::from_bits(client), index: (rest >> 32) as u32, epoch: rest as u32 }
+    }
+}
+
+/// A model is loaded on a client of several.
+#[derive(Clone, Copy)]
+struct Swapped {
+    client: Entity,
+    index: u32,
+}
+
+impl Wake for Swapped {
+    const PRIORITY: u8 = 0;
+
+    fn pack(self) -> [u64; 2] {
+        [self.client.to_bits(), self.index.into()]
+    }
+
+    fn unpack([client, index]: [u64; 2]) -> Self {
+        Self { client: Entity::from_bits(client), index: index as u32 }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `Llm(…)`: the settings of an LLM client, and what they come to on a cluster.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::{Mut, World};
@@ -9,17 +8,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::batching::{BatchingRegistry, MakeBatching};
-use super::{Llm, LlmClient, LlmPlugin, LlmSetup};
+use super::serving::Serving;
+use super::{Llm, LlmClient, LlmPlugin, LlmSetup, Shared, Shelf};
 use crate::catalog::{Accelerator, Catalog, HfConfig, Model, ModelKind, Precision};
 use crate::clients::{
     Client, ClientKind, Delivered, Deployed, Fact, Generates, Offer, Role, Site, Usage, model_problem,
 };
 use crate::engine::SimBuilder;
-use crate::memory::{BlockPool, KvCapacity, KvSizing, SizingError};
-use crate::runtime::{RuntimeRegistry, StepModel, Target};
+use crate::memory::{BlockPool, KvSizing, SizingError};
+use crate::request::pipeline::Programs;
+use crate::runtime::{RuntimeRegistry, Target};
 use crate::scenario::{Choice, Findings, Problem};
 use crate::stats::TokenGaps;
-use crate::units::{GIB, SimTime};
+use crate::units::{SimSpan, SimTime, Span};
 
 /// A server of one large language model, prefill and decode together: a vLLM or SGLang instance.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +29,21 @@ pub struct LlmSpec {
     /// The model it serves: a name in the model catalog, or the path of a Hugging Face `config.json`,
     /// relative to the scenario's own folder. vLLM `--model`.
     pub model: String,
+    /// More models that it serves, with the same settings, one at a time in device memory and requests first
+    /// come, first served across models; `model` is loaded at the start. KV kept for later stages is
+    /// lost when another model is loaded. Default: none. vLLM's sleep mode (level 1) behind a proxy such
+    /// as llama-swap; Ollama; Triton `--model-control-mode=explicit`.
+    #[serde(default)]
+    pub also: Vec<String>,
+    /// How long it takes to load another model. Default: its weights on one accelerator over the
+    /// catalogued bandwidth of the link to the host, from host memory; starting a server, compiling and
+    /// capturing graphs are not in it.
+    #[serde(default)]
+    pub swap: Option<Span>,
+    /// For how long after a model was loaded its requests go ahead of those of others, if there are any;
+    /// then the client drains. Default: 0, first come, first served.
+    #[serde(default)]
+    pub stay: Option<Span>,
     /// How many accelerators share every layer. Default: all of the cluster, and it must be all of
     /// them. vLLM `--tensor-parallel-size`, SGLang `--tp`.
     #[serde(default)]
@@ -101,19 +117,20 @@ impl ClientKind for LlmSpec {
     }
 
     fn check(&self, catalog: &Catalog) -> Vec<Problem> {
-        match catalog.model_or_config(&self.model) {
-            Ok(model) => self.wrong_with(&model),
-            Err(error) => vec![model_problem("model", &error)],
+        let mut problems = self.wrong_with_sharing();
+        for (at, name) in self.models().enumerate() {
+            match catalog.model_or_config(name) {
+                Ok(model) => problems.extend(self.wrong_with_one(at, &model)),
+                Err(error) => problems.push(model_problem(&place(at), &error)),
+            }
         }
+        problems
     }
 
     fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>> {
         let one = |problem: Problem| vec![problem];
-        let found = site.catalog.model_or_config(&self.model);
-        let found = found.map_err(|error| one(model_problem("model", &error)))?;
-        let model: &Model = &found;
         let (accelerator, tensor_parallel) = self.cluster(site.nodes).map_err(one)?;
-        let wrong = self.wrong_with(model);
+        let wrong = self.check(site.catalog);
         if !wrong.is_empty() {
             return Err(wrong);
         }
@@ -131,37 +148,46 @@ impl ClientKind for LlmSpec {
             let help = format!("lower max_num_seqs to {max_step_tokens} or raise max_num_batched_tokens");
             return Err(one(Problem::new("max_num_seqs", message).help(help)));
         }
-
-        let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
-        let capacity = sizing.capacity().map_err(|error| one(misfit(&error)))?;
-        let target = Target {
-            model,
-            accelerator,
-            tensor_parallel,
-            weights: self.weights,
-            kv_cache: self.kv_cache,
-            max_step_tokens,
-        };
-        let registry = site.world.resource::<RuntimeRegistry>();
-        let kind = registry.resolve(&self.runtime).map_err(|error| one(error.into_problem("runtime")))?.built;
-        let step_model = kind.compile(&target).map_err(|message| one(refused(&message)))?;
+        let models = self.models().enumerate().map(|(at, name)| {
+            let cluster = (accelerator, tensor_parallel);
+            self.serving(name, site, cluster, max_step_tokens).map_err(|problem| blame(at, problem))
+        });
+        let models = models.collect::<Result<Vec<_>, _>>().map_err(one)?;
+        if let [first, second, ..] = &models[..]
+            && self.swap.is_none()
+            && first.swap.is_none()
+        {
+            let message = format!(
+                "how long it takes to load {} is not known: the catalog has no host link bandwidth for {}",
+                second.name, accelerator.name
+            );
+            return Err(one(Problem::new("swap", message).help("say it, such as `swap: s(5)`")));
+        }
         Ok(Box::new(LlmDeployed {
-            model: model.name.clone(),
             hardware: format!("{tensor_parallel} × {}", accelerator.name),
-            capacity,
             block_size: self.block_size,
             max_num_seqs: self.max_num_seqs,
-            generates: Generates {
-                role: self.role,
-                max_model_len: self.max_model_len.unwrap_or(model.max_context),
-                kv_bytes_per_token: sizing.kv_bytes_per_token,
-            },
             make_policy,
-            step_model,
-            latency: format!("{} for {} on {}", self.runtime.name, model.name, accelerator.name),
-            config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
+            stay: self.stay.map(Span::to_sim).unwrap_or_default(),
+            latency: format!("{} for {} on {}", self.runtime.name, names(&models), accelerator.name),
+            models,
         }))
     }
+}
+
+/// The setting that names the `at`-th model.
+fn place(at: usize) -> String {
+    at.checked_sub(1).map_or_else(|| "model".to_owned(), |at| format!("also[{at}]"))
+}
+
+/// A problem of the `at`-th model at the setting that names it.
+fn blame(at: usize, problem: Problem) -> Problem {
+    if problem.path == "model" { Problem { path: place(at), ..problem } } else { problem }
+}
+
+/// The names of models, in words.
+fn names(models: &[Serving]) -> String {
+    models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Why steps cannot be priced, at the setting that the message begins with.
@@ -184,6 +210,75 @@ fn misfit(error: &SizingError) -> Problem {
 }
 
 impl LlmSpec {
+    /// The models it serves, by name.
+    fn models(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.model).chain(&self.also)
+    }
+
+    /// What is wrong with serving several models, or none but one.
+    fn wrong_with_sharing(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (at, name) in self.models().enumerate().skip(1) {
+            if self.models().take(at).any(|before| before == name) {
+                problems.push(Problem::new(place(at), format!("`{name}` is named twice")));
+            }
+        }
+        for (path, span) in [("swap", self.swap), ("stay", self.stay)] {
+            if span.is_some() && self.also.is_empty() {
+                let message = "has no effect: the client serves one model";
+                let help = "leave it out, or name more models in `also`";
+                problems.push(Problem::new(path, message).help(help));
+            }
+        }
+        problems
+    }
+
+    /// What is wrong with the settings for the `at`-th model; what is wrong for all is said of the first.
+    fn wrong_with_one(&self, at: usize, model: &Model) -> Vec<Problem> {
+        let of_model = |problem: &Problem| at == 0 || ["model", "max_model_len"].contains(&&*problem.path);
+        let wrong = self.wrong_with(model).into_iter().filter(of_model);
+        wrong.map(|problem| blame(at, problem)).collect()
+    }
+
+    /// What comes of serving the model of that name on so many accelerators.
+    fn serving(
+        &self,
+        name: &str,
+        site: &Site<'_>,
+        (accelerator, tensor_parallel): (&Accelerator, u32),
+        max_step_tokens: u32,
+    ) -> Result<Serving, Problem> {
+        let found = site.catalog.model_or_config(name).map_err(|error| model_problem("model", &error))?;
+        let model: &Model = &found;
+        let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
+        let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
+        let target = Target {
+            model,
+            accelerator,
+            tensor_parallel,
+            weights: self.weights,
+            kv_cache: self.kv_cache,
+            max_step_tokens,
+        };
+        let registry = site.world.resource::<RuntimeRegistry>();
+        let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
+        let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
+        let link = accelerator.host_link_bandwidth().ok();
+        let swap = self.swap.map(Span::to_sim);
+        Ok(Serving {
+            name: model.name.clone(),
+            capacity,
+            generates: Generates {
+                role: self.role,
+                max_model_len: self.max_model_len.unwrap_or(model.max_context),
+                kv_bytes_per_token: sizing.kv_bytes_per_token,
+            },
+            step_model,
+            swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),
+            config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
+        })
+    }
+
     /// The accelerator of the cluster, all of one kind, and how many share a layer.
     fn cluster<'a>(&self, nodes: &[&'a Accelerator]) -> Result<(&'a Accelerator, u32), Problem> {
         let mut accelerators = nodes.iter().filter(|node| node.is_accelerator());
@@ -279,43 +374,47 @@ impl LlmSpec {
 
 /// An LLM client that fits its cluster, ready to be spawned as often as its entry says.
 struct LlmDeployed {
-    model: String,
+    /// At least one, the first loaded at the start.
+    models: Vec<Serving>,
     hardware: String,
-    capacity: KvCapacity,
     block_size: u32,
     max_num_seqs: u32,
-    generates: Generates,
     make_policy: MakeBatching,
-    step_model: Arc<dyn StepModel>,
+    stay: SimSpan,
     latency: String,
-    /// What is to be said of the `config.json` behind the model.
-    config: Vec<Fact>,
+}
+
+impl LlmDeployed {
+    fn client(&self, model: &Serving, index: u32, strides: bool) -> LlmClient {
+        LlmClient::new(LlmSetup {
+            index,
+            kv: BlockPool::new(model.capacity.blocks, self.block_size),
+            max_num_seqs: self.max_num_seqs,
+            max_model_len: model.generates.max_model_len,
+            policy: (self.make_policy)(),
+            model: model.step_model.clone(),
+            strides,
+        })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.models.len() > 1
+    }
 }
 
 impl Deployed for LlmDeployed {
     fn offers(&self) -> Vec<Offer> {
-        vec![Offer { model: Some(self.model.clone()), generates: Some(self.generates) }]
+        self.models.iter().map(Serving::offer).collect()
     }
 
     fn facts(&self) -> Vec<Fact> {
-        let gib = |bytes: f64| format!("{:.1} GiB", bytes / GIB);
-        let max_model_len = self.generates.max_model_len;
-        let KvCapacity { budget, weights, activations, kv, blocks, tokens, .. } = self.capacity;
-        let mut facts = vec![
-            Fact::new("serves", format!("{} on {}", self.model, self.hardware)),
-            Fact::new("memory per device", format!("{} usable, {} weights", gib(budget), gib(weights))),
-            Fact::new("", format!("{} activations, {} KV cache", gib(activations), gib(kv))),
-            Fact::new("KV cache", format!("{blocks} blocks of {}, {tokens} tokens", self.block_size)),
-            Fact::new("limits", format!("{} sequences, {} tokens each", self.max_num_seqs, max_model_len)),
-        ];
-        if u64::from(max_model_len) > tokens {
-            // vLLM checks this when it starts; requests that do fit are served here all the same.
-            let warning = format!(
-                "vLLM would not start: its KV cache must hold max_model_len; set it to {tokens} or less"
-            );
-            facts.push(Fact::new("warning", warning));
+        let mut facts = Vec::new();
+        for (at, model) in self.models.iter().enumerate() {
+            let serves = if at == 0 { "serves" } else { "and, by turns," };
+            facts.push(Fact::new(serves, format!("{} on {}", model.name, self.hardware)));
+            facts.extend(model.facts(self.block_size, self.max_num_seqs));
+            facts.extend(model.swap.filter(|_| self.is_shared()).map(Serving::swap_fact));
         }
-        facts.extend(self.config.iter().cloned());
         facts
     }
 
@@ -324,26 +423,32 @@ impl Deployed for LlmDeployed {
     }
 
     fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity {
-        let inbox = sim.wake::<Delivered<Llm>>();
-        let kv = BlockPool::new(self.capacity.blocks, self.block_size);
-        let client = LlmClient::new(LlmSetup {
-            index,
-            kv,
-            max_num_seqs: self.max_num_seqs,
-            max_model_len: self.generates.max_model_len,
-            policy: (self.make_policy)(),
-            model: self.step_model.clone(),
-            strides,
-        });
-        let usage = Usage { kv_blocks: kv.total(), ..Usage::default() };
-        sim.world().spawn((Client { index, inbox }, usage, client)).id()
+        let first = &self.models[0];
+        let client = self.client(first, index, strides);
+        let usage = Usage { kv_blocks: first.capacity.blocks, ..Usage::default() };
+        if !self.is_shared() {
+            let inbox = sim.wake::<Delivered<Llm>>();
+            return sim.world().spawn((Client { index, inbox }, usage, client)).id();
+        }
+        let programs = sim.world().resource::<Programs>();
+        let park = |(at, model): (usize, &Serving)| {
+            let client = (at > 0).then(|| self.client(model, index, strides).shared());
+            model.parked(programs.models(), client)
+        };
+        let shelf = Shelf::new(self.models.iter().enumerate().map(park).collect(), self.stay);
+        let inbox = sim.wake::<Delivered<Shared>>();
+        let usage = Usage { shared: true, ..usage };
+        sim.world().spawn((Client { index, inbox }, usage, client.shared(), shelf)).id()
     }
 
     fn settle(&self, world: &mut World, client: Entity, now: SimTime) {
         world.resource_scope(|world, mut gaps: Mut<TokenGaps>| {
-            let mut clients = world.query::<(&mut LlmClient, &mut Usage)>();
-            if let Ok((mut llm, mut usage)) = clients.get_mut(world, client) {
+            let mut clients = world.query::<(&mut LlmClient, &mut Usage, Option<&mut Shelf>)>();
+            if let Ok((mut llm, mut usage, shelf)) = clients.get_mut(world, client) {
                 llm.settle(now, &mut usage, &mut gaps);
+                if let Some(mut shelf) = shelf {
+                    shelf.settle(now, &mut usage);
+                }
             }
         });
     }

@@ -14,6 +14,8 @@ pub(super) struct Step {
     pub decodes: bool,
     /// Whether the next step would be composed the same; see `Scheduler::repeat_decodes`.
     pub repeats: bool,
+    /// Whether holdings were evicted for it: then who waits may need more or find more room next time.
+    pub evicts: bool,
 }
 
 impl Step {
@@ -38,5 +40,6 @@ impl Step {
         self.owners.clear();
         self.decodes = false;
         self.repeats = false;
+        self.evicts = false;
     }
 }

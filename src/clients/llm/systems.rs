@@ -1,10 +1,11 @@
 //! The systems of LLM clients, one a phase.
 
-use bevy_ecs::prelude::{BevyError, Local, Query, ResMut};
+use bevy_ecs::prelude::{BevyError, Local, Query, Res, ResMut};
 
 use super::client::LlmClient;
 use super::sequence::Landed;
-use super::{Formed, Idle, Llm, StrideEnded};
+use super::shelf::Shelf;
+use super::{Formed, Idle, Llm, Shared, StrideEnded, Swapped};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::{KvHandle, Passage, ReleaseKv, Stage, StageDone};
@@ -36,9 +37,10 @@ pub(super) fn land_strides(
             let (mut stage, passage) = stages.get_mut(finished.stage)?;
             stage.preemptions = finished.preemptions;
             if let Some(mut passage) = passage {
-                let index = llm.index();
+                let (index, model) = (llm.index(), stage.model);
                 passage.answer = finished.answer;
-                passage.kept = finished.kept.map(|(id, tokens)| KvHandle { client, index, id, tokens });
+                passage.kept =
+                    finished.kept.map(|(id, tokens)| KvHandle { client, index, model, id, tokens });
             }
             done.send(StageDone(finished.stage));
         }
@@ -49,14 +51,17 @@ pub(super) fn land_strides(
 /// `Admit`: clients drop KV that is no longer needed, before newcomers ask for room.
 pub(super) fn release_kv(
     mut released: Rx<ReleaseKv>,
-    mut clients: Query<(&mut LlmClient, &mut Usage)>,
+    mut clients: Query<(&mut LlmClient, &mut Usage, Option<&mut Shelf>)>,
     mut gaps: ResMut<TokenGaps>,
     mut calendar: ResMut<Calendar>,
     mut idle: Tx<Idle>,
 ) -> Result<(), BevyError> {
     let now = calendar.now();
-    for ReleaseKv { client, id } in released.drain() {
-        let (mut llm, mut usage) = clients.get_mut(client)?;
+    for ReleaseKv { client, model, id } in released.drain() {
+        let (mut llm, mut usage, shelf) = clients.get_mut(client)?;
+        if shelf.is_some_and(|mut shelf| shelf.release(model, id)) {
+            continue;
+        }
         if calendar.is_first_tick() {
             llm.catch_up(now, &mut usage, &mut gaps);
         }
@@ -105,15 +110,74 @@ pub(super) fn accept_stages(
     Ok(())
 }
 
-/// `Batch`: idle clients compose their next step.
+/// `Admit`: the same for clients of several models, where a stage may wait for its model's turn.
+pub(super) fn accept_shared(
+    mut delivered: Rx<Delivered<Shared>>,
+    mut clients: Query<(&mut LlmClient, &mut Shelf, &mut Usage)>,
+    mut stages: Query<(&mut Stage, Option<&Passage>)>,
+    mut gaps: ResMut<TokenGaps>,
+    mut calendar: ResMut<Calendar>,
+    mut done: Tx<StageDone>,
+    mut idle: Tx<Idle>,
+) -> Result<(), BevyError> {
+    let now = calendar.now();
+    for Delivered { stage: entity, client, .. } in delivered.drain() {
+        let (mut stage, passage) = stages.get_mut(entity)?;
+        let (mut llm, mut shelf, mut usage) = clients.get_mut(client)?;
+        if calendar.is_first_tick() {
+            llm.catch_up(now, &mut usage, &mut gaps);
+        }
+        let asked = (stage.work(passage), passage.and_then(|passage| passage.base));
+        match shelf.accept(&mut llm, entity, asked, now) {
+            Ok(Some(end)) => {
+                calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
+            }
+            Ok(None) => {}
+            Err(rejection) => {
+                stage.rejection = Some(rejection);
+                done.send(StageDone(entity));
+            }
+        }
+        if !llm.is_busy() {
+            idle.send(Idle(client));
+        }
+    }
+    Ok(())
+}
+
+/// `Land`: models that were being loaded are there, in the order of their clients.
+pub(super) fn land_swaps(
+    mut swapped: Rx<Swapped>,
+    mut clients: Query<(&mut LlmClient, &mut Shelf, &mut Usage)>,
+    calendar: Res<Calendar>,
+    mut idle: Tx<Idle>,
+) -> Result<(), BevyError> {
+    swapped.items().sort_by_key(|swapped| swapped.index);
+    for Swapped { client, .. } in swapped.drain() {
+        let (mut llm, mut shelf, mut usage) = clients.get_mut(client)?;
+        shelf.end(&mut llm, calendar.now(), &mut usage);
+        idle.send(Idle(client));
+    }
+    Ok(())
+}
+
+/// `Batch`: idle clients compose their next step; those of several models that are drained begin to load
+/// the next one.
 pub(super) fn form_steps(
     mut idle: Rx<Idle>,
     mut clients: Query<&mut LlmClient>,
+    mut shelves: Query<&mut Shelf>,
+    mut calendar: ResMut<Calendar>,
     mut formed: Tx<Formed>,
 ) -> Result<(), BevyError> {
     for Idle(client) in idle.drain() {
-        if clients.get_mut(client)?.form() {
+        let mut llm = clients.get_mut(client)?;
+        if llm.form() {
             formed.send(Formed(client));
+        } else if llm.is_shared()
+            && let Some(end) = shelves.get_mut(client)?.begin(&llm, calendar.now())
+        {
+            calendar.at(end, Swapped { client, index: llm.index() });
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! Clients of tasks: everything but prefill and decode.
 //!
 //! ```text
-//!  Delivered ─▶ accept ──Ready──▶ serve ──Ended──▶ calendar ─▶ land ──StageDone──▶ coordinator
-//!               [Admit]    ▲     [Price]                      [Land]
-//!                          └───────────────Ready────────────────┘
+//!  Delivered ─▶ serve [Price] ──Ended──▶ calendar ─▶ land [Land] ──StageDone──▶ coordinator
+//!                  ▲                                    │
+//!                  └───────────────Ready────────────────┘
 //! ```
 //!
 //! The paper's two base schedulers (§III-E) for any kind of stage: [`Discipline::Batched`] takes all that
@@ -133,9 +133,7 @@ pub trait TaskClient: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 
 pub enum TaskSet {
     /// Tasks are done (`Phase::Land`).
     Land,
-    /// Stages join queues (`Phase::Admit`).
-    Accept,
-    /// Tasks are begun and priced (`Phase::Price`).
+    /// Stages join queues, tasks are begun and priced (`Phase::Price`).
     Serve,
 }
 
@@ -159,7 +157,6 @@ impl<M: TaskModel> Plugin for TaskPlugin<M> {
         sim.wake::<systems::Ended<M>>();
         sim.port::<StageDone>().port::<systems::Ready<M>>();
         self.add_system(sim, Phase::Land, LlmSet::Land, systems::land::<M>.in_set(TaskSet::Land));
-        self.add_system(sim, Phase::Admit, LlmSet::Accept, systems::accept::<M>.in_set(TaskSet::Accept));
         self.add_system(sim, Phase::Price, LlmSet::Price, systems::serve::<M>.in_set(TaskSet::Serve));
         sim.world().get_resource_or_init::<Kinds>().0.push(self.kind);
     }

@@ -61,36 +61,44 @@ impl<M: TaskModel> TaskServer<M> {
         self.queue.push_back(stage);
     }
 
-    /// Takes as many tasks as may begin now out of the queue.
-    pub(super) fn next(&mut self) -> impl Iterator<Item = Entity> {
+    /// The next task, where each is served by itself and a core is free.
+    pub(super) fn next_task(&mut self) -> Option<Entity> {
+        let Discipline::Sequential { cores } = self.model.discipline() else { return None };
+        if self.running.len() < cores.max(1) as usize { self.queue.pop_front() } else { None }
+    }
+
+    /// The tasks that begin together, where they do and the client is idle.
+    pub(super) fn next_batch(&mut self) -> impl Iterator<Item = Entity> {
         let most = match self.model.discipline() {
             Discipline::Batched { max_batch } if self.running.is_empty() => max_batch.max(1) as usize,
-            Discipline::Batched { .. } => 0,
-            Discipline::Sequential { cores } => usize::from(self.running.len() < cores.max(1) as usize),
+            _ => 0,
         };
         let count = most.min(self.queue.len());
         self.queue.drain(..count)
     }
 
+    /// A task begins at `now` and takes `parts`: when it ends.
+    pub(super) fn begin_task(&mut self, now: SimTime, stage: Entity, parts: &[Part]) -> Running {
+        let running = Running { stage, end: now + whole(parts) };
+        self.running.push(running);
+        running
+    }
+
     /// `batch` begins at `now` and takes `parts`; each task ends after what it says, or with the batch.
     /// Answers with the ends.
-    pub(super) fn begin(
+    pub(super) fn begin_batch(
         &mut self,
         now: SimTime,
         batch: impl Iterator<Item = (Entity, Option<f64>)>,
         parts: &[Part],
     ) -> &[Running] {
-        let span = |seconds: f64| SimSpan::from_secs_f64(seconds).max(SimSpan::from_ns(1));
-        let whole = span(parts.iter().map(|part| part.seconds).sum());
-        if matches!(self.model.discipline(), Discipline::Batched { .. }) {
-            self.batch.clear();
-            self.batch.extend_from_slice(parts);
-            self.begun = now;
-        }
-        let from = self.running.len();
+        self.batch.clear();
+        self.batch.extend_from_slice(parts);
+        self.begun = now;
+        let whole = whole(parts);
         let end = |leaves: Option<f64>| now + leaves.map_or(whole, |seconds| span(seconds).min(whole));
         self.running.extend(batch.map(|(stage, leaves)| Running { stage, end: end(leaves) }));
-        &self.running[from..]
+        &self.running
     }
 
     /// The task `stage` ends at `now`.
@@ -129,6 +137,15 @@ impl<M: TaskModel> TaskServer<M> {
             note(&mut self.parts, part.name, span);
         }
     }
+}
+
+/// Work takes at least a nanosecond.
+fn span(seconds: f64) -> SimSpan {
+    SimSpan::from_secs_f64(seconds).max(SimSpan::from_ns(1))
+}
+
+fn whole(parts: &[Part]) -> SimSpan {
+    span(parts.iter().map(|part| part.seconds).sum())
 }
 
 fn note(parts: &mut Vec<(&'static str, SimSpan)>, name: &'static str, span: SimSpan) {

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::prelude::{BevyError, Local, Query, Res, ResMut};
+use bevy_ecs::system::SystemParam;
 use smallvec::SmallVec;
 
 use super::server::{Running, TaskServer};
@@ -69,70 +70,113 @@ pub(super) fn land<M: TaskModel>(
     Ok(())
 }
 
-/// `Admit`: stages that reach a client join its queue.
-pub(super) fn accept<M: TaskModel>(
-    mut delivered: Rx<Delivered<M>>,
-    mut clients: Query<&mut TaskServer<M>>,
-    mut ready: Tx<Ready<M>>,
-) -> Result<(), BevyError> {
-    for Delivered { stage, client, .. } in delivered.drain() {
-        clients.get_mut(client)?.enqueue(stage);
-        ready.send(Ready::new(client));
-    }
-    Ok(())
-}
-
-/// `Price`: clients begin what they can, and the ends go into the calendar.
+/// `Price`: stages that reach a client join its queue; clients begin what they can, and the ends go into
+/// the calendar.
 pub(super) fn serve<M: TaskModel>(
+    mut delivered: Rx<Delivered<M>>,
     mut ready: Rx<Ready<M>>,
     mut clients: Query<(&mut TaskServer<M>, &mut Usage)>,
-    mut stages: Query<(&mut Stage, &mut Passage)>,
-    programs: Res<Programs>,
-    mut calendar: ResMut<Calendar>,
-    mut parts: Local<Vec<Part>>,
+    mut bench: Bench,
 ) -> Result<(), BevyError> {
-    let now = calendar.now();
-    for Ready { client, .. } in ready.drain() {
+    let mut free: SmallVec<[Entity; 8]> = ready.drain().map(|ready| ready.client).collect();
+    for Delivered { stage, client, .. } in delivered.drain() {
+        clients.get_mut(client)?.0.enqueue(stage);
+        free.push(client);
+    }
+    for client in free {
         let (mut server, mut usage) = clients.get_mut(client)?;
-        let server = &mut *server;
-        loop {
-            let batch: SmallVec<[Entity; 8]> = server.next().collect();
-            if batch.is_empty() {
-                break;
-            }
-            let mut payloads: SmallVec<[Payload; 8]> = SmallVec::new();
-            let mut params: SmallVec<[&M::Stage; 8]> = SmallVec::new();
-            for entity in &batch {
-                let (_, passage) = stages.get(*entity)?;
-                payloads.push(passage.payload);
-                let found = programs.program(passage.program).stage(passage.place);
-                params.push(found.ok_or("a client of tasks was sent a stage that it cannot run")?);
-            }
-            let mut tasks: SmallVec<[Task<'_, M::Stage>; 8]> = params
-                .iter()
-                .zip(&mut payloads)
-                .map(|(&stage, payload)| {
-                    let model = programs.models().get(usize::from(payload.model));
-                    let kv_bytes_per_token = model.map_or(0.0, |model| model.kv_bytes_per_token);
-                    Task { stage, payload, kv_bytes_per_token, leaves: None }
-                })
-                .collect();
-            parts.clear();
-            server.model.clone().serve(&mut tasks, &mut server.draws, &mut parts);
-            if let Discipline::Sequential { cores } = server.model.discipline() {
-                server.account_task(cores, &parts, &mut usage);
-            }
-            let leaves: SmallVec<[Option<f64>; 8]> = tasks.iter().map(|task| task.leaves).collect();
-            drop(tasks);
-            for (entity, payload) in batch.iter().zip(payloads) {
-                let (mut stage, mut passage) = stages.get_mut(*entity)?;
-                stage.started = now;
-                passage.payload = payload;
-            }
-            for Running { stage, end } in server.begin(now, batch.iter().copied().zip(leaves), &parts) {
-                calendar.at(*end, Ended::<M> { stage: *stage, client, model: PhantomData });
+        match server.model.discipline() {
+            Discipline::Batched { .. } => bench.begin_batch(client, &mut server)?,
+            Discipline::Sequential { cores } => {
+                while let Some(task) = server.next_task() {
+                    bench.begin_task(client, task, cores, &mut server, &mut usage)?;
+                }
             }
         }
     }
     Ok(())
+}
+
+/// What it takes to begin tasks.
+#[derive(SystemParam)]
+pub(super) struct Bench<'w, 's> {
+    stages: Query<'w, 's, (&'static mut Stage, &'static mut Passage)>,
+    programs: Res<'w, Programs>,
+    calendar: ResMut<'w, Calendar>,
+    parts: Local<'s, Vec<Part>>,
+}
+
+impl Bench<'_, '_> {
+    /// Begins one task, on a core of its own.
+    fn begin_task<M: TaskModel>(
+        &mut self,
+        client: Entity,
+        task: Entity,
+        cores: u32,
+        server: &mut TaskServer<M>,
+        usage: &mut Usage,
+    ) -> Result<(), BevyError> {
+        let now = self.calendar.now();
+        let (mut stage, mut passage) = self.stages.get_mut(task)?;
+        let params = params::<M>(&self.programs, &passage)?;
+        let kv_bytes_per_token = kv_bytes_per_token(&self.programs, &passage.payload);
+        let mut tasks =
+            [Task { stage: params, payload: &mut passage.payload, kv_bytes_per_token, leaves: None }];
+        self.parts.clear();
+        server.model.serve(&mut tasks, &mut server.draws, &mut self.parts);
+        stage.started = now;
+        server.account_task(cores, &self.parts, usage);
+        let Running { stage, end } = server.begin_task(now, task, &self.parts);
+        self.calendar.at(end, Ended::<M> { stage, client, model: PhantomData });
+        Ok(())
+    }
+
+    /// Begins all that waits together, if the client is idle.
+    fn begin_batch<M: TaskModel>(
+        &mut self,
+        client: Entity,
+        server: &mut TaskServer<M>,
+    ) -> Result<(), BevyError> {
+        let now = self.calendar.now();
+        let batch: SmallVec<[Entity; 8]> = server.next_batch().collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut payloads: SmallVec<[Payload; 8]> = SmallVec::new();
+        let mut stages: SmallVec<[&M::Stage; 8]> = SmallVec::new();
+        for entity in &batch {
+            let (mut stage, passage) = self.stages.get_mut(*entity)?;
+            stage.started = now;
+            payloads.push(passage.payload);
+            stages.push(params::<M>(&self.programs, &passage)?);
+        }
+        let mut tasks: SmallVec<[Task<'_, M::Stage>; 8]> = SmallVec::new();
+        for (stage, payload) in stages.into_iter().zip(&mut payloads) {
+            let kv_bytes_per_token = kv_bytes_per_token(&self.programs, payload);
+            tasks.push(Task { stage, payload, kv_bytes_per_token, leaves: None });
+        }
+        self.parts.clear();
+        server.model.serve(&mut tasks, &mut server.draws, &mut self.parts);
+        let leaves: SmallVec<[Option<f64>; 8]> = tasks.iter().map(|task| task.leaves).collect();
+        drop(tasks);
+        for (entity, payload) in batch.iter().zip(payloads) {
+            self.stages.get_mut(*entity)?.1.payload = payload;
+        }
+        for Running { stage, end } in server.begin_batch(now, batch.iter().copied().zip(leaves), &self.parts)
+        {
+            self.calendar.at(*end, Ended::<M> { stage: *stage, client, model: PhantomData });
+        }
+        Ok(())
+    }
+}
+
+/// The parameters of the stage that a client of tasks was sent.
+fn params<'a, M: TaskModel>(programs: &'a Programs, passage: &Passage) -> Result<&'a M::Stage, BevyError> {
+    let found = programs.program(passage.program).stage(passage.place);
+    Ok(found.ok_or("a client of tasks was sent a stage that it cannot run")?)
+}
+
+/// Of the model that a request asks for; zero if that is served nowhere.
+fn kv_bytes_per_token(programs: &Programs, payload: &Payload) -> f64 {
+    programs.models().get(usize::from(payload.model)).map_or(0.0, |model| model.kv_bytes_per_token)
 }

@@ -17,6 +17,19 @@ fn a_run_at_a_glance() {
 }
 
 #[test]
+fn where_the_time_went() {
+    let (mut summary, provenance) = sample::run_of_stages();
+    let text = text_of((summary.clone(), provenance.clone()));
+    assert_eq!(text, include_str!("stages.txt"), "{text}");
+
+    summary.sources = sample::run_of_two_sources().0.sources;
+    summary.sources[1].stages = std::mem::take(&mut summary.stages);
+    let text = text_of((summary, provenance));
+    assert!(text.contains("\nStages of code-c… (ms)   waiting      mean"), "{text}");
+    assert_eq!(text.matches("the mean E2E").count(), 1);
+}
+
+#[test]
 fn sources_get_a_line_each() {
     let text = text_of(sample::run_of_two_sources());
     assert!(

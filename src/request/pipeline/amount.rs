@@ -148,6 +148,11 @@ impl Duration {
         }
     }
 
+    /// Whether it is no time at all.
+    pub fn is_nothing(self) -> bool {
+        matches!(self, Self::Exactly(span) if span.to_sim() == SimSpan::ZERO)
+    }
+
     /// A draw.
     pub fn draw(self, draws: &mut Stream) -> SimSpan {
         match self {

@@ -1,6 +1,6 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
-use super::amount::Count;
+use super::amount::{Count, Tokens};
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use crate::request::StageKind;
@@ -32,7 +32,7 @@ pub trait Directory {
 /// # Errors
 /// Everything wrong with the pipeline.
 pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Vec<Problem>> {
-    let program = Program { ops: Vec::new(), labels: Vec::new(), asks_model: false };
+    let program = Program { ops: Vec::new(), labels: Vec::new(), asks_model: false, mixed: false };
     let mut compiler = Compiler { program, directory, problems: Vec::new(), gives_output: false };
     let start = Place { kv: false, wanted: false, joins: false };
     compiler.sequence(steps, "", start);
@@ -167,6 +167,11 @@ impl Compiler<'_> {
                     let message = "nothing in `run` scores the branches, so none is better than another";
                     self.problem(Problem::new(join(&path, "run"), message).help("end it with `Score`"));
                 }
+                if *rounds > 1 && !run.iter().any(always_takes_time) {
+                    let message = "a round may take no time";
+                    let help = "let every way through `run` take time";
+                    self.problem(Problem::new(join(&path, "run"), message).help(help));
+                }
                 let (width, keep, rounds) = (*width, *keep, *rounds);
                 let search = self.push(Op::Search { width, keep, rounds, after: 0 });
                 let again = rounds > 1 && wants(run, false);
@@ -253,6 +258,10 @@ impl Compiler<'_> {
         if !run.iter().any(takes_time) {
             let message = "nothing in `run` takes time: no client and no wait";
             self.problem(Problem::new(join(path, "run"), message));
+        } else if times.is_none() && ends && !run.iter().any(always_takes_time) {
+            let message = "a round may take no time, and nothing bounds how many there are";
+            let help = "say how many `times` at most, or let every way through `run` take time";
+            self.problem(Problem::new(join(path, "run"), message).help(help));
         }
         let start = self.push(Op::Loop { times: *times, after: 0 });
         let again = wants(run, false);
@@ -279,12 +288,12 @@ impl Compiler<'_> {
         for (when, run) in cases {
             arms.push((*when, self.here()));
             let left = self.sequence(run, path, place);
-            kv &= left || run.iter().any(exits);
+            kv &= left || leaves(run);
             ends.push(self.push(Op::Jump(0)));
         }
         let start = self.here();
         let left = self.sequence(otherwise, path, place);
-        kv &= left || otherwise.iter().any(exits);
+        kv &= left || leaves(otherwise);
         let after = self.here();
         for end in ends {
             self.program.ops[end] = Op::Jump(after);
@@ -344,10 +353,37 @@ fn exits(named: &Named) -> bool {
     }
 }
 
+/// Whether every way through `steps` ends the request.
+fn leaves(steps: &[Named]) -> bool {
+    steps.last().is_some_and(|last| match &last.step {
+        Step::Exit => true,
+        Step::Branch { cases, otherwise } => cases.iter().all(|(_, run)| leaves(run)) && leaves(otherwise),
+        _ => false,
+    })
+}
+
+/// Whether every way through a step takes time, or ends the request.
+fn always_takes_time(named: &Named) -> bool {
+    let list = |steps: &[Named]| steps.iter().any(always_takes_time);
+    match &named.step {
+        Step::ChooseModel { .. } => false,
+        Step::Stage(_) | Step::Pass { .. } | Step::Prefill(_) | Step::Exit => true,
+        Step::Reason(tokens) | Step::Decode(tokens) => {
+            !matches!(tokens, Tokens::Exactly(0) | Tokens::Uniform { from: 0, .. })
+        }
+        Step::Wait { takes, .. } => !takes.is_nothing(),
+        Step::Parallel(branches) => branches.iter().any(|branch| list(branch)),
+        Step::Search { run, .. } => list(run),
+        Step::Repeat { run, times, .. } => !times.is_some_and(Count::may_be_none) && list(run),
+        Step::Branch { cases, otherwise } => cases.iter().all(|(_, run)| list(run)) && list(otherwise),
+    }
+}
+
 /// Whether a step takes time, at least some.
 fn takes_time(named: &Named) -> bool {
     match &named.step {
         Step::Exit | Step::ChooseModel { .. } => false,
+        Step::Wait { takes, .. } => !takes.is_nothing(),
         Step::Repeat { run, .. } => run.iter().any(takes_time),
         Step::Branch { cases, otherwise } => {
             cases.iter().flat_map(|(_, run)| run).chain(otherwise).any(takes_time)

@@ -23,6 +23,7 @@ mod amount;
 mod compile;
 mod journey;
 mod language;
+mod part;
 mod program;
 mod step;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod when;
 pub use amount::{Count, Duration, Tokens};
 pub use compile::{Directory, compile};
 pub use journey::{Journey, Lap, TokenTimes};
+pub use part::Part;
 pub use program::{Program, Programs, Served};
 pub use step::{Named, StageRegistry, Step, build, built_in};
 pub use walk::{Action, Ground, Visit, Visited, Work};

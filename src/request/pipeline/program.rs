@@ -15,6 +15,8 @@ pub struct Program {
     pub(super) labels: Vec<String>,
     /// Whether some stage takes the model that the request asks for.
     pub(super) asks_model: bool,
+    /// Whether requests of its class take others too, so that all of them have journeys.
+    pub(super) mixed: bool,
 }
 
 /// One operation. Numbers are positions in the program; without another one the next follows.
@@ -133,6 +135,16 @@ impl Programs {
         Self { programs: programs.into_iter().map(Arc::new).collect(), models }
     }
 
+    /// How many pipelines there are.
+    pub fn len(&self) -> usize {
+        self.programs.len()
+    }
+
+    /// Whether there is no pipeline.
+    pub fn is_empty(&self) -> bool {
+        self.programs.is_empty()
+    }
+
     /// The `at`-th pipeline.
     pub fn program(&self, at: u16) -> &Program {
         &self.programs[usize::from(at)]
@@ -173,6 +185,10 @@ impl Program {
 
     /// Whether it is prefill and decode of the request's own model and length, and nothing else.
     pub fn plain(&self) -> bool {
+        !self.mixed && self.is_one_generation()
+    }
+
+    fn is_one_generation(&self) -> bool {
         matches!(
             self.ops[..],
             [
@@ -185,6 +201,37 @@ impl Program {
                 Op::End
             ]
         )
+    }
+
+    /// Makes programs account the time of requests of one class alike: under the names of all of them.
+    pub fn mix(programs: &mut [Self]) {
+        let mut all: Vec<String> = Vec::new();
+        for program in &mut *programs {
+            let number = |label: &String| {
+                let at = all.iter().position(|name| name == label).unwrap_or_else(|| {
+                    all.push(label.clone());
+                    all.len() - 1
+                });
+                at.min(usize::from(u8::MAX)) as u8
+            };
+            let numbers: Vec<u8> = program.labels.iter().map(number).collect();
+            let renumber =
+                |label: &mut u8| *label = numbers.get(usize::from(*label)).copied().unwrap_or(*label);
+            for op in &mut program.ops {
+                match op {
+                    Op::Visit { label, .. } | Op::Pass { label, .. } | Op::Wait { label, .. } => {
+                        renumber(label);
+                    }
+                    // Labels of parts that are not there stand for nothing.
+                    Op::Generate(generate) => generate.labels.iter_mut().for_each(renumber),
+                    _ => {}
+                }
+            }
+        }
+        for program in programs {
+            program.labels.clone_from(&all);
+            program.mixed = true;
+        }
     }
 
     /// Whether a visit at `place` generates tokens of a request's answer.

@@ -61,12 +61,14 @@ pub struct Work {
     pub fetched_tokens: u32,
     /// Whether the client keeps the KV when it is done.
     pub keep: bool,
+    /// The model that is asked for, numbered as the deployment does.
+    pub model: u16,
 }
 
 impl Work {
     /// `prompt_tokens` to be computed and `output_tokens` to be generated.
     pub const fn new(prompt_tokens: u32, output_tokens: u32) -> Self {
-        Self { prompt_tokens, output_tokens, reason_tokens: 0, fetched_tokens: 0, keep: false }
+        Self { prompt_tokens, output_tokens, reason_tokens: 0, fetched_tokens: 0, keep: false, model: 0 }
     }
 }
 
@@ -120,6 +122,7 @@ impl Ground<'_> {
         }
         at.pc += 1;
         self.advance(journey, thread, actions);
+        release_unused(journey, actions);
     }
 
     /// Lets `thread` go on after a visit.
@@ -171,7 +174,7 @@ impl Ground<'_> {
                 }
                 Op::Pass { model, .. } => {
                     let served = &self.models[usize::from(*model)];
-                    let work = at.pass(served.max_model_len);
+                    let work = Work { model: *model, ..at.pass(served.max_model_len) };
                     return visit(journey, thread, served.prefill, work, None, actions);
                 }
                 Op::Generate(generate) => match at.generate(*generate, self.models) {
@@ -185,6 +188,10 @@ impl Ground<'_> {
                     let until = self.now + takes.draw(&mut at.draws);
                     let adds = adds.draw(at.payload.answer_tokens, &mut at.draws);
                     at.payload.context_tokens = at.payload.context_tokens.saturating_add(adds);
+                    if until == self.now {
+                        at.pc += 1;
+                        continue;
+                    }
                     journey.under_way += 1;
                     actions.push(Action::Wait { thread, until });
                     return;
@@ -416,7 +423,8 @@ impl Thread {
         let [reason, answer] = self.plan;
         let total = reason.saturating_add(answer);
         let milestone = if answer > 0 { reason } else { 0 };
-        let work = Work { prompt_tokens: payload.context_tokens, keep: generate.keep, ..Work::default() };
+        let (prompt_tokens, model) = (payload.context_tokens, payload.serving);
+        let work = Work { prompt_tokens, keep: generate.keep, model, ..Work::default() };
         if prefills {
             self.fused = !generate.is_prefill_only() && !served.is_split();
             let fetched_tokens = payload.cached_tokens.min(payload.context_tokens.saturating_sub(1));

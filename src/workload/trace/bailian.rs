@@ -28,7 +28,7 @@ const BLOCK_TOKENS: u32 = 16;
 #[allow(clippy::unnecessary_wraps)] // one signature for all formats
 fn open(input: Input, options: &Options) -> Result<Box<dyn TraceReader>, SourceError> {
     let block_tokens = Some(options.block_tokens.unwrap_or(BLOCK_TOKENS));
-    let header = TraceHeader { block_tokens, timed: true };
+    let header = TraceHeader { block_tokens, timed: true, foreign_models: false };
     Ok(Box::new(Rows::new(input.into_lines(), header, Bailian)))
 }
 

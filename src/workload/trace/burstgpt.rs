@@ -31,7 +31,7 @@ fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> 
     let header = lines.next_line()?.unwrap_or_default();
     match columns(header) {
         Ok(columns) => {
-            let header = TraceHeader { block_tokens: None, timed: true };
+            let header = TraceHeader { block_tokens: None, timed: true, foreign_models: true };
             Ok(Box::new(Rows::new(lines, header, BurstGpt { columns })))
         }
         Err(BadRow(what)) => Err(lines.error(what)),

@@ -10,8 +10,10 @@
 //! `mist explain trace` tells them; what is absent was not recorded.
 //!
 //! Names are texts or whole numbers. Instants are whole ns, so that a replay is exact. Reading is
-//! strict: an unknown key is an error. What a stage's `params` mean is the stage's to say; here they
-//! must be a JSON object, and their text is kept as it is.
+//! strict: an unknown key is an error. The `params` of a stage are the fields that a scenario writes, as a
+//! JSON object: `RunTool(takes: Exactly(ms(5)))` is `{"stage": "RunTool", "params": {"takes": {"Exactly":
+//! {"ms": 5}}}}`; stages inside others are texts, `{"stage": "Repeat", "params": {"run": ["Prefill", "Decode"],
+//! "times": {"Exactly": 3}}}`. Here their text is kept as it is.
 
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
@@ -26,12 +28,20 @@ use crate::workload::SourceError;
 
 /// The format's entry.
 pub(super) const FORMAT: Format = Format {
-    name: "native",
+    name: NAME,
     recognised_by: "a first line {\"mist_trace\": 1}",
-    recognises: |first_line| first_line.contains("\"mist_trace\""),
+    recognises: is_header,
     options: &[],
     open,
 };
+
+/// The name that a scenario gives the format.
+pub const NAME: &str = "native";
+
+/// Whether a first line is that of a native trace.
+pub fn is_header(first_line: &str) -> bool {
+    first_line.contains("\"mist_trace\"")
+}
 
 /// The version that this MIST reads and writes.
 pub const VERSION: u32 = 1;
@@ -48,10 +58,18 @@ pub(super) struct Header {
     /// Whether requests have arrivals; without them a trace serves as `lengths` only.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub timed: bool,
+    /// Whether `model` is in words of the service recorded, and no name of a catalog.
+    #[serde(default, skip_serializing_if = "no")]
+    pub foreign_models: bool,
 }
 
 const fn yes() -> bool {
     true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // what serde asks for
+const fn no(flag: &bool) -> bool {
+    !*flag
 }
 
 fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> {
@@ -64,14 +82,14 @@ fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> 
 }
 
 fn parse_header(line: &str) -> Result<TraceHeader, BadRow> {
-    let Header { mist_trace, block_tokens, timed } = parse(line)?;
+    let Header { mist_trace, block_tokens, timed, foreign_models } = parse(line)?;
     if mist_trace != VERSION {
         return Err(BadRow::new(format!("trace format version {mist_trace}; this MIST reads {VERSION}")));
     }
     if block_tokens == Some(0) {
         return Err(BadRow::new("field `block_tokens`: must be 1 or more, found 0"));
     }
-    Ok(TraceHeader { block_tokens, timed })
+    Ok(TraceHeader { block_tokens, timed, foreign_models })
 }
 
 struct Native {
@@ -83,8 +101,8 @@ struct Native {
 /// A first arrival beyond, ten years, is taken for an instant on a calendar.
 const LATEST_START_NS: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 
-/// A request, one a line in order of arrival. A replay takes arrivals and lengths; the rest is kept by
-/// `mist trace` and described by `mist trace inspect`. Names are texts or whole numbers.
+/// A request, one a line in order of arrival. A replay takes arrivals, lengths, models and pipelines; the rest
+/// is kept by `mist trace` and described by `mist trace inspect`. Names are texts or whole numbers.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
@@ -107,7 +125,8 @@ struct Line<'a> {
     #[serde(borrow)]
     #[schemars(with = "Option<String>")]
     id: Option<Label<'a>>,
-    /// The model asked for, in the words of the source.
+    /// The model asked for: a name in the catalog that a client serves, unless `foreign_models` is set. Without
+    /// it, that of the class of traffic.
     #[serde(borrow)]
     #[schemars(with = "Option<String>")]
     model: Option<Label<'a>>,
@@ -137,7 +156,7 @@ struct Line<'a> {
     #[serde(default)]
     #[schemars(with = "Vec<(u64, u64)>")]
     blocks: Extents,
-    /// Stages in order; empty means prefill and decode.
+    /// Stages in order; empty means those of the class of traffic.
     #[serde(default, borrow)]
     pipeline: Vec<Stage<'a>>,
 }
@@ -150,10 +169,17 @@ struct Stage<'a> {
     #[serde(borrow)]
     #[schemars(with = "String")]
     stage: Label<'a>,
-    /// What it is given, a JSON object.
+    /// The fields that a scenario writes, as a JSON object.
     #[serde(borrow)]
     #[schemars(with = "Option<String>")]
     params: Option<&'a RawValue>,
+}
+
+impl Stage<'_> {
+    fn into_record(self) -> StageRecord {
+        let params = self.params.map_or("{}", RawValue::get);
+        StageRecord { stage: self.stage.into_text(), params: params.to_owned() }
+    }
 }
 
 /// The lines of the format, the first and every other, for the documentation.
@@ -189,12 +215,12 @@ impl RowParser for Native {
         copy(line.parent.as_ref(), &mut row.parent);
         row.wait_for.extend(line.wait_for.into_iter().map(Label::into_text));
         row.branches.extend(line.branches.into_iter().map(Label::into_text));
-        for Stage { stage, params } in line.pipeline {
-            let params = params.map_or("{}", RawValue::get);
-            if !params.starts_with('{') {
-                return Err(BadRow::column("params", params, "a JSON object"));
+        for stage in line.pipeline {
+            let stage = stage.into_record();
+            if !stage.params.starts_with('{') {
+                return Err(BadRow::column("params", &stage.params, "a JSON object"));
             }
-            row.pipeline.push(StageRecord { stage: stage.into_text(), params: params.to_owned() });
+            row.pipeline.push(stage);
         }
         if self.fresh && line.arrival_ns.is_some_and(|first| first > LATEST_START_NS) {
             return Err(BadRow::new(
@@ -205,6 +231,43 @@ impl RowParser for Native {
         self.fresh = false;
         Ok(line.arrival_ns.map(i128::from))
     }
+}
+
+/// What a row asks for.
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    model: Option<Label<'a>>,
+    #[serde(default, borrow)]
+    pipeline: Vec<Stage<'a>>,
+}
+
+/// Shows `each` the model and the pipeline of every row that names one; what it answers is an error of that
+/// row. Rows that cannot be read are passed over: whoever reads them says so.
+///
+/// # Errors
+/// The file cannot be read, or `each` refuses a row.
+pub fn asked(
+    input: Input,
+    mut each: impl FnMut(&str, &[StageRecord]) -> Result<(), String>,
+) -> Result<(), SourceError> {
+    let mut lines = input.into_lines();
+    let (mut model, mut pipeline) = (String::new(), Vec::new());
+    lines.next_line()?; // the header
+    while let Some(line) = lines.next_line()? {
+        if !line.contains("\"model\"") && !line.contains("\"pipeline\"") {
+            continue;
+        }
+        let Ok(asked) = serde_json::from_str::<Asked<'_>>(line) else { continue };
+        model.clear();
+        pipeline.clear();
+        copy(asked.model.as_ref(), &mut model);
+        pipeline.extend(asked.pipeline.into_iter().map(Stage::into_record));
+        if let Err(what) = each(&model, &pipeline) {
+            return Err(lines.error(what));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub struct TraceHeader {
     pub block_tokens: Option<u32>,
     /// Whether arrivals are recorded; if not, every row arrives at 0.
     pub timed: bool,
+    /// Whether rows name models in words of the service that was recorded, which are no names of a catalog.
+    pub foreign_models: bool,
 }
 
 /// One recorded request. What a trace does not record is an empty text, an empty list or 0. Meant to be
@@ -33,7 +35,7 @@ pub struct TraceRow {
     pub failed: bool,
     /// The request's own name, unique in the trace.
     pub id: String,
-    /// The model it asked for, in the trace's words.
+    /// The model it asked for, in the words of the trace or the catalog's: see [`TraceHeader`].
     pub model: String,
     /// What kind of request it is, in the trace's words.
     pub kind: String,
@@ -54,9 +56,9 @@ pub struct TraceRow {
 }
 
 /// One stage of a recorded pipeline.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StageRecord {
-    /// The kind of stage, such as `rag`.
+    /// The kind of stage, such as `Rag`.
     pub stage: String,
     /// Its parameters: the text of a JSON object, which the stage's own kind will read.
     pub params: String,

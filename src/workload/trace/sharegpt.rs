@@ -156,7 +156,7 @@ impl Message {
 
 impl TraceReader for ShareGpt {
     fn header(&self) -> TraceHeader {
-        TraceHeader { block_tokens: None, timed: false }
+        TraceHeader { block_tokens: None, timed: false, foreign_models: false }
     }
 
     fn next_into(&mut self, row: &mut TraceRow) -> Result<bool, SourceError> {

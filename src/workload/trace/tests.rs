@@ -275,7 +275,7 @@ proptest! {
                 row.arrival = SimTime::ZERO;
             }
         }
-        let header = TraceHeader { block_tokens: Some(16), timed };
+        let header = TraceHeader { block_tokens: Some(16), timed, foreign_models: false };
         let native = as_native(header, &rows);
         prop_assert_eq!(reader(&native).header(), header);
         prop_assert_eq!(rows_of(&native).unwrap(), rows);

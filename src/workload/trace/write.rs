@@ -23,8 +23,8 @@ impl<W: Write> TraceWriter<W> {
     /// `out` cannot be written to.
     pub fn new(out: W, header: TraceHeader) -> io::Result<Self> {
         let mut writer = Self { out, timed: header.timed, line: Vec::new() };
-        let TraceHeader { block_tokens, timed } = header;
-        writer.write_line(&Header { mist_trace: VERSION, block_tokens, timed })?;
+        let TraceHeader { block_tokens, timed, foreign_models } = header;
+        writer.write_line(&Header { mist_trace: VERSION, block_tokens, timed, foreign_models })?;
         Ok(writer)
     }
 

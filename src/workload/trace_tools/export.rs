@@ -4,8 +4,8 @@ use std::io::Write;
 
 use super::TraceToolError;
 use crate::units::SimTime;
-use crate::workload::Source;
 use crate::workload::trace::{TraceHeader, TraceReader, TraceRow, TraceWriter};
+use crate::workload::{Source, Wording};
 
 /// Writes every row of `reader` to `out` in the native format; how many there were.
 ///
@@ -34,8 +34,12 @@ pub fn export(source: &mut Source, until: Option<SimTime>, out: impl Write) -> R
     if source.is_closed() {
         return Err(TraceToolError::Closed);
     }
-    let block_tokens = source.recorded().and_then(|header| header.block_tokens);
-    let mut writer = TraceWriter::new(out, TraceHeader { block_tokens, timed: true })?;
+    let recorded = source.recorded();
+    let block_tokens = recorded.and_then(|header| header.block_tokens);
+    // Where it is known what requests ask for, that is written instead of the words of the recorded service.
+    let foreign = recorded.is_some_and(|header| header.foreign_models);
+    let foreign_models = foreign && source.wording().model.is_empty();
+    let mut writer = TraceWriter::new(out, TraceHeader { block_tokens, timed: true, foreign_models })?;
     let (mut drawn, mut last, mut rows) = (TraceRow::default(), SimTime::ZERO, 0);
     while let Some(arrival) = source.next_arrival()? {
         // The clock of a run does not go back either.
@@ -46,6 +50,13 @@ pub fn export(source: &mut Source, until: Option<SimTime>, out: impl Write) -> R
         let Some(lengths) = source.lengths()? else { break };
         if let Some(row) = source.row() {
             drawn.clone_from(row);
+        }
+        let Wording { model, pipeline } = source.wording();
+        if (drawn.model.is_empty() || foreign) && !model.is_empty() {
+            drawn.model.clone_from(model);
+        }
+        if drawn.pipeline.is_empty() {
+            drawn.pipeline.clone_from(pipeline);
         }
         drawn.arrival = last;
         drawn.prompt_tokens = lengths.prompt_tokens;

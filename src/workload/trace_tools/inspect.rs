@@ -55,7 +55,7 @@ impl Inspect {
             prefix: header.block_tokens.map(PrefixCeiling::new),
             models: BTreeMap::new(),
             kinds: BTreeMap::new(),
-            left_out: LeftOut::default(),
+            left_out: LeftOut::new(header),
         }
     }
 
@@ -234,7 +234,8 @@ mod tests {
     #[test]
     fn a_poisson_process_has_ones() {
         let mut rng = Streams::new(3).stream("gaps", 0);
-        let mut inspect = Inspect::new(TraceHeader { block_tokens: None, timed: true });
+        let mut inspect =
+            Inspect::new(TraceHeader { block_tokens: None, timed: true, foreign_models: false });
         let (mut at, mut row) = (0.0, TraceRow::default());
         for _ in 0..100_000 {
             at += exponential(&mut rng) * 0.2e9;

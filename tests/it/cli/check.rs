@@ -86,10 +86,13 @@ fn what_a_replay_leaves_out_is_said() {
     sandbox.write("quickstart.ron", &kept.lines().filter(drawn).collect::<Vec<_>>().join("\n"));
     sandbox.write(
         "t.jsonl",
-        "{\"mist_trace\":1}\n{\"arrival_ns\":0,\"prompt_tokens\":9,\"output_tokens\":3,\"model\":\"m\",\"images\":2}\n",
+        "{\"mist_trace\":1,\"foreign_models\":true}\n{\"arrival_ns\":0,\"prompt_tokens\":9,\"output_tokens\":3,\"model\":\"m\",\"images\":2}\n",
     );
     let out = sandbox.ok(&["check", "quickstart.ron"]);
-    assert!(out.contains("\nNotes\n  workload[0].trace ") && out.contains("models, images\n"), "{out}");
+    assert!(
+        out.contains("\nNotes\n  workload[0].trace ") && out.contains("foreign models, images\n"),
+        "{out}"
+    );
     for more in [&[][..], &["--replications", "2"]] {
         let said = sandbox.mist(&[&["run", "quickstart.ron", "--no-results"], more].concat());
         assert!(said.err.starts_with("note: workload[0].trace: ") && said.code == Some(0), "{said:?}");

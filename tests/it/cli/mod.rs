@@ -3,6 +3,7 @@
 
 mod all_errors;
 mod bad_input;
+mod bad_pipelines;
 mod catalog;
 mod check;
 mod digest;
@@ -15,6 +16,7 @@ mod results;
 mod run;
 mod slips;
 mod tiers;
+mod timeline;
 mod trace;
 mod trace_verbs;
 

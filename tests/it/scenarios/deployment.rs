@@ -111,7 +111,31 @@ impl Group {
 
     /// The memory utilisation at which there are the KV blocks wanted.
     fn utilization(&self) -> f64 {
-        let Some(blocks) = self.blocks else { return 0.9 };
+        let server = Server {
+            model: self.model,
+            hardware: self.hardware,
+            tensor_parallel: self.tensor_parallel,
+            max_num_batched_tokens: self.step_tokens(),
+            max_num_seqs: self.max_num_seqs,
+            block_size: self.block_size,
+        };
+        self.blocks.map_or(0.9, |blocks| server.utilization_for(blocks))
+    }
+}
+
+/// What the size of a server's KV cache depends on.
+pub struct Server {
+    pub model: &'static str,
+    pub hardware: &'static str,
+    pub tensor_parallel: u32,
+    pub max_num_batched_tokens: u32,
+    pub max_num_seqs: u32,
+    pub block_size: u32,
+}
+
+impl Server {
+    /// The memory utilisation at which it has so many KV blocks.
+    pub fn utilization_for(&self, blocks: u32) -> f64 {
         let catalog = Catalog::embedded();
         let model = catalog.model(self.model).unwrap();
         let device_memory = catalog.accelerator(self.hardware).unwrap().memory_bytes();
@@ -127,7 +151,7 @@ impl Group {
             hidden: model.hidden,
             ffn: model.ffn.size,
             vocab: model.vocab,
-            max_num_batched_tokens: self.step_tokens(),
+            max_num_batched_tokens: self.max_num_batched_tokens,
             max_num_seqs: self.max_num_seqs,
             block_size: self.block_size,
         };

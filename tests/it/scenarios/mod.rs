@@ -17,6 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 pub use checked::checked;
 use deployment::Group;
+pub use deployment::Server;
 use workload::Source;
 
 /// A scenario, as the few choices that make it up.

@@ -5,6 +5,8 @@
 //! independent replications (seeds), at 99.9 %, by Student's law; the seeds are fixed.
 
 mod closed_loop;
+mod jackson;
 mod little;
 mod mm1;
+mod mmc;
 pub mod server;

@@ -51,10 +51,9 @@ impl BatchingPolicy for Continuous {
             // A preempted sequence comes back with what it had generated, and may exceed the budget alone.
             let first = scheduler.step_tokens() == 0;
             let fits = prompt <= budget || first && prompt > self.max_num_batched_tokens;
-            let blocks = u64::from(scheduler.kv().blocks_for(prompt));
             // With nothing running there is nobody the watermark could protect.
             let spare = if scheduler.running() == 0 { 0 } else { watermark };
-            if !fits || scheduler.kv().free() < blocks + spare || !scheduler.admit(prompt, Reserve::Prompt) {
+            if !fits || !scheduler.admit_leaving(prompt, Reserve::Prompt, spare) {
                 break;
             }
             budget = budget.saturating_sub(prompt);

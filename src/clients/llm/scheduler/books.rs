@@ -5,14 +5,17 @@ use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::runtime::Chunk;
 
 impl Scheduler {
-    /// Adds `tokens` of `id` to the step, with blocks for all computed then or for `hold` tokens.
-    pub(super) fn compute(&mut self, id: SeqId, tokens: u32, hold: u32) -> bool {
+    /// Adds `tokens` of `id` to the step, with blocks for all computed then or for `hold` tokens, if `spare`
+    /// blocks stay.
+    pub(super) fn compute(&mut self, id: SeqId, tokens: u32, hold: u32, spare: u64) -> bool {
         let seq = *self.seq(id);
         let computed = seq.computed + tokens;
+        debug_assert!(tokens > 0 && computed <= seq.goal, "{computed} of {} tokens computed", seq.goal);
         let need = self.kv.blocks_for(computed.max(hold)).saturating_sub(seq.shared + seq.blocks);
-        if !self.take(need.into()) {
+        if !self.take(u64::from(need) + spare) {
             return false;
         }
+        self.kv.give_back(spare);
         let chunk = Chunk { tokens, context: seq.computed, last: computed == seq.goal };
         self.step.push(id, chunk);
         self.seq_mut(id).blocks += need;
@@ -44,7 +47,11 @@ impl Scheduler {
 
     /// Takes blocks, from holdings that nobody uses if there are too few.
     pub(super) fn take(&mut self, blocks: u64) -> bool {
-        self.kv.take(blocks) || self.holdings.reclaim(blocks, &mut self.kv) && self.kv.take(blocks)
+        if self.kv.take(blocks) {
+            return true;
+        }
+        self.step.evicts |= self.holdings.reclaim(blocks, &mut self.kv);
+        self.kv.take(blocks)
     }
 
     /// Tokens of a waiting sequence that need not be computed, and the holding they are in, if any. The last

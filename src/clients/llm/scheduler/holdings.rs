@@ -63,6 +63,16 @@ impl Holdings {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.vacant.len()
+    }
+
+    /// Blocks that they hold together.
+    pub fn blocks(&self) -> u64 {
+        self.slots.iter().map(|holding| u64::from(holding.blocks)).sum()
+    }
+
     /// Something refers to `id`.
     pub fn refer(&mut self, id: u32) {
         self.slots[id as usize].users += 1;
@@ -95,12 +105,13 @@ impl Holdings {
         self.free_unused(id, kv);
     }
 
-    /// Evicts holdings until `blocks` are free; tells whether they are.
+    /// Evicts holdings until `blocks` are free; `false`, and none evicted, if there are too few.
     pub fn reclaim(&mut self, blocks: u64, kv: &mut BlockPool) -> bool {
+        if kv.free() + self.idle_blocks() < blocks {
+            return false;
+        }
         while kv.free() < blocks {
-            let idle = |(_, holding): &(usize, &Holding)| {
-                holding.pins == 0 && !holding.evicted && (holding.owned || holding.users > 0)
-            };
+            let idle = |(_, holding): &(usize, &Holding)| holding.pins == 0 && !holding.evicted;
             let oldest =
                 self.slots.iter().enumerate().filter(idle).min_by_key(|(_, holding)| holding.last_use);
             let Some((id, _)) = oldest else { return false };
@@ -109,9 +120,38 @@ impl Holdings {
         true
     }
 
+    /// Evicts all holdings; no running sequence stands on any.
+    pub fn lose(&mut self, kv: &mut BlockPool) {
+        for holding in &mut self.slots {
+            if holding.owned || holding.users > 0 {
+                kv.give_back(u64::from(holding.blocks));
+                (holding.blocks, holding.evicted, holding.pins) = (0, true, 0);
+            }
+        }
+    }
+
+    /// Blocks of the holdings that no running sequence needs.
+    fn idle_blocks(&self) -> u64 {
+        let mut pins: Vec<u32> = self.slots.iter().map(|holding| holding.pins).collect();
+        let idle = |(_, holding): &(usize, &Holding)| holding.pins == 0 && !holding.evicted;
+        let mut idle: Vec<usize> = self.slots.iter().enumerate().filter(idle).map(|(id, _)| id).collect();
+        let mut blocks = 0;
+        while let Some(id) = idle.pop() {
+            blocks += u64::from(self.slots[id].blocks);
+            if let Some(parent) = self.slots[id].parent {
+                pins[parent as usize] -= 1;
+                if pins[parent as usize] == 0 {
+                    idle.push(parent as usize);
+                }
+            }
+        }
+        blocks
+    }
+
     /// Gives back the blocks of `id`.
     fn empty(&mut self, id: u32, kv: &mut BlockPool) {
         let holding = &mut self.slots[id as usize];
+        debug_assert!(!holding.evicted && holding.pins == 0, "only idle KV is freed, and once");
         holding.evicted = true;
         kv.give_back(u64::from(holding.blocks));
         holding.blocks = 0;
@@ -165,10 +205,29 @@ mod tests {
         holdings.release(prefix, &mut kv);
         assert_eq!(kv.used(), 4, "the branch that is kept stands on it");
         assert_eq!(holdings.nearest(branch), Some((branch, 64)));
+        assert!(!holdings.reclaim(11, &mut kv) && kv.used() == 4, "nothing is evicted in vain");
         assert!(holdings.reclaim(8, &mut kv));
         assert_eq!((kv.used(), holdings.nearest(branch)), (0, None), "leaf first, then the prefix");
         holdings.release(branch, &mut kv);
         assert_eq!(kv.used(), 0);
         assert_eq!(holdings.keep(None, 1, 0), prefix, "numbers are used again");
+    }
+
+    #[test]
+    fn what_is_lost_is_not_freed_again() {
+        let mut kv = BlockPool::new(10, 16);
+        let mut holdings = Holdings::default();
+        assert!(kv.take(5));
+        let prefix = holdings.keep(None, 48, 3);
+        let branch = holdings.keep(Some(prefix), 80, 2);
+        holdings.lose(&mut kv);
+        assert_eq!((kv.used(), holdings.nearest(branch)), (0, None));
+        assert!(kv.take(1));
+        let later = holdings.keep(None, 16, 1);
+        holdings.release(prefix, &mut kv);
+        holdings.release(branch, &mut kv);
+        assert_eq!((kv.used(), holdings.nearest(later)), (1, Some((later, 16))));
+        holdings.release(later, &mut kv);
+        assert_eq!(kv.used(), 0);
     }
 }

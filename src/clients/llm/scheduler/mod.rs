@@ -107,6 +107,18 @@ impl Scheduler {
         self.holdings.release(id, &mut self.kv);
     }
 
+    /// Gives back all blocks that are kept for later, while no sequence is here: what they held is computed
+    /// again.
+    pub fn lose_holdings(&mut self) {
+        debug_assert!(self.is_empty(), "a running sequence needs its blocks");
+        self.holdings.lose(&mut self.kv);
+    }
+
+    /// Counts preemptions on from those of `before`.
+    pub const fn count_on(&mut self, before: &Self) {
+        self.preemptions = before.preemptions;
+    }
+
     /// Whether any sequence is here.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.running == 0

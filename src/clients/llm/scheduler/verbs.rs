@@ -23,12 +23,17 @@ impl Scheduler {
     /// done, when blocks for them are short.
     pub fn continue_prefill(&mut self, at: usize, tokens: u32) -> bool {
         let id = self.prefilling[at];
-        self.compute(id, tokens, 0)
+        self.compute(id, tokens, 0, 0)
     }
 
     /// Admits the head of the queue, with its first `tokens` tokens in the step; `false`, and
     /// nothing done, when nothing waits, enough run already, or blocks are short.
     pub fn admit(&mut self, tokens: u32, reserve: Reserve) -> bool {
+        self.admit_leaving(tokens, reserve, 0)
+    }
+
+    /// [`admit`](Self::admit), if so many blocks stay `spare`: free, or held for nobody that runs.
+    pub fn admit_leaving(&mut self, tokens: u32, reserve: Reserve, spare: u64) -> bool {
         if self.next_waiting().is_none() {
             return false;
         }
@@ -40,7 +45,7 @@ impl Scheduler {
             Reserve::OracleWhole => self.seq(id).longest(),
         };
         self.stand_on(id);
-        if !self.compute(id, tokens, hold) {
+        if !self.compute(id, tokens, hold, spare) {
             self.step_off(id);
             return false;
         }
@@ -55,6 +60,17 @@ impl Scheduler {
         self.running += 1;
         self.remember_admission(id);
         true
+    }
+
+    /// Where nothing runs and yet the head of the queue finds no room, what it goes on with holds too many
+    /// blocks that it cannot share: that is given up, to be computed again. Tells whether it was so.
+    pub(in crate::clients::llm) fn give_up_base(&mut self) -> bool {
+        let Some(id) = self.waiting.front().copied().filter(|_| self.running == 0) else { return false };
+        let base = self.seq_mut(id).base.take();
+        if let Some(base) = base {
+            self.holdings.forget(base, &mut self.kv);
+        }
+        base.is_some()
     }
 
     /// Preempts the sequence admitted last: its blocks are free at once, it goes to the head of the
@@ -118,6 +134,6 @@ impl Scheduler {
     /// Promises that, if the step holds decodes alone, the next one would be composed the same as
     /// long as no sequence completes or arrives and blocks suffice: steps may be run as a stride.
     pub fn repeat_decodes(&mut self) {
-        self.step.repeats = self.step.decodes && self.step.chunks.is_empty();
+        self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && !self.step.evicts;
     }
 }

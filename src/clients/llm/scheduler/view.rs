@@ -2,7 +2,7 @@
 
 use super::Scheduler;
 use super::books::is_admitted;
-use crate::clients::llm::sequence::{SeqId, State};
+use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::memory::BlockPool;
 
 impl Scheduler {
@@ -57,6 +57,25 @@ impl Scheduler {
         let seq = self.seq(id);
         let decoded = if seq.state == State::Decoding { self.decoding.steps_of(seq) } else { 0 };
         seq.computed + decoded
+    }
+
+    /// Holdings: KV of finished sequences that is kept, or that something refers to.
+    pub fn holdings(&self) -> usize {
+        self.holdings.len()
+    }
+
+    /// Blocks that sequences, holdings and the composed step hold: those taken from the pool. Slow: looks
+    /// at all of them.
+    pub fn held(&self) -> u64 {
+        let of = |seq: &Sequence| match seq.state {
+            State::Decoding if !seq.reserved => {
+                let stored = seq.computed + self.decoding.steps_of(seq);
+                u64::from(self.kv.blocks_for(stored) - seq.shared)
+            }
+            _ => u64::from(seq.blocks),
+        };
+        let opened = if self.step.decodes { self.decoding.growth(0) } else { 0 };
+        self.seqs.iter().map(of).sum::<u64>() + self.holdings.blocks() + opened
     }
 
     /// The KV blocks.

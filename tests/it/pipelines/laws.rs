@@ -1,0 +1,170 @@
+//! Laws that every run keeps, whatever its pipelines.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use mist::clients::Usage;
+use mist::clients::llm::LlmClient;
+use mist::engine::{Executor, Sim};
+use mist::metrics::{Recorder, RequestRecord, RowSink};
+use mist::request::pipeline::Lap;
+use mist::request::{Passage, Request, Stage};
+use mist::simulation::{Outcome, Simulation};
+use mist::units::{SimSpan, SimTime};
+
+use super::case::on_random_cases;
+use super::shop::shop;
+use crate::theory;
+
+/// A request as it left, with its time by stage.
+pub type Row = (RequestRecord, Vec<Lap>);
+
+/// Requests as they left.
+#[derive(Clone, Default)]
+pub struct Rows(Arc<Mutex<Vec<Row>>>);
+
+impl Rows {
+    /// Those so far.
+    pub fn take(&self) -> Vec<Row> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl RowSink for Rows {
+    fn row(&mut self, request: &RequestRecord, laps: &[Lap]) -> std::io::Result<()> {
+        self.0.lock().unwrap().push((*request, laps.to_vec()));
+        Ok(())
+    }
+}
+
+/// What the scenarios came to together, to be sure that they reach the corners.
+#[derive(Debug, Default)]
+struct Reached {
+    completed: u64,
+    rejected: u64,
+    preemptions: u64,
+    longest: usize,
+}
+
+pub fn simulation() -> Simulation {
+    theory::server::simulation().with(shop)
+}
+
+/// Set `MIST_CASES` to try more.
+fn count(usual: u32) -> u32 {
+    std::env::var("MIST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
+#[test]
+fn laws_hold_on_random_pipelines() {
+    let reached = RefCell::new(Reached::default());
+    on_random_cases(count(400), |case| {
+        let text = case.ron();
+        let expected = keep_laws(&text, &mut reached.borrow_mut());
+        let same = |simulation: Simulation, what: &str| {
+            assert_eq!(digest(&simulation, &text), expected, "{what} changes the result of {text}");
+        };
+        same(simulation().strides(false), "one tick a step");
+        same(simulation().executor(Executor::Stock).shuffle(7), "the stock executor");
+    });
+    let reached = reached.into_inner();
+    println!("{reached:?}");
+    assert!(reached.completed > 1_000 && reached.rejected > 100 && reached.preemptions > 100, "{reached:?}");
+}
+
+/// Checks the scenario at many instants and at its end; everything that it says.
+fn keep_laws(text: &str, reached: &mut Reached) -> String {
+    let mut run = simulation().read(text, "case.ron").unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let rows = Rows::default();
+    run.sim().world_mut().resource_mut::<Recorder>().write_rows_to(Box::new(rows.clone()));
+    let mut stretch = 1;
+    while run.sim().run_some(SimTime::MAX, stretch).unwrap() {
+        check_world(run.sim());
+        stretch = stretch * 7 % 31 + 1;
+    }
+    check_world(run.sim());
+    check_end(run.sim());
+    let outcome = run.run().unwrap();
+    let requests = &outcome.summary.requests;
+    assert_eq!(requests.in_flight, 0);
+    assert_eq!(requests.arrived, requests.completed + requests.rejected);
+    let rows = rows.take();
+    assert_eq!(rows.len() as u64, requests.completed);
+    for (row, laps) in &rows {
+        check_row(row, laps);
+    }
+    reached.completed += requests.completed;
+    reached.rejected += requests.rejected;
+    reached.preemptions += outcome.summary.utilisation.preemptions;
+    reached.longest = reached.longest.max(rows.iter().map(|row| row.1.len()).max().unwrap_or(0));
+    said(&outcome, &rows)
+}
+
+fn digest(simulation: &Simulation, text: &str) -> String {
+    let mut run = simulation.read(text, "case.ron").unwrap();
+    let rows = Rows::default();
+    run.sim().world_mut().resource_mut::<Recorder>().write_rows_to(Box::new(rows.clone()));
+    let outcome = run.run().unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let rows = rows.take();
+    said(&outcome, &rows)
+}
+
+/// The summary in JSON and a line for each request.
+fn said(outcome: &Outcome, rows: &[Row]) -> String {
+    let summary = serde_json::to_string_pretty(&outcome.summary).unwrap();
+    rows.iter().fold(summary, |text, row| format!("{text}\n{row:?}"))
+}
+
+/// Instants in order, tokens counted, and no gap between stages.
+fn check_row(row: &RequestRecord, laps: &[Lap]) {
+    let RequestRecord { arrived, started, first_token, answer, last_token, done, .. } = *row;
+    assert!(arrived <= started && started <= done, "{row:?}");
+    assert!(started <= first_token && first_token <= answer && answer <= last_token, "{row:?}");
+    assert!(last_token <= done, "{row:?}");
+    assert!(u64::from(row.output_tokens) <= row.generated_tokens, "{row:?}");
+    assert!(row.output_tokens > 0 || first_token == done, "{row:?}");
+    if !laps.is_empty() {
+        let sum = laps.iter().fold(SimSpan::ZERO, |sum, lap| sum + lap.total());
+        assert_eq!(sum, row.e2e(), "{laps:?} of {row:?}");
+    }
+}
+
+/// What holds between any two ticks.
+fn check_world(sim: &mut Sim) {
+    let now = sim.now();
+    let world = sim.world_mut();
+    let (arrived, departed) = world.resource::<Recorder>().progress();
+    let requests: BTreeSet<_> =
+        world.query::<(bevy_ecs::entity::Entity, &Request)>().iter(world).map(|(entity, _)| entity).collect();
+    assert_eq!(arrived - departed, requests.len() as u64, "requests lost at {now}");
+    let mut under_way = BTreeMap::new();
+    for (stage, passage) in world.query::<(&Stage, Option<&Passage>)>().iter(world) {
+        assert!(requests.contains(&stage.request), "a stage of nobody at {now}");
+        let visits: &mut u32 =
+            under_way.entry((stage.request, passage.map_or(0, |passage| passage.thread))).or_default();
+        *visits += 1;
+        assert_eq!(*visits, 1, "a branch is at two stages at once at {now}");
+    }
+    for (client, usage) in world.query::<(&LlmClient, &Usage)>().iter(world) {
+        let (scheduler, index) = (client.scheduler(), client.index());
+        assert!(client.is_busy() || scheduler.is_empty(), "client {index} idles with work at {now}");
+        let kv = scheduler.kv();
+        assert_eq!(kv.used() + kv.free(), kv.total());
+        assert_eq!(kv.used(), scheduler.held(), "blocks of client {index} are lost or held twice at {now}");
+        assert!(usage.busy_total().as_ns() <= now.as_ns());
+    }
+}
+
+/// What holds when nothing is pending.
+fn check_end(sim: &mut Sim) {
+    assert_eq!(sim.next_time(), None);
+    let world = sim.world_mut();
+    assert_eq!(world.query::<&Request>().iter(world).count(), 0, "requests are left");
+    assert_eq!(world.query::<&Stage>().iter(world).count(), 0, "stages are left");
+    for client in world.query::<&LlmClient>().iter(world) {
+        let scheduler = client.scheduler();
+        assert!(scheduler.is_empty() && !client.is_busy());
+        assert_eq!((scheduler.kv().used(), scheduler.holdings()), (0, 0), "KV is left on {}", client.index());
+    }
+}
