@@ -34,13 +34,14 @@ use crate::metrics::{RowSource, StageRecord, Summary};
 const PROVENANCE: &str = "provenance.json";
 const SUMMARY: &str = "summary.json";
 const ROWS: &str = "requests.csv";
+const STAGES: &str = "stages.csv";
 const SCENARIO: &str = "scenario.resolved.ron";
 const REPLICATIONS: [&str; 2] = ["replications.json", "replications.csv"];
 
 /// Whether a file of that name in a results folder is MIST's to delete.
 fn is_own(name: &OsStr) -> bool {
     let [json, csv] = REPLICATIONS;
-    [SUMMARY, ROWS, SCENARIO, PROVENANCE, json, csv].iter().any(|own| name == *own)
+    [SUMMARY, ROWS, STAGES, SCENARIO, PROVENANCE, json, csv].iter().any(|own| name == *own)
 }
 
 /// Why results could not be written.
@@ -139,7 +140,7 @@ impl ResultsFolder {
     /// # Errors
     /// When it cannot be written.
     pub fn write_stages(&self, rows: &[StageRecord]) -> Result<(), FolderError> {
-        let path = self.scratch.path().join("stages.csv");
+        let path = self.scratch.path().join(STAGES);
         File::create(&path).and_then(|file| write_stages(rows, file)).map_err(at(&path))
     }
 

@@ -234,18 +234,14 @@ fn of_units(text: &str, node: &Node, slot: Slot, units: &[Form]) -> Option<Lesso
                     let lesson = Lesson::new(format!("`{unit}` is no unit of {what}"));
                     let lesson = Lesson { span: Some(name.clone()), ..lesson };
                     let meant = nearest_unit(unit, units);
-                    Some(match meant {
-                        Some(meant) => {
-                            let rest = &written[unit.len()..];
-                            let help = format!("did you mean `{meant}`? Allowed: {}", all());
-                            Lesson { meant: Some(format!("{meant}{rest}")), ..lesson.help(help) }
-                        }
-                        None => {
-                            let guess = did_you_mean(unit, units.iter().map(|unit| unit.name));
-                            let guessed = guess.starts_with(GUESS);
-                            lesson.help(if guessed { guess } else { format!("write {}", all()) })
-                        }
-                    })
+                    let guess = did_you_mean(unit, units.iter().map(|unit| unit.name));
+                    let help = match meant {
+                        Some(meant) => format!("did you mean `{meant}`? Allowed: {}", all()),
+                        None if guess.starts_with(GUESS) => guess,
+                        None => format!("write {}", all()),
+                    };
+                    let meant = meant.map(|meant| format!("{meant}{}", &written[unit.len()..]));
+                    Some(Lesson { meant, ..lesson.help(help) })
                 }
                 [only] if only.key.is_none() => {
                     let number = &text[only.value.range.clone()];
