@@ -13,7 +13,7 @@ use bevy_ecs::entity::Entity;
 use mist::clients::llm::{Landed, LlmClient};
 use mist::clients::{Client, Usage};
 use mist::engine::{Stream, Streams};
-use mist::metrics::{ClientUsage, Recorder, RequestRecord, RunEnd, Slo, SourceSpec, Summary};
+use mist::metrics::{ClientUsage, Recorder, RequestRecord, RunEnd, Slo, SourceSpec, Summary, Unfinished};
 use mist::request::pipeline::Work;
 use mist::simulation::Run;
 use mist::stats::TokenGaps;
@@ -174,7 +174,8 @@ impl Reference {
         let RequestRecord { prompt_tokens, output_tokens, arrived, .. } = self.requests[slot as usize];
         let (llm, _) = &mut self.clients[client as usize];
         if let Some(rejection) = llm.refuses(prompt_tokens, output_tokens) {
-            self.recorder.rejected(0, rejection, arrived, now);
+            let request = Unfinished { arrived, prompt_tokens, ..Unfinished::default() };
+            self.recorder.rejected(&request, rejection, now).unwrap();
             self.vacant.push(slot);
             self.departed += 1;
             return;

@@ -1,5 +1,6 @@
 //! Devices: GPUs, TPUs, ASICs, processors and memory nodes, with their peak figures.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -8,7 +9,7 @@ use super::{Precision, Verified};
 use crate::units::GIB;
 
 /// One device, as its maker describes it: peaks that no program quite reaches.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accelerator {
     /// The name a scenario's `hardware` field uses.
@@ -42,7 +43,7 @@ pub struct Accelerator {
 }
 
 /// What sort of device it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Class {
     /// A graphics processor.
     Gpu,
@@ -58,7 +59,7 @@ pub enum Class {
 
 /// Dense peak arithmetic rates [TFLOP/s; 10¹² operations per second for `int8`]. An absent precision
 /// is one the device does not accelerate, or whose rate we do not know.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DenseRates {
     /// At `bf16` and `fp16`.
@@ -76,7 +77,7 @@ pub struct DenseRates {
 }
 
 /// The memory of a device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     /// Capacity (GiB).
@@ -90,7 +91,7 @@ pub struct Memory {
 }
 
 /// Whose figure a memory capacity is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum MemoryFigure {
     /// What the device's driver reports: what a serving engine sees.
     Reported,
@@ -100,7 +101,7 @@ pub enum MemoryFigure {
 }
 
 /// The links between the devices of one scale-up domain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScaleUp {
     /// Bandwidth of one device, per direction [GB/s = 10⁹ B/s]; absent where it is not known.

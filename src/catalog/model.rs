@@ -1,5 +1,6 @@
 //! Models: the shapes that decide how much there is to compute, to hold and to move.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Verified;
@@ -12,7 +13,7 @@ pub(super) const MOST_LAYERS: u32 = 1 << 12;
 ///
 /// Sizes count numbers (elements), not bytes. Bytes follow from the [precision](super::Precision) that a
 /// deployment chooses.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The name a scenario uses.
@@ -62,7 +63,7 @@ pub struct Model {
 }
 
 /// What a model is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ModelKind {
     /// Generates text.
     Decoder,
@@ -75,7 +76,7 @@ pub enum ModelKind {
 }
 
 /// Which projections have a bias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Bias {
     /// None.
     #[default]
@@ -92,7 +93,7 @@ pub enum Bias {
 
 /// How tokens attend: grouped-query attention, with multi-head (`kv_heads` = `heads`) and multi-query
 /// (`kv_heads` = 1) as its ends, or latent attention when `latent` is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Attention {
     /// Query heads.
@@ -110,7 +111,7 @@ pub struct Attention {
 }
 
 /// Multi-head latent attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Latent {
     /// Rank of the compressed query; zero (the default) when queries are not compressed.
@@ -127,7 +128,7 @@ pub struct Latent {
 }
 
 /// A sliding window. Layers repeat in the pattern of `local` windowed ones, then `global` full ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// Tokens a windowed layer sees.
@@ -139,7 +140,7 @@ pub struct Window {
 }
 
 /// A feed-forward block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ffn {
     /// Inner width.
@@ -149,7 +150,7 @@ pub struct Ffn {
 }
 
 /// A mixture of experts, in some or all layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Experts {
     /// Routed experts in a layer.
@@ -171,7 +172,7 @@ pub struct Experts {
 }
 
 /// Figures that the shape must reproduce, parameters within 0.3 % and the KV cache exactly.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// All parameters (10⁹).
@@ -187,7 +188,7 @@ pub struct Expected {
 }
 
 /// Where an expected parameter count comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Origin {
     /// Published with the model.
     Published,

@@ -1,12 +1,13 @@
 //! What renting accelerators costs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Catalog;
 use super::text::{Entry, positive};
 
 /// One offer: an instance with its accelerators, at a price, on a date.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
     /// The name a platform's `price` field uses.
@@ -36,7 +37,7 @@ pub struct Price {
 }
 
 /// On what terms an instance is rented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Terms {
     /// By the hour, without commitment, at the list price.
     OnDemand,
@@ -47,7 +48,7 @@ pub enum Terms {
 }
 
 /// How close to the provider a price was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Evidence {
     /// In the provider's own price list.
     Primary,

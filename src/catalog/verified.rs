@@ -1,9 +1,10 @@
 //! How well a figure is known.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How well the figures of an entry are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Verified {
     /// Checked against the maker's own documents or configuration files.
     Vendor,

@@ -7,7 +7,7 @@ use crate::metrics;
 use crate::output::figures::{plain, thousands, usd};
 use crate::output::page::{FIRM, Page};
 use crate::scenario::{ClientSpec, ClusterSpec, PlatformSpec, Scenario, SloSpec, WorkloadSpec, carve};
-use crate::simulation::{Deployment, Group, Run, Simulation, notes};
+use crate::simulation::{Deployment, Group, Run, Simulation};
 use crate::units::Span;
 
 /// Prints what the scenario was understood to be.
@@ -43,7 +43,7 @@ fn describe(run: &Run) -> String {
     for class in &scenario.workload {
         traffic(&mut page, class);
     }
-    let notes = notes(scenario);
+    let notes = run.notes();
     if !notes.is_empty() {
         page.heading("Notes");
     }

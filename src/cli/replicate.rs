@@ -25,7 +25,7 @@ pub(super) fn replicate(
     let replications = simulation.replicate(&options.scenario.file, count)?;
     let name = replications.scenario().name.clone();
     if !options.quiet {
-        say_notes(replications.scenario());
+        say_notes(replications.notes());
     }
     let inputs = inputs::inputs(replications.scenario());
     let place = Place::reserve(&options.results, name.as_deref().unwrap_or_default())?;
@@ -53,6 +53,9 @@ pub(super) fn replicate(
     let mut report = Vec::new();
     format.write_replications(&summary, &mut report).map_err(unwritten)?;
     terminal::print(&report)?;
+    if !options.quiet && summary.are_alike() {
+        terminal::say("note: all replications came out the same: nothing in this scenario is left to chance");
+    }
     if !options.quiet {
         let place = kept.map_or("no results kept".to_owned(), |at| format!("results in {}", at.display()));
         let count = thousands(count.into());

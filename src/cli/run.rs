@@ -15,8 +15,8 @@ use crate::engine::Executor;
 use crate::metrics::RowSink;
 use crate::output::figures::{figure, thousands};
 use crate::output::{Input, Provenance, Report, digest, timeline};
-use crate::scenario::{Problem, Scenario};
-use crate::simulation::{Outcome, Simulation, notes};
+use crate::scenario::Problem;
+use crate::simulation::{Outcome, Simulation};
 use crate::units::SimTime;
 
 /// Runs the scenario; results are kept before the summary is printed, so that a reader who goes away
@@ -37,7 +37,7 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
 
     if !options.quiet {
-        say_notes(scenario);
+        say_notes(&run.notes());
     }
     let inputs = if place.is_some() { inputs::inputs(scenario) } else { Vec::new() };
     let horizon = scenario.horizon.map(|horizon| SimTime::ZERO + horizon.to_sim());
@@ -103,9 +103,9 @@ pub(super) fn listen_for_interrupts() -> Result<Arc<AtomicBool>, Failure> {
     Ok(interrupted)
 }
 
-/// Says what the results leave out.
-pub(super) fn say_notes(scenario: &Scenario) {
-    for note in notes(scenario) {
+/// Says what whoever reads the results should know.
+pub(super) fn say_notes(notes: &[Problem]) {
+    for note in notes {
         terminal::say(&format!("note: {note}"));
     }
 }

@@ -71,13 +71,17 @@ impl RequestRecord {
     }
 }
 
-/// A request still in flight when the clock stopped, at the horizon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A request that did not complete: turned away, or still in flight when the clock stopped, at the horizon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unfinished {
+    /// Stable id, in order of arrival.
+    pub id: u64,
     /// The workload source it came from.
     pub source: u16,
     /// When it entered the system.
     pub arrived: SimTime,
+    /// Prompt tokens, as they arrived.
+    pub prompt_tokens: u32,
     /// When it was first scheduled into a step, as far as that is known.
     pub started: Option<SimTime>,
     /// When its first output token existed, if it does.

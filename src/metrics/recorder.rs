@@ -19,13 +19,22 @@ use crate::request::pipeline::Lap;
 use crate::stats::{Distribution, EXACT_LIMIT};
 use crate::units::SimTime;
 
-/// Where the records of completed requests go, one row each, in the order of completion.
+/// Where the records of requests go, one row each as they leave; those still in flight come last.
 pub trait RowSink: Send + Sync {
-    /// Writes one row. `laps` is its time by stage, in the order of its source's `stages`; empty for one visit.
+    /// Writes the row of a request that completed. `laps` is its time by stage, in the order of its source's `stages`; empty for one visit.
     ///
     /// # Errors
     /// When it cannot be written.
     fn row(&mut self, request: &RequestRecord, laps: &[Lap]) -> io::Result<()>;
+
+    /// Writes the row of a request that was turned away, or else is still in flight at the end.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn unfinished(&mut self, request: &Unfinished, turned_away: Option<Rejection>) -> io::Result<()> {
+        let _ = (request, turned_away);
+        Ok(())
+    }
 
     /// Writes whatever is still buffered.
     ///
@@ -84,7 +93,7 @@ impl Recorder {
         }
     }
 
-    /// Sends a row per completed request to `rows` as well.
+    /// Sends a row per request to `rows` as well.
     pub fn write_rows_to(&mut self, rows: Box<dyn RowSink>) {
         self.rows = Some(rows);
     }
@@ -125,26 +134,34 @@ impl Recorder {
         self.rows.as_mut().map_or(Ok(()), |rows| rows.row(request, laps))
     }
 
-    /// A request that arrived at `arrived` is turned away at `at`.
-    pub fn rejected(&mut self, source: u16, why: Rejection, arrived: SimTime, at: SimTime) {
-        let source = &mut self.sources[usize::from(source)];
-        source.rejected(why, at.since(arrived));
+    /// A request is turned away at `at`.
+    ///
+    /// # Errors
+    /// When its row cannot be written.
+    pub fn rejected(&mut self, request: &Unfinished, why: Rejection, at: SimTime) -> io::Result<()> {
+        let source = &mut self.sources[usize::from(request.source)];
+        source.rejected(why, at.since(request.arrived));
         if !source.spec.closed_loop {
-            self.load.turned_away(arrived);
+            self.load.turned_away(request.arrived);
         }
         self.left += 1;
         self.last_event = self.last_event.max(at);
+        self.rows.as_mut().map_or(Ok(()), |rows| rows.unfinished(request, Some(why)))
     }
 
     /// A request is still in flight at `now`, where the clock stops; for each of them once, before
     /// [`summary`](Self::summary). Without it they are counted, but missing from the SLO, and the verdict
     /// takes them for waiting.
-    pub fn unfinished(&mut self, request: &Unfinished, now: SimTime) {
+    ///
+    /// # Errors
+    /// When its row cannot be written.
+    pub fn unfinished(&mut self, request: &Unfinished, now: SimTime) -> io::Result<()> {
         let source = &mut self.sources[usize::from(request.source)];
         source.unfinished(request, now);
         if !source.spec.closed_loop {
             self.load.unfinished(request, now);
         }
+        self.rows.as_mut().map_or(Ok(()), |rows| rows.unfinished(request, None))
     }
 
     /// Requests that entered and left, for a progress display.

@@ -164,7 +164,7 @@ mod tests {
     fn in_flight_counts_only_when_late_already() {
         let slo = Slo { tpot: None, ..slo(200, 0, 900) };
         let arrived = SimTime::from_ns(0);
-        let waiting = Unfinished { source: 0, arrived, started: None, first_token: None };
+        let waiting = Unfinished { arrived, ..Unfinished::default() };
         let answering = Unfinished { first_token: Some(SimTime::from_ns(150)), ..waiting };
         assert!(!slo.missed(&waiting, SimTime::from_ns(200)));
         assert!(slo.missed(&waiting, SimTime::from_ns(201)));

@@ -2,7 +2,7 @@
 
 use bevy_ecs::prelude::{BevyError, Commands, Query, Res, ResMut};
 
-use super::{Recorder, RequestRecord};
+use super::{Recorder, RequestRecord, Unfinished};
 use crate::engine::{Calendar, Rx};
 use crate::request::pipeline::{Journey, TokenTimes};
 use crate::request::{Departed, Entered, Request};
@@ -24,7 +24,10 @@ pub(super) fn record(
     for departed in departed.drain() {
         let (request, journey) = requests.get(departed.request)?;
         if let Some(why) = departed.rejection {
-            recorder.rejected(request.source, why, request.arrived, now);
+            let Request { id, source, arrived, prompt_tokens, .. } = *request;
+            let started = Some(departed.started).filter(|at| *at <= now);
+            let turned_away = Unfinished { id, source, arrived, prompt_tokens, started, first_token: None };
+            recorder.rejected(&turned_away, why, now)?;
         } else {
             let known = |at: SimTime| at.min(now); // what there was none of counts as the end
             let TokenTimes { first, answer, last, count } = departed.times;

@@ -65,6 +65,11 @@ pub struct ReplicationSummary {
 }
 
 impl ReplicationSummary {
+    /// Whether every figure is the same in all replications.
+    pub fn are_alike(&self) -> bool {
+        self.figures.iter().all(|(_, figures)| figures.windows(2).all(|pair| pair[0] == pair[1]))
+    }
+
     /// Of these outcomes, in their order.
     ///
     /// # Errors

@@ -1,18 +1,20 @@
-//! `requests.csv`: one row a completed request, in the order of completion.
+//! `requests.csv`: one row a request as it leaves, those still in flight at the end last.
 //!
-//! Times are integer nanoseconds since the start of the simulation, latencies integer nanoseconds; `tpot_ns`
+//! `status` is `completed`, the reason why it was turned away, or `in_flight`; of a request that did not
+//! complete, cells hold what is known and are empty otherwise. Times are integer nanoseconds since the start of the simulation, latencies integer nanoseconds; `tpot_ns`
 //! is empty for one output token. Sources and clients go by name. Where a pipeline has more than one visit,
 //! more columns follow: when its tokens came out, all tokens it generated, and its time in each stage, which
 //! adds up to `e2e_ns`.
 
 use std::io::{self, Write};
 
-use crate::metrics::{RequestRecord, RowSink, RowSource};
+use crate::metrics::{RequestRecord, RowSink, RowSource, Unfinished};
+use crate::request::Rejection;
 use crate::request::pipeline::Lap;
 use crate::units::SimSpan;
 
 /// The columns, in order.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "id",
     "source",
     "client",
@@ -27,6 +29,7 @@ const COLUMNS: [&str; 14] = [
     "ttft_ns",
     "tpot_ns",
     "e2e_ns",
+    "status",
 ];
 
 /// The columns that follow where a pipeline has more than one visit; then come its stages.
@@ -113,7 +116,30 @@ impl<W: Write + Send + Sync> RowSink for RequestRows<W> {
             request.ttft(),
             request.tpot(),
             request.e2e(),
+            "completed",
             self.more(request, laps),
+        ))?;
+        Ok(())
+    }
+
+    fn unfinished(&mut self, request: &Unfinished, turned_away: Option<Rejection>) -> io::Result<()> {
+        let nothing = None::<u64>;
+        let more = if self.stages.is_empty() { 0 } else { MORE.len() + self.stages.len() };
+        self.csv.serialize((
+            request.id,
+            self.sources.get(usize::from(request.source)).map_or("", |source| &source.name),
+            "",
+            request.arrived,
+            request.started,
+            request.first_token,
+            nothing,
+            request.prompt_tokens,
+            [nothing; 2],
+            request.started.map(|at| at.since(request.arrived)),
+            request.first_token.map(|at| at.since(request.arrived)),
+            [nothing; 2],
+            turned_away.map_or("in_flight", Rejection::name),
+            vec![nothing; more],
         ))?;
         Ok(())
     }
@@ -155,14 +181,20 @@ mod tests {
         rows.row(&request, &[]).unwrap();
         request.output_tokens = 1;
         rows.row(&request, &[]).unwrap();
+        let (arrived, started) = (SimTime::from_ns(100), Some(SimTime::from_ns(130)));
+        let turned_away = Unfinished { id: 8, arrived, prompt_tokens: 12, ..Unfinished::default() };
+        rows.unfinished(&turned_away, Some(Rejection::ContextLength)).unwrap();
+        rows.unfinished(&Unfinished { id: 9, started, ..turned_away }, None).unwrap();
         rows.finish().unwrap();
         drop(rows);
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "id,source,client,arrived_ns,started_ns,first_token_ns,done_ns,prompt_tokens,output_tokens,\
-             preemptions,queueing_ns,ttft_ns,tpot_ns,e2e_ns\n\
-             7,\"chat, short\",llama[0],100,150,300,1000,12,8,1,50,200,100,900\n\
-             7,\"chat, short\",llama[0],100,150,300,1000,12,1,1,50,200,,900\n"
+             preemptions,queueing_ns,ttft_ns,tpot_ns,e2e_ns,status\n\
+             7,\"chat, short\",llama[0],100,150,300,1000,12,8,1,50,200,100,900,completed\n\
+             7,\"chat, short\",llama[0],100,150,300,1000,12,1,1,50,200,,900,completed\n\
+             8,\"chat, short\",,100,,,,12,,,,,,,context_length\n\
+             9,\"chat, short\",,100,130,,,12,,,30,,,,in_flight\n"
         );
     }
 }

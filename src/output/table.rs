@@ -14,6 +14,7 @@ use crate::metrics::{
     Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, TokenCounts,
     Verdict,
 };
+use crate::request::Rejection;
 use crate::stats::{SKETCH_ERROR_FRAC, Statistics};
 
 /// Aligned text.
@@ -105,17 +106,22 @@ fn longer(stability: &Stability) -> String {
 
 /// What became of most requests when none completed.
 fn why_nothing(requests: &RequestCounts) -> String {
-    // The first of the most frequent, by name.
-    let reason = requests.rejected_by_reason.iter().rev().max_by_key(|(_, count)| **count);
+    let RequestCounts { arrived, rejected, in_flight, .. } = requests;
+    if *rejected > 0 && rejected >= in_flight {
+        format!("{} of {} requests were turned away", thousands(*rejected), thousands(*arrived))
+    } else {
+        "the clock stopped before any request was done".to_owned()
+    }
+}
+
+/// What a request that is turned away for this reason has too much or too little of, and what would help.
+const fn remedy(reason: Rejection) -> &'static str {
     match reason {
-        Some((reason, count)) if requests.rejected >= requests.in_flight => {
-            format!(
-                "{} of {} requests were turned away, {reason}",
-                thousands(*count),
-                thousands(requests.arrived)
-            )
-        }
-        _ => "the clock stopped before any request was done".to_owned(),
+        Rejection::ContextLength => "prompt and answer exceed max_model_len, the model's context by default",
+        Rejection::KvCapacity => "prompt and answer exceed the KV cache; more or larger GPUs hold more",
+        Rejection::PromptTooLong => "the prompt does not fit into one step; see max_num_batched_tokens",
+        Rejection::EmptyPrompt => "there is no prompt",
+        Rejection::EmptyOutput => "no token is to be generated",
     }
 }
 
@@ -133,13 +139,12 @@ fn requests(page: &mut Page, summary: &Summary) {
         ),
     );
     if rejected > 0 {
-        let reasons: Vec<String> = summary
-            .requests
-            .rejected_by_reason
-            .iter()
-            .map(|(reason, count)| format!("{} {reason}", thousands(*count)))
-            .collect();
-        page.row(1, "rejected", &reasons.join(", "));
+        for (at, (name, count)) in summary.requests.rejected_by_reason.iter().enumerate() {
+            let reason = Rejection::ALL.into_iter().find(|reason| reason.name() == *name);
+            let why = reason.map_or(String::new(), |reason| format!(": {}", remedy(reason)));
+            let label = if at == 0 { "rejected" } else { "" };
+            page.row(1, label, &format!("{} {name}{why}", thousands(*count)));
+        }
     }
     let stability = &summary.stability;
     if let (Some(offered), Some(completed)) = (stability.offered_per_s, stability.completed_in_window_per_s) {

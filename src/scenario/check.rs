@@ -13,6 +13,9 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
         let help = "leave it out, and it is the file's";
         problems.push(Problem::new("name", "a name is needed, found an empty one").help(help));
     }
+    if scenario.name.as_deref().is_some_and(is_unprintable) {
+        problems.push(Problem::new("name", UNPRINTABLE));
+    }
 
     at_least_one("platforms", platforms.len(), "platform", &mut problems);
     let groups = platforms.iter().map(|platform| platform.nodes.len()).sum();
@@ -113,11 +116,20 @@ fn names<'a>(path: &str, names: impl Iterator<Item = &'a str>, problems: &mut Ve
     names_at(names.enumerate().map(|(i, name)| (format!("{path}[{i}].name"), name)), problems);
 }
 
+const UNPRINTABLE: &str = "a name must not hold line breaks or other control characters";
+
+/// Whether a terminal would take part of the name for a command.
+fn is_unprintable(name: &str) -> bool {
+    name.contains(char::is_control) && !name.trim().is_empty()
+}
+
 /// Names must be there and differ.
 fn names_at<'a>(names: impl Iterator<Item = (String, &'a str)>, problems: &mut Vec<Problem>) {
     let mut seen = BTreeMap::new();
     for (path, name) in names {
-        if name.trim().is_empty() {
+        if is_unprintable(name) {
+            problems.push(Problem::new(path, UNPRINTABLE));
+        } else if name.trim().is_empty() {
             problems.push(Problem::new(path, "a name is needed, found an empty one"));
         } else if let Some(first) = seen.get(name) {
             problems.push(Problem::new(path, format!("the name `{name}` is already taken by `{first}`")));
@@ -220,6 +232,12 @@ mod tests {
         assert_eq!(
             after(|s| s.platforms[0].name = "a[0]".into()),
             ["platforms[0].name: the name `a[0]` must not hold brackets"]
+        );
+        let unprintable = "a name must not hold line breaks or other control characters";
+        assert_eq!(after(|s| s.name = Some("a\x1b[2J".into())), [format!("name: {unprintable}")]);
+        assert_eq!(
+            after(|s| s.workload[0].name = "a\nb".into()),
+            [format!("workload[0].name: {unprintable}")]
         );
     }
 

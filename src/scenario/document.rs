@@ -263,7 +263,7 @@ fn examine(text: &str) -> Result<(Scenario, Findings), Vec<Problem>> {
     if text.len() as u64 > MOST_BYTES {
         return Err(one(Problem::new("", too_long(text.len() as u64))));
     }
-    if scan(text).is_err_and(|fault| !fault.comma) {
+    if scan(text).is_err_and(|fault| fault.mend.is_none()) {
         // No telling what belongs where.
         return parse(text).map(|scenario| (scenario, Findings::default())).map_err(one);
     }

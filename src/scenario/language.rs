@@ -29,7 +29,8 @@ pub struct Scenario {
     #[serde(default)]
     pub seed: u64,
     /// A folder whose `hardware.ron`, `models.ron` and `prices.ron` add to and override the
-    /// built-in catalog; relative to the scenario's own folder. Default: the built-in catalog only.
+    /// built-in catalog; relative to the scenario's own folder. What stands in them is told by
+    /// `mist explain hardware`, `models` and `prices`. Default: the built-in catalog only.
     #[serde(default)]
     pub catalog: Option<String>,
     /// The machines there are; at least one.

@@ -27,6 +27,7 @@
 //! ```
 
 mod address;
+mod arrange;
 mod carve;
 mod check;
 mod choice;

@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use super::document::{parse, within};
 use super::locate::{children, locate, walk};
-use super::path::{To, steps};
+use super::path::{Step, To, steps};
 use super::read::{options, quoted};
-use super::scan::scan;
+use super::scan::{Kind, Node, scan};
 use super::{Document, Problem, did_you_mean};
 
 /// A `--set` argument, kept to be pointed at.
@@ -106,7 +106,14 @@ fn find(text: &str, path: &str) -> Result<Range<usize>, (Range<usize>, Problem)>
     };
     let steps = steps(path).map_err(nonsense)?;
     let root = scan(text).map_err(|fault| (0..path.len(), Problem::new(path, fault.message)))?;
-    let (node, taken) = walk(text, &root, &steps);
+    let (mut node, mut taken) = walk(text, &root, &steps);
+    // The name of a choice may stand in the path, as `mist explain` writes it.
+    while let Some(Step { to: To::Field(name), .. }) = steps.get(taken)
+        && is_named(text, node, name)
+    {
+        let (further, count) = walk(text, node, &steps[taken + 1..]);
+        (node, taken) = (further, taken + 1 + count);
+    }
     let Some(failed) = steps.get(taken) else {
         return if steps.is_empty() { Err(nonsense(0..path.len())) } else { Ok(node.range.clone()) };
     };
@@ -127,6 +134,11 @@ fn find(text: &str, path: &str) -> Result<Range<usize>, (Range<usize>, Problem)>
         _ => format!("it has {places} elements: `[0]` to `[{}]`", places - 1),
     };
     Err((failed.range.clone(), Problem::new(path, message).help(help)))
+}
+
+/// Whether `node` is a choice of that name.
+fn is_named(text: &str, node: &Node, choice: &str) -> bool {
+    matches!(&node.kind, Kind::Group { name, .. } if text[name.clone()] == *choice)
 }
 
 /// The scenario in `text` with the value at `place` replaced.
@@ -200,9 +212,9 @@ mod tests {
         let scenario = set(&[
             "seed=7",
             "workload[0].requests = 100",
-            "workload[0].arrivals.rate=per_s(9)",
+            "workload[0].arrivals.Poisson.rate=per_s(9)",
             "clients[0].runs.batching=Continuous",
-            "clients[0].cluster.nodes[0][1]=4",
+            "clients[0].cluster.Take.nodes[0][1]=4",
             "horizon=s(30)",
             "coordinator.latency=us(5)",
             "workload[0].slo.e2e=s(9)",
@@ -265,7 +277,7 @@ mod tests {
         assert_eq!(fail("clients=[]"), ("at least one client is needed, found none".into(), "[]".into()));
         assert!(fail("mist=2").0.contains("written for scenario language 2"));
         assert_eq!(fail("seed=(((").1, "(((");
-        assert_eq!(fail("seed=#:]é").0, "expected one value and nothing beside it");
+        assert_eq!(fail("seed=#:]é").0, "comments begin with `//`");
     }
 
     proptest! {

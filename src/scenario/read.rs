@@ -104,8 +104,8 @@ fn explain(error: SpannedError, mut path: Vec<Segment>, text: &str) -> ReadError
             Sort::Twice,
         ),
         Code::Message(message) => (message, None, None, Sort::Value),
-        Code::ExpectedDifferentStructName { expected, found } => {
-            let help = format!("write `(…)` or `{expected}(…)`");
+        Code::ExpectedDifferentStructName { found, .. } => {
+            let help = "write `(…)` without a name".to_owned();
             (format!("unknown name `{found}` before the parenthesis"), Some(help), Some(span), Sort::Value)
         }
         code if is_about_a_value(&code) => (lower_first(&code.to_string()), None, None, Sort::Value),

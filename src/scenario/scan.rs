@@ -55,8 +55,8 @@ pub(super) struct Fault {
     pub(super) message: String,
     /// Whether reading on could exhaust the stack.
     pub(super) too_deep: bool,
-    /// Whether a comma at the start of the range would mend it.
-    pub(super) comma: bool,
+    /// What would surely mend it in the place of the range.
+    pub(super) mend: Option<String>,
 }
 
 /// The shape of the one value that `text` holds.
@@ -85,12 +85,22 @@ pub(super) fn scan(text: &str) -> Result<Node, Fault> {
 }
 
 fn fault(range: Range<usize>, message: impl Into<String>) -> Fault {
-    Fault { range, message: message.into(), too_deep: false, comma: false }
+    Fault { range, message: message.into(), too_deep: false, mend: None }
+}
+
+/// The same, where what was meant is clear.
+fn slip(range: Range<usize>, message: impl Into<String>, meant: impl Into<String>) -> Fault {
+    Fault { mend: Some(meant.into()), ..fault(range, message) }
 }
 
 /// What separates words.
 fn is_delimiter(c: char) -> bool {
-    is_blank(c) || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ':' | '"' | '\'' | '/' | ';')
+    is_blank(c) || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ':' | '"' | '\'' | '/' | ';' | '=')
+}
+
+/// The quotes of a book, which RON does not know.
+fn is_curly_quote(c: char) -> bool {
+    matches!(c, '“' | '”' | '„' | '‘' | '’' | '«' | '»')
 }
 
 /// RON's white space.
@@ -139,6 +149,8 @@ impl<'a> Scanner<'a> {
                 self.block_comment()?;
             } else if let Some(c) = self.peek().filter(|&c| is_blank(c)) {
                 self.at += c.len_utf8();
+            } else if rest.starts_with('#') && !rest.starts_with("#!") {
+                return Err(slip(self.here(), "comments begin with `//`", "//"));
             } else {
                 return Ok(());
             }
@@ -171,7 +183,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         if depth > MAX_DEPTH {
             let message = format!("brackets are nested more than {MAX_DEPTH} deep");
-            return Err(Fault { range: self.here(), message, too_deep: true, comma: false });
+            return Err(Fault { too_deep: true, ..fault(self.here(), message) });
         }
         let kind = match self.peek() {
             None => return Err(fault(self.here(), "a value is missing here")),
@@ -187,11 +199,17 @@ impl<'a> Scanner<'a> {
                 Ok((key, scanner.value(depth + 1)?))
             })?),
             Some('(') => self.group(start..start, depth)?,
+            Some(c) if is_curly_quote(c) => return Err(self.curly_quotes()),
             Some(_) if self.literal()? => Kind::Scalar,
             Some(_) => {
                 let name = self.word()?;
                 let after_name = self.at;
                 self.blanks()?;
+                let word = &self.text[name.clone()];
+                if word.starts_with(char::is_alphabetic) && word.contains(['-', '.']) {
+                    let meant = format!("\"{word}\"");
+                    return Err(slip(name, format!("text needs quotes: write `{meant}`"), meant));
+                }
                 if self.peek() == Some('(') {
                     self.group(name, depth)?
                 } else {
@@ -201,6 +219,21 @@ impl<'a> Scanner<'a> {
             }
         };
         Ok(Node { range: start..self.at, kind })
+    }
+
+    /// Text in the quotes of a book, up to the end of the line at most.
+    fn curly_quotes(&self) -> Fault {
+        let line = self.rest().split('\n').next().unwrap_or_default();
+        let closing = line.char_indices().skip(1).find(|(_, c)| is_curly_quote(*c) || *c == '"');
+        let message = "text takes straight quotes, as in `\"text\"`";
+        match closing {
+            Some((at, c)) => {
+                let end = self.at + at + c.len_utf8();
+                let inside = line[..at].trim_start_matches(is_curly_quote);
+                slip(self.at..end, message, format!("\"{inside}\""))
+            }
+            None => fault(self.here(), message),
+        }
     }
 
     fn group(&mut self, name: Range<usize>, depth: usize) -> Result<Kind, Fault> {
@@ -256,13 +289,22 @@ impl<'a> Scanner<'a> {
                 None | Some(')' | ']' | '}') => return Err(unclosed()),
                 // A field name: the list was to end before it.
                 Some(':') if close == ']' => return Err(unclosed()),
-                Some(';') => {
-                    let fault = fault(self.here(), "expected a comma, found `;`");
-                    return Err(Fault { comma: true, ..fault });
+                Some(';') => return Err(slip(self.here(), "expected a comma, found `;`", ",")),
+                Some('=') => {
+                    return Err(slip(self.here(), "a name is followed by `:` and not by `=`", ":"));
                 }
-                Some(_) => {
-                    let comma = self.begins_anew();
-                    return Err(Fault { comma, ..fault(self.here(), "a comma is missing before this") });
+                Some(':') if close == ')' => {
+                    let message =
+                        "`:` comes after the name of a field, which takes no quotes, and `,` after a value";
+                    return Err(fault(self.here(), message));
+                }
+                Some('/') => {
+                    let message = "no sums here: comments begin with `//`, and a rate is written `per_s(2)`";
+                    return Err(fault(self.here(), message));
+                }
+                Some(c) => {
+                    let mend = self.begins_anew().then(|| format!(",{c}"));
+                    return Err(Fault { mend, ..fault(self.here(), "a comma is missing before this") });
                 }
             }
         }

@@ -84,6 +84,35 @@ impl<'a> Slot<'a> {
         self.core()["required"].as_array().into_iter().flatten().filter_map(Value::as_str)
     }
 
+    /// The fields by name: first those that must be written, in the order of the type.
+    pub(super) fn fields(self) -> Vec<&'a str> {
+        let all = self.core()["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+        let optional = all.filter(|name| self.required().all(|required| required != *name));
+        self.required().chain(optional).collect()
+    }
+
+    /// The parts of a tuple.
+    pub(super) fn parts(self) -> Option<Vec<Slot<'a>>> {
+        let parts = self.core()["prefixItems"].as_array()?;
+        Some(parts.iter().map(|schema| Self { schema, ..self }).collect())
+    }
+
+    /// What to say of a field that is none here, but an option of an engine that one mirrors, or, if the
+    /// beginning of one will do, is short for such an option.
+    pub(super) fn mirror(self, name: &str, beginning: bool) -> Option<String> {
+        let option = format!("--{}", name.replace('_', "-"));
+        let properties = self.core()["properties"].as_object()?;
+        let ends = |next: Option<char>| match next {
+            Some('-') => beginning,
+            next => !next.is_some_and(char::is_alphanumeric),
+        };
+        let mirrors = |words: &str| {
+            words.match_indices(&option).any(|(at, _)| ends(words[at + option.len()..].chars().next()))
+        };
+        let field = properties.iter().find(|(_, schema)| schema["description"].as_str().is_some_and(mirrors));
+        field.map(|(field, _)| format!("did you mean `{field}`? It mirrors `{option}`"))
+    }
+
     /// Whether the place holds fields by name.
     pub(super) fn has_fields(self) -> bool {
         self.core()["properties"].is_object() && self.forms().is_empty()

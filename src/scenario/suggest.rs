@@ -4,7 +4,7 @@
 const LISTED: usize = 16;
 
 /// How a guess begins.
-const GUESS: &str = "did you mean `";
+pub(super) const GUESS: &str = "did you mean `";
 
 /// No name is longer (bytes), and comparing takes time.
 const LONGEST: usize = 200;

@@ -11,11 +11,12 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use super::arrange::misplaced;
 use super::locate::{locate, unwrap};
-use super::path::{steps, strip};
+use super::path::{Step, steps, strip};
 use super::problem::join;
 use super::read::{ReadError, Sort};
-use super::scan::{Kind, Node, scan};
+use super::scan::{Fault, Kind, Node, scan};
 use super::slot::{self, Slot};
 use super::suggest::suggested;
 use super::teach::{Lesson, lesson};
@@ -54,7 +55,7 @@ pub(super) fn survey<T>(
         made_up: Vec::new(),
         errors: Vec::new(),
     };
-    mender.commas();
+    mender.punctuation();
     let mut value = None;
     for _ in 0..=(WORK / text.len().max(1)).min(4 * MOST) {
         match judge(&mender.text) {
@@ -109,18 +110,14 @@ impl Mend {
 }
 
 impl Mender<'_> {
-    /// Puts commas where they are missing.
-    fn commas(&mut self) {
-        while let Err(fault) = scan(&self.text)
-            && fault.comma
+    /// Mends slips of punctuation, such as a comma that is missing.
+    fn punctuation(&mut self) {
+        while let Err(Fault { range, message, mend: Some(meant), .. }) = scan(&self.text)
             && self.errors.len() < MOST
         {
-            let semicolon = self.text[fault.range.clone()] == *";";
-            let range = if semicolon { fault.range.clone() } else { fault.range.start..fault.range.start };
-            let (span, message) = (Some(self.origin(&fault.range)), fault.message);
-            let (path, help) = (String::new(), None);
+            let (path, help, span) = (String::new(), None, Some(self.origin(&range)));
             self.errors.push(ReadError { path, message, help, span, sort: Sort::Malformed });
-            self.apply(Mend::meant(range, ","));
+            self.apply(Mend::meant(range, meant));
         }
     }
 
@@ -142,11 +139,24 @@ impl Mender<'_> {
             strip(&error.path, made_up).is_some()
                 || (matches!(error.sort, Sort::Value) && strip(made_up, &error.path).is_some())
         });
-        let steps = steps(&error.path).unwrap_or_default();
+        let mut steps = steps(&error.path).unwrap_or_default();
+        if !matches!(error.sort, Sort::Missing(_) | Sort::Twice)
+            && let Some(outer) = self.misplaced(&text, &root, &steps)
+        {
+            // The reader stumbled inside of what is arranged wrongly.
+            (error.sort, error.span) = (Sort::Value, None);
+            error.path.truncate(outer.checked_sub(1).map_or(0, |last| steps[last].range.end));
+            steps.truncate(outer);
+        }
         let (node, slot, taken) = self.slot.walk(&text, &root, &steps);
         let there = taken == steps.len();
-        let lesson = slot.filter(|_| there).and_then(|slot| lesson(&text, node, slot));
-        let lesson = lesson.filter(|_| matches!(error.sort, Sort::Value | Sort::UnknownVariant));
+        if let (Sort::UnknownField(name), Some(slot)) = (&error.sort, slot) {
+            let guessed = error.help.as_deref().and_then(suggested).is_some();
+            let inside = slot.entered(&text, node);
+            error.help = inside.and_then(|inside| inside.mirror(name, !guessed)).or(error.help);
+        }
+        let about_a_value = matches!(error.sort, Sort::Value | Sort::UnknownVariant);
+        let lesson = slot.filter(|_| there && about_a_value).and_then(|slot| lesson(&text, node, slot));
         let mends = if there { mends(&text, &error, node, slot, lesson.as_ref()) } else { Vec::new() };
 
         let tries = self.tries.entry(key(&error)).or_default();
@@ -162,6 +172,14 @@ impl Mender<'_> {
             None => return false,
         }
         true
+    }
+
+    /// How many of `steps` lead to the outermost value on their way whose parts are arranged wrongly.
+    fn misplaced(&self, text: &str, root: &Node, steps: &[Step]) -> Option<usize> {
+        (0..=steps.len()).find(|&count| {
+            let (node, slot, taken) = self.slot.walk(text, root, &steps[..count]);
+            taken == count && slot.is_some_and(|slot| misplaced(text, node, slot).is_some())
+        })
     }
 
     /// Keeps an error in a user's words, its bytes counted in the original text.

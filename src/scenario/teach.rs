@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use super::arrange::misplaced;
 use super::did_you_mean;
 use super::explain::words::Form;
 use super::locate::unwrap;
 use super::scan::{Kind, Node};
 use super::slot::Slot;
-use super::suggest::suggested;
+use super::suggest::{GUESS, suggested};
 
 /// What is wrong with a value, in a user's words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,17 +24,17 @@ pub(super) struct Lesson {
 }
 
 impl Lesson {
-    fn new(message: String) -> Self {
+    pub(super) fn new(message: String) -> Self {
         Self { message, ..Self::default() }
     }
 
-    fn help(mut self, help: impl Into<String>) -> Self {
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// The value should be written so.
-    fn write(mut self, meant: String) -> Self {
+    pub(super) fn write(mut self, meant: String) -> Self {
         self.help = Some(format!("write `{meant}`"));
         self.meant = Some(meant);
         self
@@ -61,19 +62,18 @@ pub(super) fn lesson(text: &str, node: &Node, slot: Slot) -> Option<Lesson> {
     if !units.is_empty() {
         return of_units(text, node, slot, &units);
     }
+    if let Some(lesson) = misplaced(text, node, slot) {
+        return Some(lesson);
+    }
     let forms = slot.forms();
     if !forms.is_empty() {
-        return of_forms(text, node, &forms, &found);
+        return of_forms(text, node, &forms, &found).or_else(|| of_content(text, node, slot));
     }
     let wrong = |wanted: &str| Lesson::new(format!("expected {wanted}, found {found}"));
     let scalar = matches!(node.kind, Kind::Scalar);
     if slot.has_fields() {
         return match &node.kind {
-            Kind::Group { name, fields, .. }
-                if name.is_empty() || fields.first().is_none_or(|field| field.key.is_some()) =>
-            {
-                None
-            }
+            Kind::Group { .. } => None,
             _ => Some(wrong("fields in parentheses").help("write `(name: value, …)`")),
         };
     }
@@ -234,14 +234,14 @@ fn of_units(text: &str, node: &Node, slot: Slot, units: &[Form]) -> Option<Lesso
                     let lesson = Lesson::new(format!("`{unit}` is no unit of {what}"));
                     let lesson = Lesson { span: Some(name.clone()), ..lesson };
                     let meant = nearest_unit(unit, units);
-                    Some(match meant {
-                        Some(meant) => {
-                            let rest = &written[unit.len()..];
-                            let help = format!("did you mean `{meant}`? Allowed: {}", all());
-                            Lesson { meant: Some(format!("{meant}{rest}")), ..lesson.help(help) }
-                        }
-                        None => lesson.help(format!("write {}", all())),
-                    })
+                    let guess = did_you_mean(unit, units.iter().map(|unit| unit.name));
+                    let help = match meant {
+                        Some(meant) => format!("did you mean `{meant}`? Allowed: {}", all()),
+                        None if guess.starts_with(GUESS) => guess,
+                        None => format!("write {}", all()),
+                    };
+                    let meant = meant.map(|meant| format!("{meant}{}", &written[unit.len()..]));
+                    Some(Lesson { meant, ..lesson.help(help) })
                 }
                 [only] if only.key.is_none() => {
                     let number = &text[only.value.range.clone()];
@@ -315,8 +315,20 @@ fn nearest_unit<'a>(found: &str, units: &[Form<'a>]) -> Option<&'a str> {
     units.iter().map(|unit| unit.name).find(|unit| *unit == name)
 }
 
+/// The one value that a form of a closed choice holds.
+fn of_content(text: &str, node: &Node, slot: Slot) -> Option<Lesson> {
+    let Kind::Group { name, fields, .. } = &node.kind else { return None };
+    let [only] = fields.as_slice() else { return None };
+    let inside = slot.entered(text, node).filter(|_| only.key.is_none())?;
+    let lesson = lesson(text, &only.value, inside)?;
+    let form = &text[name.clone()];
+    let around = |meant: String| format!("{form}({meant})");
+    let span = lesson.span.clone().or_else(|| Some(only.value.range.clone()));
+    Some(Lesson { meant: lesson.meant.map(around), span, ..lesson })
+}
+
 /// What stands there, in words.
-fn found(text: &str, node: &Node) -> String {
+pub(super) fn found(text: &str, node: &Node) -> String {
     /// Longer values are not quoted in full.
     const LONG: usize = 40;
     let written = &text[node.range.clone()];
@@ -333,7 +345,8 @@ fn found(text: &str, node: &Node) -> String {
     }
 }
 
-/// The text inside quotes; anything else is itself.
+/// The text inside quotes, of either sort; anything else is itself.
 fn unquoted(written: &str) -> &str {
-    written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(written)
+    let inside = |quote| written.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    inside('"').or_else(|| inside('\'')).unwrap_or(written)
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use bevy_ecs::world::World;
+use schemars::schema_for;
 
-use crate::catalog::config_path;
+use crate::catalog::{Accelerator, Model, Price, config_path};
 use crate::clients::ClientRegistry;
 use crate::clients::llm::BatchingRegistry;
 use crate::clients::rag::search::IndexRegistry;
@@ -14,14 +15,20 @@ use crate::runtime::RuntimeRegistry;
 use crate::scenario::{Choice, Findings, Kinds, Registry, Scenario, WorkloadSpec};
 use crate::workload::arrivals::ArrivalRegistry;
 use crate::workload::lengths::{LengthRegistry, rebase};
+use crate::workload::trace::native;
 
-/// Every registry a scenario may draw on.
+/// Every registry a scenario may draw on, and the forms of the files beside it.
 pub(super) fn kinds(world: &World) -> Kinds {
     let mut kinds = Kinds::default();
     kinds.add(world.resource::<ClientRegistry>()).add(world.resource::<BatchingRegistry>());
     kinds.add(world.resource::<RuntimeRegistry>()).add(world.resource::<RoutingRegistry>());
     kinds.add(world.resource::<ArrivalRegistry>()).add(world.resource::<LengthRegistry>());
     kinds.add(world.resource::<StageRegistry>()).add(world.resource::<IndexRegistry>());
+    kinds.file("hardware", schema_for!(Accelerator)).file("models", schema_for!(Model));
+    kinds.file("prices", schema_for!(Price));
+    for (what, line) in native::lines() {
+        kinds.file(what, line);
+    }
     kinds
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bevy_ecs::world::World;
 
 use super::directory::Directory;
-use crate::catalog::{self, Accelerator, Catalog};
+use crate::catalog::{self, Accelerator, Catalog, ModelError};
 use crate::clients::{ClientRegistry, Deployed, Fact, Site, model_problem, unknown_name};
 use crate::metrics::Price;
 use crate::scenario::{Carving, Cluster, Findings, PlatformSpec, Problem, Scenario, carve};
@@ -19,6 +19,9 @@ pub struct Deployment {
     pub(super) carving: Carving,
     pub(super) directory: Directory,
 }
+
+/// What a client calls the facts that a run should not pass over.
+const WARNING: &str = "warning";
 
 /// The identical clients of one entry.
 pub struct Group {
@@ -36,7 +39,13 @@ pub struct Group {
 impl Group {
     /// What `mist check` says about each client.
     pub fn facts(&self) -> Vec<Fact> {
-        self.deployed.facts()
+        self.deployed.facts().into_iter().filter(|fact| fact.name != WARNING).collect()
+    }
+
+    /// What whoever reads the results should know of each client.
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
+        let facts = self.deployed.facts().into_iter();
+        facts.filter(|fact| fact.name == WARNING).map(|fact| fact.value)
     }
 
     /// The models the clients serve, if any.
@@ -155,7 +164,12 @@ fn check_names(scenario: &Scenario, catalog: &Catalog, world: &World, findings: 
     for (at, workload) in scenario.workload.iter().enumerate() {
         let model = workload.model.as_ref().map(|model| catalog.model_or_config(model));
         if let Some(Err(error)) = model {
-            problems.push(model_problem(&format!("workload[{at}].model"), &error));
+            let problem = model_problem(&format!("workload[{at}].model"), &error);
+            let is_file = matches!(error, ModelError::Config(_));
+            // The client that serves it has said so.
+            if !(is_file && problems.iter().any(|told: &Problem| told.message == problem.message)) {
+                problems.push(problem);
+            }
         }
     }
     findings.report_all(problems);

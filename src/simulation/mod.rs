@@ -29,7 +29,6 @@ use std::path::Path;
 
 pub use deployment::{Deployment, Group};
 pub use error::{InvalidScenario, RunError};
-pub use notes::notes;
 pub use replications::{Replications, ReplicationsProgress};
 pub use run::{Outcome, Progress, Run};
 pub use traffic::Traffic;

@@ -1,5 +1,11 @@
-//! What a scenario names and a run leaves out.
+//! What whoever reads the results of a run should know: warnings of clients, guesses about models, and what
+//! of a trace plays no part.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::deployment::Deployment;
+use crate::catalog::Catalog;
 use crate::scenario::{Problem, Scenario, TraceSpec};
 use crate::workload::SourceError;
 use crate::workload::trace::{Input, Options, TraceRow, read};
@@ -8,23 +14,40 @@ use crate::workload::trace_tools::LeftOut;
 /// Requests of a trace that are looked at.
 const LOOK: usize = 1_000;
 
-/// What whoever reads the results should know of a scenario whose paths are absolute; no faults.
-pub fn notes(scenario: &Scenario) -> Vec<Problem> {
+/// All there is to know of a scenario whose paths are absolute; no faults.
+pub(super) fn notes(scenario: &Scenario, deployment: &Deployment) -> Vec<Problem> {
+    let mut notes = Vec::new();
+    let mut models = BTreeSet::new();
+    for (at, group) in deployment.groups.iter().enumerate() {
+        let runs = format!("clients[{at}].runs");
+        notes.extend(group.warnings().map(|warning| Problem::new(&runs, warning)));
+        for model in group.models().into_iter().filter(|model| models.insert(model.clone())) {
+            notes.extend(
+                guesses(&model).into_iter().map(|guess| Problem::new(format!("{runs}.model"), guess)),
+            );
+        }
+    }
     let traces = scenario.workload.iter().enumerate();
-    let traces = traces.filter_map(|(at, class)| Some((at, class.trace.as_ref()?)));
-    let note = |(at, trace)| {
+    for (at, trace) in traces.filter_map(|(at, class)| Some((at, class.trace.as_ref()?))) {
         // What cannot be read is the run's to say.
-        let left_out = left_out(trace).unwrap_or_default();
-        let message = format!(
-            "a replay takes arrivals, lengths, and models and pipelines as the scenario names them; it leaves out what else this trace records: {}",
-            left_out.join(", ")
-        );
-        (!left_out.is_empty()).then(|| Problem::new(format!("workload[{at}].trace"), message))
-    };
-    traces.filter_map(note).collect()
+        let said = of_trace(trace).unwrap_or_default();
+        notes.extend(said.into_iter().map(|note| Problem::new(format!("workload[{at}].trace"), note)));
+    }
+    notes
 }
 
-fn left_out(trace: &TraceSpec) -> Result<Vec<&'static str>, SourceError> {
+/// What was taken for granted about a model that has a configuration of its own.
+fn guesses(model: &str) -> Vec<String> {
+    // Nothing for a name: those of every catalog have their sources.
+    let Ok(found) = Catalog::embedded().model_or_config(model) else { return Vec::new() };
+    let file = Path::new(model).file_name().unwrap_or_default().display().to_string();
+    let guesses = found.config().map(|config| config.guesses.as_slice()).unwrap_or_default();
+    guesses.iter().map(|guess| format!("{file}: {guess}")).collect()
+}
+
+/// What of a trace a replay leaves out or turns away.
+fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
+    let (mut looked_at, mut empty) = (0_usize, 0_usize);
     // Of a pipe, a look would take away what the run is to read.
     if !trace.path.is_file() {
         return Ok(Vec::new());
@@ -37,11 +60,24 @@ fn left_out(trace: &TraceSpec) -> Result<Vec<&'static str>, SourceError> {
     let mut reader = read(Input::open(&trace.path)?, &options)?;
     let mut left_out = LeftOut::new(reader.header());
     let mut row = TraceRow::default();
-    for _ in 0..LOOK {
-        if !reader.next_into(&mut row)? {
-            break;
-        }
+    while looked_at < LOOK && reader.next_into(&mut row)? {
         left_out.add(&row);
+        looked_at += 1;
+        empty += usize::from(!row.failed && (row.prompt_tokens == 0 || row.output_tokens == 0));
     }
-    Ok(left_out.names())
+    let mut notes = Vec::new();
+    let names = left_out.names();
+    if !names.is_empty() {
+        let names = names.join(", ");
+        notes.push(format!(
+            "a replay takes arrivals, lengths, and models and pipelines as the scenario names them; it leaves \
+             out what else this trace records: {names}"
+        ));
+    }
+    if empty > 0 {
+        notes.push(format!(
+            "{empty} of its first {looked_at} requests have no prompt or no answer; a run turns them away"
+        ));
+    }
+    Ok(notes)
 }

@@ -26,7 +26,7 @@ use rayon::iter::{ParallelBridge, ParallelIterator};
 
 use super::{Outcome, Run, RunError, Simulation};
 use crate::engine::Streams;
-use crate::scenario::{Document, Scenario};
+use crate::scenario::{Document, Problem, Scenario};
 
 /// Replications of a scenario, ready to run.
 ///
@@ -43,6 +43,7 @@ use crate::scenario::{Document, Scenario};
 pub struct Replications<'a> {
     simulation: &'a Simulation,
     document: Document,
+    notes: Vec<Problem>,
     count: u32,
 }
 
@@ -65,12 +66,18 @@ struct Tally {
 impl<'a> Replications<'a> {
     /// Of the scenario of `first`, which was found sound.
     pub(super) fn new(simulation: &'a Simulation, first: Run, count: u32) -> Self {
-        Self { simulation, document: first.document, count }
+        let notes = first.notes();
+        Self { simulation, document: first.document, notes, count }
     }
 
     /// The scenario, with every default, as replication 0 runs it.
     pub fn scenario(&self) -> &Scenario {
         &self.document.scenario
+    }
+
+    /// What whoever reads the results should know, beside the field it is about; no faults.
+    pub fn notes(&self) -> &[Problem] {
+        &self.notes
     }
 
     /// The seed of each replication.

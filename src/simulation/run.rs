@@ -8,13 +8,14 @@ use bevy_ecs::entity::Entity;
 use super::RunError;
 use super::deployment::{Deployment, Group};
 use super::directory::Directory;
+use super::notes::notes;
 use crate::clients::Usage;
 use crate::coordinator::{VisitLog, VisitPart};
 use crate::engine::{Executor, Sim};
 use crate::metrics::{ClientUsage, Recorder, RowSink, RowSource, RunEnd, StageRecord, Summary, Unfinished};
 use crate::request::pipeline::{Journey, Programs};
 use crate::request::{Passage, Request, Stage};
-use crate::scenario::{Document, Scenario, WorkloadSpec};
+use crate::scenario::{Document, Problem, Scenario, WorkloadSpec};
 use crate::stats::TokenGaps;
 use crate::units::SimTime;
 use crate::workload::{Asks, Sources};
@@ -86,6 +87,11 @@ impl Run {
         &self.deployment
     }
 
+    /// What whoever reads the results should know, beside the field it is about; no faults.
+    pub fn notes(&self) -> Vec<Problem> {
+        notes(&self.document.scenario, &self.deployment)
+    }
+
     /// The world, to look at or to change before the run.
     pub fn sim(&mut self) -> &mut Sim {
         &mut self.sim
@@ -130,7 +136,7 @@ impl Run {
         self.run_with(None, |_| ControlFlow::Continue(()))
     }
 
-    /// Runs to the end, with a row for each completed request into `rows`; `watch` is shown the
+    /// Runs to the end, with a row for each request into `rows`; `watch` is shown the
     /// progress every so often, and may stop the run.
     ///
     /// # Errors
@@ -160,12 +166,12 @@ impl Run {
         if requests > 0 && self.sim.next_time().is_none() {
             return Err(RunError::Stuck { now: self.sim.now(), requests });
         }
-        self.settle();
+        self.settle()?;
         self.outcome()
     }
 
     /// Brings everything up to the present when the clock stops with work in flight.
-    fn settle(&mut self) {
+    fn settle(&mut self) -> Result<(), RunError> {
         let now = self.sim.now();
         let clusters = &self.deployment.carving.clusters;
         for (cluster, client) in clusters.iter().zip(&self.clients) {
@@ -197,9 +203,11 @@ impl Run {
         for (entity, request) in in_flight {
             let times = seen.get(&entity).copied().unwrap_or([SimTime::MAX; 2]);
             let [started, first_token] = times.map(|at| (at != SimTime::MAX).then_some(at));
-            let Request { source, arrived, .. } = request;
-            recorder.unfinished(&Unfinished { source, arrived, started, first_token }, now);
+            let Request { id, source, arrived, prompt_tokens, .. } = request;
+            let unfinished = Unfinished { id, source, arrived, prompt_tokens, started, first_token };
+            recorder.unfinished(&unfinished, now).map_err(RunError::Rows)?;
         }
+        Ok(())
     }
 
     fn outcome(mut self) -> Result<Outcome, RunError> {

@@ -116,7 +116,11 @@ fn fits_the_clock(span_s: f64, requests: u64) -> Result<(), Problem> {
 
 fn open(trace: &TraceSpec) -> Result<Replay, Vec<Problem>> {
     let replay = Replay::open(trace, Path::new("")).and_then(Replay::timed);
-    replay.map_err(|message| vec![Problem::new("trace", message)])
+    replay.map_err(|message| {
+        let named = message.split_once(": ").filter(|(field, _)| *field == "speedup");
+        let (field, message) = named.unwrap_or(("path", &message));
+        vec![Problem::new(format!("trace.{field}"), message)]
+    })
 }
 
 fn resolve<B: Send + Sync + 'static>(

@@ -20,11 +20,13 @@ pub(super) struct Keys<'a> {
     path: String,
     object: &'a Map<String, Value>,
     read: RefCell<BTreeSet<&'a str>>,
+    /// The keys that were asked for and are not there.
+    missed: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Keys<'a> {
     pub(super) fn new(object: &'a Map<String, Value>) -> Self {
-        Self { path: String::new(), object, read: RefCell::default() }
+        Self { path: String::new(), object, read: RefCell::default(), missed: RefCell::default() }
     }
 
     /// The error that something is wrong with `key`.
@@ -60,8 +62,27 @@ impl<'a> Keys<'a> {
         unread.into_iter()
     }
 
+    /// What to say of the keys nobody asked for that are nearly ones that were.
+    pub(super) fn misspelt(&self) -> impl Iterator<Item = String> {
+        /// Letters in which they differ at most.
+        const TYPO: usize = 2;
+        /// A key with fewer says nothing.
+        const SHORT: usize = 8;
+        let (read, missed) = (self.read.borrow(), self.missed.borrow());
+        let near = |name: &str| missed.iter().find(|key| strsim::osa_distance(name, key) <= TYPO).cloned();
+        let unread = self.names().filter(|name| !read.contains(name) && name.len() >= SHORT);
+        let said = |name: &str| {
+            let meant = near(name)?;
+            Some(format!("`{}{name}` has no effect; did you mean `{meant}`?", self.path))
+        };
+        unread.filter_map(said).collect::<Vec<_>>().into_iter()
+    }
+
     fn value(&self, key: &str) -> Option<&'a Value> {
-        let (key, value) = self.object.get_key_value(key)?;
+        let Some((key, value)) = self.object.get_key_value(key) else {
+            self.missed.borrow_mut().insert(key.to_owned());
+            return None;
+        };
         self.read.borrow_mut().insert(key);
         Some(value).filter(|value| !value.is_null())
     }
@@ -130,7 +151,7 @@ impl<'a> Keys<'a> {
     pub(super) fn object(&self, key: &str) -> Result<Option<Self>, Fault> {
         let object = self.typed(key, "an object", Value::as_object)?;
         let path = format!("{}{key}.", self.path);
-        Ok(object.map(|object| Self { path, object, read: RefCell::default() }))
+        Ok(object.map(|object| Self { path, ..Self::new(object) }))
     }
 }
 

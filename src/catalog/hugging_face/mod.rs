@@ -54,6 +54,8 @@ pub struct HfConfig {
     pub stored: Option<StoredWeights>,
     /// The keys that played no part, in the order of the alphabet, nested ones as `text_config.use_cache`.
     pub ignored: Vec<String>,
+    /// What was taken for granted, and keys that seem misspelt; the model's `note` has the former too.
+    pub guesses: Vec<String>,
 }
 
 /// Why a Hugging Face `config.json` is not a model we can simulate.
@@ -119,10 +121,14 @@ impl HfConfig {
     fn of(object: &Map<String, Value>, name: &str) -> Result<Self, Fault> {
         let config = Config::new(object)?;
         let (stored, mut ignored) = stored::weights(&config)?;
-        let model = config.model(name, stored.as_ref())?;
+        let mut guesses: Vec<String> = config.family.unknown_note().into_iter().collect();
+        let mut model = config.model(name, &mut guesses)?;
+        let published = stored.as_ref().map(ToString::to_string);
+        model.note = guesses.iter().cloned().chain(published).collect::<Vec<_>>().join("; ");
         ignored.extend(config.ignored());
         ignored.sort();
-        Ok(Self { model, stored, ignored })
+        guesses.extend(config.misspelt());
+        Ok(Self { model, stored, ignored, guesses })
     }
 }
 
@@ -170,8 +176,7 @@ impl<'a> Config<'a> {
         }
     }
 
-    fn model(&self, name: &str, stored: Option<&StoredWeights>) -> Result<Model, Fault> {
-        let mut notes: Vec<String> = self.family.unknown_note().into_iter().collect();
+    fn model(&self, name: &str, guesses: &mut Vec<String>) -> Result<Model, Fault> {
         let layers = self.size(&["num_hidden_layers", "n_layer", "n_layers"])?;
         if layers > MOST_LAYERS {
             return Err(self
@@ -206,16 +211,14 @@ impl<'a> Config<'a> {
             learned_positions,
             bidirectional: encoder,
             bias: self.bias()?,
-            attention: attention::attention(self, layers, hidden, max_context, &mut notes)?,
-            ffn: self.feed_forward(hidden, &mut notes)?,
+            attention: attention::attention(self, layers, hidden, max_context, guesses)?,
+            ffn: self.feed_forward(hidden, guesses)?,
             experts,
             expected: None,
             verified: Verified::Derived,
             source: format!("the Hugging Face configuration {name}"),
             note: String::new(),
         };
-        notes.extend(stored.map(ToString::to_string));
-        let model = Model { note: notes.join("; "), ..model };
         model.check().map_err(|problem| Fault {
             key: String::new(),
             problem: format!("these keys make no model: {problem}"),
@@ -231,7 +234,9 @@ impl<'a> Config<'a> {
             () if any("Reward") => ModelKind::Reward,
             () if any("ForSequenceClassification") => ModelKind::Reranker,
             () if self.family.encoder => ModelKind::Embedding,
-            () if classes.iter().any(|class| class.ends_with("Model")) => ModelKind::Embedding,
+            () if classes.iter().any(|class| class.ends_with("Model") && !class.ends_with("LMHeadModel")) => {
+                ModelKind::Embedding
+            }
             () => ModelKind::Decoder,
         })
     }
@@ -292,6 +297,10 @@ impl<'a> Config<'a> {
             (None, None) => return Err(keys.fault("hidden_act", "is missing")),
         };
         Ok(Ffn { size, gated })
+    }
+
+    fn misspelt(&self) -> impl Iterator<Item = String> {
+        self.text.misspelt().chain(self.around.iter().flat_map(Keys::misspelt))
     }
 
     fn ignored(&self) -> impl Iterator<Item = String> {

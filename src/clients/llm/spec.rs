@@ -335,12 +335,15 @@ impl LlmSpec {
 
     /// What a reader of a `config.json` wants to know of how it was read.
     fn config_facts(&self, config: &HfConfig) -> Vec<Fact> {
-        let HfConfig { model, stored, ignored } = config;
+        let HfConfig { model, stored, ignored, .. } = config;
         let mut facts =
             vec![Fact::new("config.json", format!("{:.2} B parameters", model.parameters() as f64 / 1e9))];
         if let Some(stored) = stored.as_ref().filter(|stored| stored.precision != Some(self.weights)) {
             let written = &stored.written;
-            facts.push(Fact::new("", format!("stored as {written}, served with weights: {}", self.weights)));
+            facts.push(Fact::new(
+                "warning",
+                format!("stored as {written}, served with weights: {}", self.weights),
+            ));
         }
         if !ignored.is_empty() {
             facts.push(Fact::new("", format!("keys without effect: {}", ignored.join(", "))));

@@ -23,6 +23,11 @@ fn secs(seconds: f64) -> SimTime {
     SimTime::ZERO + SimSpan::from_secs_f64(seconds)
 }
 
+/// A request of which no more is known.
+fn arrived(source: u16, arrived: SimTime) -> Unfinished {
+    Unfinished { source, arrived, ..Unfinished::default() }
+}
+
 fn source(name: &str, closed_loop: bool) -> SourceSpec {
     let slo = Slo { e2e: Some(SimSpan::from_secs_f64(5.0)), ..Slo::default() };
     SourceSpec { name: name.to_owned(), slo, closed_loop, stages: Vec::new() }
@@ -101,9 +106,8 @@ fn feed(recorder: &mut Recorder, records: &[RequestRecord], until: SimTime) {
             recorder.completed(late, &[]).unwrap();
         } else {
             let started = (late.started <= until).then_some(late.started);
-            let RequestRecord { source, arrived, .. } = *late;
-            let waiting = Unfinished { source, arrived, started, first_token: None };
-            recorder.unfinished(&waiting, until);
+            let waiting = Unfinished { started, ..arrived(late.source, late.arrived) };
+            recorder.unfinished(&waiting, until).unwrap();
         }
     }
 }
@@ -282,7 +286,7 @@ fn without_completions_that_is_the_verdict() {
         for at in 0..500 {
             let at = secs(f64::from(at));
             recorder.arrived(0, at);
-            recorder.rejected(0, Rejection::KvCapacity, at, at);
+            recorder.rejected(&arrived(0, at), Rejection::KvCapacity, at).unwrap();
         }
         let summary = recorder.summary(&end(secs(500.0)));
         assert_eq!(summary.stability.verdict, Verdict::NothingCompleted);
@@ -370,7 +374,7 @@ fn sources_add_up_to_the_whole() {
     feed(&mut recorder, &records, SimTime::MAX);
     let at = secs(5_000.0);
     recorder.arrived(1, at);
-    recorder.rejected(1, Rejection::KvCapacity, at, at);
+    recorder.rejected(&arrived(1, at), Rejection::KvCapacity, at).unwrap();
     let both = recorder.summary(&end(SimTime::MAX));
     assert_eq!(both.sources.len(), 2);
     assert_eq!(both.sources.iter().map(|s| s.requests.completed).sum::<u64>(), 1_000);

@@ -7,7 +7,7 @@ mod place;
 mod reference;
 pub(super) mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::{Schema, schema_for};
 use serde_json::Value;
@@ -21,6 +21,8 @@ use super::{Problem, Registry, Scenario, did_you_mean};
 #[derive(Clone, Debug, Default)]
 pub struct Kinds {
     kinds: BTreeMap<String, BTreeMap<String, Schema>>,
+    /// Forms of the files beside a scenario, by what they hold.
+    files: BTreeMap<String, Schema>,
 }
 
 impl Kinds {
@@ -34,6 +36,17 @@ impl Kinds {
             }
         }
         self
+    }
+
+    /// Enters the form of an entry in the files that hold `what`.
+    pub fn file(&mut self, what: &str, entry: Schema) -> &mut Self {
+        self.files.insert(what.to_owned(), entry);
+        self
+    }
+
+    /// The forms of files, in alphabetical order.
+    fn files(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.files.iter().map(|(what, schema)| (what.as_str(), schema.as_value()))
     }
 
     /// The kinds, in alphabetical order.
@@ -52,18 +65,29 @@ impl Kinds {
 /// the top level.
 ///
 /// Indices may be left out. Inside an open choice a field may follow at once, as in a scenario, or
-/// after a name of the choice: `workload.arrivals.Poisson.rate`.
+/// after a name of the choice: `workload.arrivals.Poisson.rate`. A name alone is looked for everywhere, and
+/// may be that of a [form of file](Kinds::file).
 ///
 /// # Errors
 /// There is no such field.
 pub fn explain(path: &str, kinds: &Kinds) -> Result<String, Problem> {
     let language = schema_for!(Scenario);
+    let files = kinds.files().filter(|(what, _)| what.split(' ').next() == Some(path));
+    let files: Vec<String> = files.map(|(what, entry)| Place::choice(what, entry).text(kinds)).collect();
+    if !files.is_empty() {
+        return Ok(files.join("\n"));
+    }
     let mut places = vec![Place::root(language.as_value())];
     let bad_path = |_| Problem::new(path, "this is no path of a field").help("such as `workload.requests`");
     for step in steps(path).map_err(bad_path)? {
         let To::Field(name) = &step.to else { continue };
         let next = find(&places, name, kinds);
         if next.is_empty() {
+            if name == path
+                && let Some(text) = elsewhere(name, kinds, &language)
+            {
+                return Ok(text);
+            }
             let owner = path[..step.range.start].trim_end_matches('.');
             let owner = if owner.is_empty() { "a scenario".to_owned() } else { format!("`{owner}`") };
             let names: Vec<&str> =
@@ -74,6 +98,38 @@ pub fn explain(path: &str, kinds: &Kinds) -> Result<String, Problem> {
         places = next;
     }
     Ok(places.iter().map(|place| place.text(kinds)).collect::<Vec<_>>().join("\n"))
+}
+
+/// What a name alone stands for, wherever that is; all places by their path if there are several.
+fn elsewhere(wanted: &str, kinds: &Kinds, language: &Schema) -> Option<String> {
+    let mut places = vec![Place::root(language.as_value())];
+    let mut found: Vec<Place> = Vec::new();
+    let mut met = BTreeSet::new();
+    while let Some(place) = places.pop() {
+        for (name, child) in place.children(kinds) {
+            // A kind of choice may hold itself, and is entered where it is first met.
+            let again = child.kind().is_some_and(|kind| !met.insert(kind));
+            if name.eq_ignore_ascii_case(wanted) {
+                found.push(child.clone());
+            }
+            if !again {
+                places.push(child);
+            }
+        }
+    }
+    match found.as_slice() {
+        [] => None,
+        [only] => Some(only.text(kinds)),
+        several => {
+            let mut rows: Vec<(String, String)> = several
+                .iter()
+                .map(|place| (place.path().to_owned(), words::first_sentence(&place.description())))
+                .collect();
+            rows.sort();
+            rows.dedup();
+            Some(format!("{wanted}\n{}", words::table("It stands for:", &rows)))
+        }
+    }
 }
 
 /// What `name` may mean inside `places`: a field, a name of a choice, or a field inside one.
@@ -207,6 +263,15 @@ mod tests {
         assert_eq!(explain("sed", &kinds()).unwrap_err().message, "a scenario has no field `sed`");
         assert!(explain("seed.x", &kinds()).is_err());
         assert!(explain("a..b", &kinds()).is_err());
+    }
+
+    #[test]
+    fn a_name_alone_is_found_wherever_it_stands() {
+        let said = |name: &str| explain(name, &kinds()).unwrap();
+        assert!(said("Poisson").starts_with("workload.arrivals.Poisson"), "{}", said("Poisson"));
+        assert!(said("block_size").starts_with("clients.runs.Llm.block_size: "), "{}", said("block_size"));
+        assert!(said("count").contains("platforms.count"), "{}", said("count"));
+        assert!(explain("nowhere", &kinds()).is_err());
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub fn reference(kinds: &Kinds) -> String {
         page.kind(kind);
     }
     page.quantities();
+    page.files();
     let Page { index, body, .. } = page;
     format!(
         "# The scenario language, version {VERSION}\n\n\
@@ -138,6 +139,19 @@ impl Page<'_> {
         }
         for (name, entry) in entries {
             self.section(&entry, &format!("`{name}`"), 2);
+        }
+    }
+
+    /// The files beside a scenario.
+    fn files(&mut self) {
+        self.index.push_str("- **Files**\n");
+        self.body.push_str(
+            "\n## Files\n\nA `catalog` folder holds `hardware.ron`, `models.ron` and `prices.ron`, or some of \
+             them, each a list `[(…), (…)]` of the entries below; an entry of a known name replaces the built-in \
+             one. A trace in MIST's own format is JSON, one object a line.\n",
+        );
+        for (what, entry) in self.kinds.files() {
+            self.section(&Place::choice(what, entry), &format!("`{what}`"), 1);
         }
     }
 

@@ -11,7 +11,8 @@ use crate::scenario::TraceSpec;
 use crate::units::SimTime;
 use crate::workload::{Replay, SourceError};
 
-/// The recorded arrivals of a trace file, the first at time 0; over when the file is.
+/// The recorded arrivals of a trace file, the first at time 0 (in the native format, at its `arrival_ns`);
+/// over when the file is.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trace {

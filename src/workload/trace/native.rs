@@ -6,34 +6,8 @@
 //! {"arrival_ns":0,"delay_ns":2500000,"prompt_tokens":1460,"output_tokens":9,"session":"s"}
 //! ```
 //!
-//! The first line:
-//!
-//! | key | meaning | default |
-//! |---|---|---|
-//! | `mist_trace` | the version of the format, 1 | required |
-//! | `block_tokens` | tokens of one block, 1 or more | none: no row has blocks |
-//! | `timed` | whether rows have arrivals | `true` |
-//! | `foreign_models` | whether `model` is in words of the service recorded, and no name of a catalog | `false` |
-//!
-//! Every other line; what is absent was not recorded:
-//!
-//! | key | meaning | default |
-//! |---|---|---|
-//! | `arrival_ns` | arrival since the start of the trace, ns; rows are in this order | required if timed |
-//! | `delay_ns` | arrives this long after what it follows is over, and not at `arrival_ns`; ns | |
-//! | `prompt_tokens`, `output_tokens` | tokens | required |
-//! | `images` | images in the prompt | 0 |
-//! | `failed` | the recorded service did not answer it | `false` |
-//! | `id` | the request's own name | |
-//! | `model` | the model asked for: a name in the catalog that a client serves, or see `foreign_models` | the class's |
-//! | `kind` | the kind of request, in the words of the source | |
-//! | `session` | the conversation it belongs to; its turns come in order | |
-//! | `turn` | number in the conversation | |
-//! | `parent` | `id` of the request whose conversation it continues | |
-//! | `wait_for` | `id`s of requests that must be over first | `[]` |
-//! | `branches` | `id`s of requests that it sets off | `[]` |
-//! | `blocks` | blocks of the prompt from its start, as runs `[first id, number of blocks]` | `[]` |
-//! | `pipeline` | stages in order, `{"stage": name, "params": {…}}`; empty means that of the class of traffic | `[]` |
+//! The keys are those of `Header` for the first line and of `Line` for every other one, as
+//! `mist explain trace` tells them; what is absent was not recorded.
 //!
 //! Names are texts or whole numbers. Instants are whole ns, so that a replay is exact. Reading is
 //! strict: an unknown key is an error. The `params` of a stage are the fields that a scenario writes, as a
@@ -41,6 +15,7 @@
 //! {"ms": 5}}}}`; stages inside others are texts, `{"stage": "Repeat", "params": {"run": ["Prefill", "Decode"],
 //! "times": {"Exactly": 3}}}`. Here their text is kept as it is.
 
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -71,15 +46,19 @@ pub fn is_header(first_line: &str) -> bool {
 /// The version that this MIST reads and writes.
 pub const VERSION: u32 = 1;
 
-/// The first line.
-#[derive(Serialize, Deserialize)]
+/// The first line of a trace in MIST's own format, which is JSON, one object a line; the requests follow.
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
+    /// The version of the format, 1.
     pub mist_trace: u32,
+    /// Tokens of one block of the prompts, 1 or more; without it no request has `blocks`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block_tokens: Option<u32>,
+    /// Whether requests have arrivals; without them a trace serves as `lengths` only.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub timed: bool,
+    /// Whether `model` is in words of the service recorded, and no name of a catalog.
     #[serde(default, skip_serializing_if = "no")]
     pub foreign_models: bool,
 }
@@ -97,7 +76,7 @@ fn open(input: Input, _: &Options) -> Result<Box<dyn TraceReader>, SourceError> 
     let mut lines = input.into_lines();
     let header = parse_header(lines.next_line()?.unwrap_or_default());
     match header {
-        Ok(header) => Ok(Box::new(Rows::new(lines, header, Native { header }))),
+        Ok(header) => Ok(Box::new(Rows::new(lines, header, Native { header, fresh: true }))),
         Err(BadRow(what)) => Err(lines.error(what)),
     }
 }
@@ -115,46 +94,84 @@ fn parse_header(line: &str) -> Result<TraceHeader, BadRow> {
 
 struct Native {
     header: TraceHeader,
+    /// Whether no row was read yet.
+    fresh: bool,
 }
 
-#[derive(Deserialize)]
+/// A first arrival beyond, ten years, is taken for an instant on a calendar.
+const LATEST_START_NS: u64 = 10 * 365 * 86_400 * 1_000_000_000;
+
+/// A request, one a line in order of arrival. A replay takes arrivals, lengths, models and pipelines; the rest
+/// is kept by `mist trace` and described by `mist trace inspect`. Names are texts or whole numbers.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
+    /// Arrival since the start of the trace (ns), no earlier than the request before; required if the trace is
+    /// timed, also beside `delay_ns`, where it only gives the order.
     arrival_ns: Option<u64>,
+    /// It arrives this long after what it follows is over, and not at `arrival_ns` (ns).
     delay_ns: Option<u64>,
+    /// Tokens of the prompt.
     prompt_tokens: u32,
+    /// Tokens of the answer.
     output_tokens: u32,
+    /// Images in the prompt.
     #[serde(default)]
     images: u32,
+    /// Whether the recorded service did not answer it; a replay leaves it out.
     #[serde(default)]
     failed: bool,
+    /// The request's own name.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     id: Option<Label<'a>>,
+    /// The model asked for: a name in the catalog that a client serves, unless `foreign_models` is set. Without
+    /// it, that of the class of traffic.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     model: Option<Label<'a>>,
+    /// The kind of request, in the words of the source.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     kind: Option<Label<'a>>,
+    /// The conversation it belongs to; its turns come in order.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     session: Option<Label<'a>>,
+    /// Its number in the conversation.
     turn: Option<u32>,
+    /// The `id` of the request whose conversation it continues.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     parent: Option<Label<'a>>,
+    /// The `id`s of requests that must be over first.
     #[serde(default, borrow)]
+    #[schemars(with = "Vec<String>")]
     wait_for: Vec<Label<'a>>,
+    /// The `id`s of requests that it sets off.
     #[serde(default, borrow)]
+    #[schemars(with = "Vec<String>")]
     branches: Vec<Label<'a>>,
+    /// Blocks of the prompt from its start, as runs `[first id, number of blocks]`.
     #[serde(default)]
+    #[schemars(with = "Vec<(u64, u64)>")]
     blocks: Extents,
+    /// Stages in order; empty means those of the class of traffic.
     #[serde(default, borrow)]
     pipeline: Vec<Stage<'a>>,
 }
 
-#[derive(Deserialize)]
+/// A stage of a pipeline.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Stage<'a> {
+    /// Its name.
     #[serde(borrow)]
+    #[schemars(with = "String")]
     stage: Label<'a>,
+    /// The fields that a scenario writes, as a JSON object.
     #[serde(borrow)]
+    #[schemars(with = "Option<String>")]
     params: Option<&'a RawValue>,
 }
 
@@ -163,6 +180,11 @@ impl Stage<'_> {
         let params = self.params.map_or("{}", RawValue::get);
         StageRecord { stage: self.stage.into_text(), params: params.to_owned() }
     }
+}
+
+/// The lines of the format, the first and every other, for the documentation.
+pub fn lines() -> [(&'static str, Schema); 2] {
+    [("trace header", schema_for!(Header)), ("trace", schema_for!(Line<'static>))]
 }
 
 impl RowParser for Native {
@@ -200,6 +222,13 @@ impl RowParser for Native {
             }
             row.pipeline.push(stage);
         }
+        if self.fresh && line.arrival_ns.is_some_and(|first| first > LATEST_START_NS) {
+            return Err(BadRow::new(
+                "field `arrival_ns`: counts from the start of the trace, and the first request comes more than \
+                 ten years later; subtract the instant at which the trace begins from all",
+            ));
+        }
+        self.fresh = false;
         Ok(line.arrival_ns.map(i128::from))
     }
 }
@@ -260,6 +289,12 @@ mod tests {
         assert_eq!((row.id.as_str(), row.blocks.blocks()), ("3", 1));
         assert_eq!(row.pipeline[0].params, "{\"k\": [1e400, 5]}");
         assert_eq!((row.pipeline[1].stage.as_str(), row.pipeline[1].params.as_str()), ("prefill", "{}"));
+    }
+
+    #[test]
+    fn an_instant_of_the_calendar_is_no_arrival() {
+        let error = refusal("{\"arrival_ns\":1700000000000000000,\"prompt_tokens\":1,\"output_tokens\":2}");
+        assert!(error.starts_with("t:2: field `arrival_ns`: counts from the start of the trace"), "{error}");
     }
 
     #[test]

@@ -100,3 +100,36 @@ fn what_a_replay_leaves_out_is_said() {
     let quiet = sandbox.mist(&["run", "quickstart.ron", "--no-results", "--quiet"]);
     assert_eq!((quiet.code, quiet.err.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn guesses_about_a_model_are_told_by_check_and_run() {
+    let config = include_str!("../../../src/catalog/hugging_face/fixtures/llama-3.1-8b.json");
+    let config = config.replace("\"llama\"", "\"foo\"").replace("num_key_value_heads", "num_key_value_head");
+    let sandbox = Sandbox::new();
+    sandbox.write("foo.json", &config);
+    let scenario = super::QUICKSTART.replace("Llama-3.1-8B", "foo.json").replace("5000", "5");
+    sandbox.write("quickstart.ron", &scenario);
+    let check = sandbox.ok(&["check", "quickstart.ron"]);
+    let run = sandbox.mist(&["run", "quickstart.ron", "--no-results"]).err;
+    for said in [check, run] {
+        let plain = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "vLLM would not start",
+            "foo.json: model_type `foo` is not known: taken for a decoder like Llama",
+            "`num_key_value_head` has no effect; did you mean `num_key_value_heads`?",
+        ] {
+            assert!(plain.contains(part), "{part}: {said}");
+        }
+    }
+}
+
+#[test]
+fn gpt_2_generates_text() {
+    let sandbox = Sandbox::new();
+    let config = r#"{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": 12, "n_head": 12,
+        "n_embd": 768, "n_positions": 1024, "vocab_size": 50257, "activation_function": "gelu_new"}"#;
+    sandbox.write("gpt2.json", config);
+    let scenario = super::QUICKSTART.replace("Llama-3.1-8B", "gpt2.json");
+    sandbox.write("quickstart.ron", &scenario);
+    sandbox.ok(&["check", "quickstart.ron"]);
+}

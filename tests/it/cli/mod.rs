@@ -14,6 +14,7 @@ mod replications;
 mod reproducible;
 mod results;
 mod run;
+mod slips;
 mod tiers;
 mod timeline;
 mod trace;

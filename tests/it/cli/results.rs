@@ -44,6 +44,33 @@ fn a_result_is_replaced_by_the_next_and_kept_when_that_fails() {
 }
 
 #[test]
+fn what_lies_beside_a_result_outlives_the_next_run() {
+    let sandbox = Sandbox::with_quickstart();
+    sandbox.ok(&["run", "quickstart.ron", "--results", "r"]);
+    sandbox.write("r/notes.md", "mine");
+    std::fs::create_dir(sandbox.path("r/plots")).unwrap();
+    sandbox.ok(&["run", "quickstart.ron", "--results", "r", "--replications", "2"]);
+    let ours = ["provenance.json", "replications.csv", "replications.json", "scenario.resolved.ron"];
+    assert_eq!(sandbox.entries("r"), [&["notes.md", "plots"], &ours[..]].concat());
+    assert_eq!(sandbox.read("r/notes.md"), "mine");
+}
+
+#[test]
+fn rows_say_what_became_of_every_request() {
+    let sandbox = Sandbox::with_edited("AzureConv", "Trace(path: \"trace.csv\")");
+    sandbox.write_trace("trace.csv", ["9,0", "9,9", "0,9", "999999,9", "9,4000"].map(String::from));
+    let out = sandbox.ok(&["run", "quickstart.ron", "--results", "r", "--set", "horizon=s(3)"]);
+    assert!(out.contains("1 context_length: prompt and answer exceed max_model_len"), "{out}");
+    let rows = sandbox.read("r/requests.csv");
+    let status =
+        |row: &str| (row.split(',').next().unwrap().to_owned(), row.rsplit(',').next().unwrap().to_owned());
+    let mut said: Vec<_> = rows.lines().skip(1).map(status).collect();
+    said.sort();
+    let expected = ["empty_output", "completed", "empty_prompt", "context_length", "in_flight"];
+    assert_eq!(said, (0..5).map(|id| (id.to_string(), expected[id].to_owned())).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_run_that_fails_leaves_the_results_of_others_alone() {
     let sandbox = Sandbox::with_edited("AzureConv", "Trace(path: \"trace.csv\")");
     sandbox.write_trace("trace.csv", ["3,many".into()]);
