@@ -92,6 +92,11 @@ pub(super) fn lesson(text: &str, node: &Node, slot: Slot) -> Option<Lesson> {
     }
     if slot.is("string") {
         let fits = scalar && written.ends_with(['"', '#']);
+        let help = did_you_mean(written, ["None"]);
+        if !fits && scalar && slot.takes_none() && suggested(&help).is_some() {
+            let lesson = wrong("text in quotes or `None`").write("None".into());
+            return Some(lesson.help(help));
+        }
         return (!fits).then(|| match scalar {
             true if inner == written => wrong("text in quotes").write(format!("{written:?}")),
             true => wrong("text in quotes").write(format!("{inner:?}")),
