@@ -173,7 +173,7 @@ impl Reference {
     fn deliver(&mut self, slot: u32, client: u32, now: SimTime) {
         let RequestRecord { prompt_tokens, output_tokens, arrived, .. } = self.requests[slot as usize];
         let (llm, _) = &mut self.clients[client as usize];
-        if let Some(rejection) = llm.refuses(prompt_tokens, output_tokens) {
+        if let Some(rejection) = llm.refuses(&Work::new(prompt_tokens, output_tokens), None) {
             let request = Unfinished { arrived, prompt_tokens, ..Unfinished::default() };
             self.recorder.rejected(&request, rejection, now).unwrap();
             self.vacant.push(slot);

@@ -11,7 +11,7 @@ pub struct RequestRecord {
     pub id: u64,
     /// The workload source it came from, by its place in the scenario.
     pub source: u16,
-    /// The client that produced its last token, by its place among the clients.
+    /// The client that had it last, by its place among the clients.
     pub client: u32,
     /// When it entered the system.
     pub arrived: SimTime,

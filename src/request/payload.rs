@@ -16,6 +16,8 @@ pub struct Payload {
     /// Tokens at the start of the context whose KV a retrieval stage brought: the next prefill skips
     /// them, and uses them up.
     pub cached_tokens: u32,
+    /// The model whose KV that is.
+    pub cached_for: u16,
     /// The latest score that a scoring stage gave, 0 to 1.
     pub score: f32,
     /// The model the request asks for, numbered as the deployment does.

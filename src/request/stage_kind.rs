@@ -35,6 +35,11 @@ pub trait StageKind: Any + Send + Sync {
         true
     }
 
+    /// Whether it sets the [score](Payload::score), by which branches are compared.
+    fn scores(&self) -> bool {
+        false
+    }
+
     /// What is wrong with the parameters; paths count from them.
     fn check(&self, catalog: &Catalog) -> Vec<Problem> {
         let _ = catalog;

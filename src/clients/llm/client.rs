@@ -167,8 +167,10 @@ impl LlmClient {
         &self.model
     }
 
-    /// Why a request of `prompt` and `output` tokens cannot be served here, if it cannot.
-    pub fn refuses(&self, prompt: u32, output: u32) -> Option<Rejection> {
+    /// Why `work` that goes on with the holding `base` cannot be served here, if it cannot.
+    pub fn refuses(&self, work: &Work, base: Option<u32>) -> Option<Rejection> {
+        let (prompt, output) = (work.prompt_tokens, work.output_tokens);
+        let ready = base.map_or(work.fetched_tokens, |base| self.scheduler.held_tokens(base));
         let total = u64::from(prompt) + u64::from(output);
         if prompt == 0 {
             Some(Rejection::EmptyPrompt)
@@ -178,7 +180,7 @@ impl LlmClient {
             Some(Rejection::ContextLength)
         } else if total - 1 > self.scheduler.kv().capacity_tokens() {
             Some(Rejection::KvCapacity)
-        } else if self.policy.longest_prompt().is_some_and(|longest| prompt > longest) {
+        } else if self.policy.longest_prompt().is_some_and(|longest| prompt - ready.min(prompt) > longest) {
             Some(Rejection::PromptTooLong)
         } else {
             None

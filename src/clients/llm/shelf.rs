@@ -122,10 +122,9 @@ impl Shelf {
         (work, base): (Work, Option<u32>),
         now: SimTime,
     ) -> Result<Option<StrideEnd>, Rejection> {
-        let Work { prompt_tokens, output_tokens, model, .. } = work;
-        let model = self.position(model);
+        let model = self.position(work.model);
         let serves = self.models[model].client.as_ref().unwrap_or(llm);
-        if let Some(rejection) = serves.refuses(prompt_tokens, output_tokens) {
+        if let Some(rejection) = serves.refuses(&work, base) {
             return Err(rejection);
         }
         let first = self.queue.is_empty() || now < self.stays_until && !llm.scheduler().is_empty();

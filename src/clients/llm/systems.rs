@@ -90,7 +90,8 @@ pub(super) fn accept_stages(
     for Delivered { stage: entity, client, .. } in delivered.drain() {
         let (mut stage, passage) = stages.get_mut(entity)?;
         let (mut llm, mut usage) = clients.get_mut(client)?;
-        if let Some(rejection) = llm.refuses(stage.prompt_tokens, stage.output_tokens) {
+        let (work, base) = (stage.work(passage), passage.and_then(|passage| passage.base));
+        if let Some(rejection) = llm.refuses(&work, base) {
             stage.rejection = Some(rejection);
             done.send(StageDone(entity));
             continue;
@@ -98,8 +99,7 @@ pub(super) fn accept_stages(
         if calendar.is_first_tick() {
             llm.catch_up(now, &mut usage, &mut gaps);
         }
-        let base = passage.and_then(|passage| passage.base);
-        let cut = llm.enqueue(entity, &stage.work(passage), base, now);
+        let cut = llm.enqueue(entity, &work, base, now);
         if let Some(end) = cut {
             calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
         }

@@ -77,7 +77,12 @@ impl<M: TaskModel> Deployed for Placed<M> {
         client
     }
 
-    fn settle(&self, _: &mut World, _: Entity, _: SimTime) {}
+    fn settle(&self, world: &mut World, client: Entity, now: SimTime) {
+        let mut clients = world.query::<(&mut TaskServer<M>, &mut Usage)>();
+        if let Ok((mut server, mut usage)) = clients.get_mut(world, client) {
+            server.settle(now, &mut usage);
+        }
+    }
 
     fn source_of_latency(&self) -> String {
         self.model.source()

@@ -11,8 +11,7 @@
 //! core, first come, first served. A kind of client is its settings, a [`TaskClient`], and what a batch
 //! costs, a [`TaskModel`]; the rest is here.
 //!
-//! Left out: a batch is not interrupted and nobody joins it; at the end of the clock a batch under way
-//! counts as no use of its client.
+//! Left out: a batch is not interrupted and nobody joins it.
 
 mod deploy;
 mod server;

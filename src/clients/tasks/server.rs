@@ -9,6 +9,7 @@ use bevy_ecs::entity::Entity;
 use super::{Discipline, Part, TaskModel};
 use crate::clients::Usage;
 use crate::engine::Stream;
+use crate::runtime::Bound;
 use crate::units::{SimSpan, SimTime};
 
 /// A client of tasks.
@@ -31,6 +32,9 @@ pub struct TaskServer<M: TaskModel> {
 pub(super) struct Running {
     pub stage: Entity,
     pub end: SimTime,
+    begun: SimTime,
+    /// What most of it goes into.
+    bound: Bound,
 }
 
 impl<M: TaskModel> TaskServer<M> {
@@ -79,7 +83,12 @@ impl<M: TaskModel> TaskServer<M> {
 
     /// A task begins at `now` and takes `parts`: when it ends.
     pub(super) fn begin_task(&mut self, now: SimTime, stage: Entity, parts: &[Part]) -> Running {
-        let running = Running { stage, end: now + whole(parts) };
+        let longest = parts.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        let bound = longest.map_or(Bound::default(), |part| part.bound);
+        let running = Running { stage, end: now + whole(parts), begun: now, bound };
+        for part in parts {
+            note(&mut self.parts, part.name, SimSpan::from_secs_f64(part.seconds));
+        }
         self.running.push(running);
         running
     }
@@ -97,23 +106,40 @@ impl<M: TaskModel> TaskServer<M> {
         self.begun = now;
         let whole = whole(parts);
         let end = |leaves: Option<f64>| now + leaves.map_or(whole, |seconds| span(seconds).min(whole));
-        self.running.extend(batch.map(|(stage, leaves)| Running { stage, end: end(leaves) }));
+        let running =
+            |(stage, leaves)| Running { stage, end: end(leaves), begun: now, bound: Bound::default() };
+        self.running.extend(batch.map(running));
         &self.running
     }
 
     /// The task `stage` ends at `now`.
     pub(super) fn end(&mut self, stage: Entity, now: SimTime, usage: &mut Usage) {
-        self.running.retain(|running| running.stage != stage);
+        let at = self.running.iter().position(|running| running.stage == stage);
+        let ended = self.running.remove(at.expect("what ends was begun"));
         usage.batch_seqs += 1;
         match self.model.discipline() {
             Discipline::Batched { .. } if self.running.is_empty() => self.account(now, usage),
             Discipline::Batched { .. } => {}
-            Discipline::Sequential { .. } => usage.steps += 1,
+            Discipline::Sequential { cores } => {
+                usage.steps += 1;
+                account_task(&ended, cores, now, usage);
+            }
         }
         usage.last_step_end = now;
     }
 
-    /// Enters the batch that ends at `now` into the books.
+    /// Enters what is under way at `now` into the books, where the simulation stops.
+    pub(super) fn settle(&mut self, now: SimTime, usage: &mut Usage) {
+        match self.model.discipline() {
+            Discipline::Sequential { cores } => {
+                self.running.iter().for_each(|running| account_task(running, cores, now, usage));
+            }
+            Discipline::Batched { .. } if !self.running.is_empty() => self.account(now, usage),
+            Discipline::Batched { .. } => {}
+        }
+    }
+
+    /// Enters the batch that ends or stops at `now` into the books.
     fn account(&mut self, now: SimTime, usage: &mut Usage) {
         let whole: f64 = self.batch.iter().map(|part| part.seconds).sum();
         let total = now.since(self.begun).as_ns();
@@ -128,15 +154,12 @@ impl<M: TaskModel> TaskServer<M> {
         }
         usage.steps += 1;
     }
+}
 
-    /// Enters a task that has a core to itself into the books, when it begins.
-    pub(super) fn account_task(&mut self, cores: u32, parts: &[Part], usage: &mut Usage) {
-        for part in parts {
-            let span = SimSpan::from_secs_f64(part.seconds);
-            usage.busy[part.bound as usize] += SimSpan::from_ns(span.as_ns() / u64::from(cores.max(1)));
-            note(&mut self.parts, part.name, span);
-        }
-    }
+/// Enters a task that has had a core to itself until `now` into the books.
+fn account_task(task: &Running, cores: u32, now: SimTime, usage: &mut Usage) {
+    let span = now.since(task.begun).as_ns() / u64::from(cores.max(1));
+    usage.busy[task.bound as usize] += SimSpan::from_ns(span);
 }
 
 /// Work takes at least a nanosecond.

@@ -75,21 +75,21 @@ pub(super) fn land<M: TaskModel>(
 pub(super) fn serve<M: TaskModel>(
     mut delivered: Rx<Delivered<M>>,
     mut ready: Rx<Ready<M>>,
-    mut clients: Query<(&mut TaskServer<M>, &mut Usage)>,
+    mut clients: Query<&mut TaskServer<M>>,
     mut bench: Bench,
 ) -> Result<(), BevyError> {
     let mut free: SmallVec<[Entity; 8]> = ready.drain().map(|ready| ready.client).collect();
     for Delivered { stage, client, .. } in delivered.drain() {
-        clients.get_mut(client)?.0.enqueue(stage);
+        clients.get_mut(client)?.enqueue(stage);
         free.push(client);
     }
     for client in free {
-        let (mut server, mut usage) = clients.get_mut(client)?;
+        let mut server = clients.get_mut(client)?;
         match server.model.discipline() {
             Discipline::Batched { .. } => bench.begin_batch(client, &mut server)?,
-            Discipline::Sequential { cores } => {
+            Discipline::Sequential { .. } => {
                 while let Some(task) = server.next_task() {
-                    bench.begin_task(client, task, cores, &mut server, &mut usage)?;
+                    bench.begin_task(client, task, &mut server)?;
                 }
             }
         }
@@ -112,21 +112,18 @@ impl Bench<'_, '_> {
         &mut self,
         client: Entity,
         task: Entity,
-        cores: u32,
         server: &mut TaskServer<M>,
-        usage: &mut Usage,
     ) -> Result<(), BevyError> {
         let now = self.calendar.now();
         let (mut stage, mut passage) = self.stages.get_mut(task)?;
         let params = params::<M>(&self.programs, &passage)?;
-        let kv_bytes_per_token = kv_bytes_per_token(&self.programs, &passage.payload);
+        let kv_bytes_per_token = kv_bytes_per_token(&self.programs, passage.work.model);
         let mut tasks =
             [Task { stage: params, payload: &mut passage.payload, kv_bytes_per_token, leaves: None }];
         self.parts.clear();
         server.model.serve(&mut tasks, &mut server.draws, &mut self.parts);
         stage.started = now;
-        server.account_task(cores, &self.parts, usage);
-        let Running { stage, end } = server.begin_task(now, task, &self.parts);
+        let Running { stage, end, .. } = server.begin_task(now, task, &self.parts);
         self.calendar.at(end, Ended::<M> { stage, client, model: PhantomData });
         Ok(())
     }
@@ -143,16 +140,18 @@ impl Bench<'_, '_> {
             return Ok(());
         }
         let mut payloads: SmallVec<[Payload; 8]> = SmallVec::new();
-        let mut stages: SmallVec<[&M::Stage; 8]> = SmallVec::new();
+        let mut stages: SmallVec<[(&M::Stage, f64); 8]> = SmallVec::new();
         for entity in &batch {
             let (mut stage, passage) = self.stages.get_mut(*entity)?;
             stage.started = now;
             payloads.push(passage.payload);
-            stages.push(params::<M>(&self.programs, &passage)?);
+            stages.push((
+                params::<M>(&self.programs, &passage)?,
+                kv_bytes_per_token(&self.programs, passage.work.model),
+            ));
         }
         let mut tasks: SmallVec<[Task<'_, M::Stage>; 8]> = SmallVec::new();
-        for (stage, payload) in stages.into_iter().zip(&mut payloads) {
-            let kv_bytes_per_token = kv_bytes_per_token(&self.programs, payload);
+        for ((stage, kv_bytes_per_token), payload) in stages.into_iter().zip(&mut payloads) {
             tasks.push(Task { stage, payload, kv_bytes_per_token, leaves: None });
         }
         self.parts.clear();
@@ -162,7 +161,8 @@ impl Bench<'_, '_> {
         for (entity, payload) in batch.iter().zip(payloads) {
             self.stages.get_mut(*entity)?.1.payload = payload;
         }
-        for Running { stage, end } in server.begin_batch(now, batch.iter().copied().zip(leaves), &self.parts)
+        for Running { stage, end, .. } in
+            server.begin_batch(now, batch.iter().copied().zip(leaves), &self.parts)
         {
             self.calendar.at(*end, Ended::<M> { stage: *stage, client, model: PhantomData });
         }
@@ -176,7 +176,7 @@ fn params<'a, M: TaskModel>(programs: &'a Programs, passage: &Passage) -> Result
     Ok(found.ok_or("a client of tasks was sent a stage that it cannot run")?)
 }
 
-/// Of the model that a request asks for; zero if that is served nowhere.
-fn kv_bytes_per_token(programs: &Programs, payload: &Payload) -> f64 {
-    programs.models().get(usize::from(payload.model)).map_or(0.0, |model| model.kv_bytes_per_token)
+/// Of the model that prefills next; zero if none is served.
+fn kv_bytes_per_token(programs: &Programs, model: u16) -> f64 {
+    programs.models().get(usize::from(model)).map_or(0.0, |model| model.kv_bytes_per_token)
 }

@@ -9,6 +9,9 @@ use crate::units::{SimSpan, Span};
 /// The 95th percentile of the standard normal distribution.
 const Z95: f64 = 1.644_853_626_951_472_2;
 
+/// Most repetitions that can be asked for.
+const MOST: u32 = 1_000_000;
+
 /// How many times, drawn anew for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +37,9 @@ impl Count {
     pub fn fault(self) -> Option<String> {
         match self {
             Self::Uniform { from, to } if from > to => Some(format!("`from` is {from}, above `to`, {to}")),
+            Self::Exactly(most) | Self::Uniform { to: most, .. } if most > MOST => {
+                Some(format!("must be at most {MOST}, found {most}"))
+            }
             Self::Geometric { mean } if !(1.0..=1e6).contains(&mean) => {
                 Some(format!("`mean` must be 1 to 1e6, found {mean}"))
             }
@@ -151,6 +157,11 @@ impl Duration {
     /// Whether it is no time at all.
     pub fn is_nothing(self) -> bool {
         matches!(self, Self::Exactly(span) if span.to_sim() == SimSpan::ZERO)
+    }
+
+    /// Whether it is some time for sure.
+    pub fn is_something(self) -> bool {
+        matches!(self, Self::Exactly(span) if span.to_sim() > SimSpan::ZERO)
     }
 
     /// A draw.

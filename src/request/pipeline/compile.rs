@@ -3,6 +3,7 @@
 use super::amount::{Count, Tokens};
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
+use super::when::When;
 use crate::request::StageKind;
 use crate::scenario::Problem;
 
@@ -33,8 +34,14 @@ pub trait Directory {
 /// Everything wrong with the pipeline.
 pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Vec<Problem>> {
     let program = Program { ops: Vec::new(), labels: Vec::new(), asks_model: false, mixed: false };
-    let mut compiler = Compiler { program, directory, problems: Vec::new(), gives_output: false };
-    let start = Place { kv: false, wanted: false, joins: false };
+    let mut compiler = Compiler {
+        program,
+        directory,
+        problems: Vec::new(),
+        gives_output: false,
+        scored: steps.iter().any(scores),
+    };
+    let start = Place { kv: false, wanted: false, joins: false, next: None };
     compiler.sequence(steps, "", start);
     compiler.program.ops.push(Op::End);
     if compiler.problems.is_empty() && !compiler.gives_output {
@@ -63,6 +70,8 @@ struct Place {
     wanted: bool,
     /// Whether other branches wait for it.
     joins: bool,
+    /// The model of the next prefill; `None`: the one that the request asks for.
+    next: Option<u16>,
 }
 
 struct Compiler<'a> {
@@ -70,6 +79,8 @@ struct Compiler<'a> {
     directory: &'a dyn Directory,
     problems: Vec<Problem>,
     gives_output: bool,
+    /// Whether some stage gives a score.
+    scored: bool,
 }
 
 /// `path` from `prefix`, which both count from the pipeline.
@@ -120,7 +131,15 @@ impl Compiler<'_> {
                 let message = "this stage is never reached: `Exit` stands before it";
                 self.problem(Problem::new(join(prefix, &lost.path), message));
             }
-            let after = Place { kv, wanted: wants(later, place.wanted), ..place };
+            // Of the steps in this row alone; inside others they take the last that was seen.
+            let next = later.iter().find_map(|named| match &named.step {
+                Step::Prefill(model) => {
+                    Some(model.as_ref().and_then(|model| self.directory.model(model).ok()))
+                }
+                _ => None,
+            });
+            let next = next.unwrap_or(place.next);
+            let after = Place { kv, wanted: wants(later, place.wanted), next, ..place };
             kv = self.step(now, prefix, after);
             rest = later;
         }
@@ -147,7 +166,7 @@ impl Compiler<'_> {
                 });
                 self.gives_output |= stage.is_output();
                 let label = self.label(name.clone());
-                self.push(Op::Visit { stage: stage.clone(), pool, label });
+                self.push(Op::Visit { stage: stage.clone(), pool, label, model: place.next });
             }
             Step::Pass { model, scores } => {
                 let number = self.model(model, &join(&path, "model"));
@@ -254,7 +273,12 @@ impl Compiler<'_> {
 
     fn repeat(&mut self, step: &Step, path: &str, place: Place) -> bool {
         let Step::Repeat { run, times, until } = step else { return place.kv };
-        let ends = times.is_some() || until.is_some_and(|until| !until.is_never());
+        let may_come = |until: When| match until {
+            When::Chance(chance) => chance > 0.0,
+            When::Score { .. } => run.iter().any(scores),
+            When::ContextTokens { .. } | When::GeneratedTokens { .. } => run.iter().any(changes_text),
+        };
+        let ends = times.is_some() || until.is_some_and(may_come);
         if !ends && !run.iter().any(exits) {
             let message = "a cycle without an exit: these stages repeat for ever";
             let help = "say how many `times`, or `until` when, or `Exit` on some way through";
@@ -268,6 +292,9 @@ impl Compiler<'_> {
             let help = "say how many `times` at most, or let every way through `run` take time";
             self.problem(Problem::new(join(path, "run"), message).help(help));
         }
+        if ends {
+            self.check_scored(until.iter(), &join(path, "until"));
+        }
         let start = self.push(Op::Loop { times: *times, after: 0 });
         let again = wants(run, false);
         let inside = Place { wanted: place.wanted || again, ..place };
@@ -280,13 +307,22 @@ impl Compiler<'_> {
         if never { kv && place.kv } else { kv }
     }
 
+    /// Whether somebody gives the score that a condition asks for.
+    fn check_scored<'w>(&mut self, mut conditions: impl Iterator<Item = &'w When>, path: &str) {
+        if !self.scored && conditions.any(|when| matches!(when, When::Score { .. })) {
+            let message = "no stage of the pipeline gives a score";
+            self.problem(Problem::new(path, message).help("put `Score` before it"));
+        }
+    }
+
     fn branch(
         &mut self,
-        cases: &[(super::when::When, Vec<Named>)],
+        cases: &[(When, Vec<Named>)],
         otherwise: &[Named],
         path: &str,
         place: Place,
     ) -> bool {
+        self.check_scored(cases.iter().map(|(when, _)| when), &join(path, "cases"));
         let fork = self.push(Op::Branch { cases: Vec::new(), otherwise: 0 });
         let (mut arms, mut ends) = (Vec::new(), Vec::new());
         let mut kv = true;
@@ -374,9 +410,10 @@ fn always_takes_time(named: &Named) -> bool {
         Step::ChooseModel { .. } => false,
         Step::Stage(_) | Step::Pass { .. } | Step::Prefill(_) | Step::Exit => true,
         Step::Reason(tokens) | Step::Decode(tokens) => {
-            !matches!(tokens, Tokens::Exactly(0) | Tokens::Uniform { from: 0, .. })
+            // The first token may be there already.
+            matches!(tokens, Tokens::Exactly(least) | Tokens::Uniform { from: least, .. } if *least > 1)
         }
-        Step::Wait { takes, .. } => !takes.is_nothing(),
+        Step::Wait { takes, .. } => takes.is_something(),
         Step::Parallel(branches) => branches.iter().any(|branch| list(branch)),
         Step::Search { run, .. } => list(run),
         Step::Repeat { run, times, .. } => !times.is_some_and(Count::may_be_none) && list(run),
@@ -397,11 +434,25 @@ fn takes_time(named: &Named) -> bool {
     }
 }
 
+/// Whether a step may change the number of tokens.
+fn changes_text(named: &Named) -> bool {
+    match &named.step {
+        Step::Stage(_) | Step::Prefill(_) | Step::Reason(_) | Step::Decode(_) => true,
+        Step::Wait { adds, .. } => *adds != Tokens::Exactly(0),
+        Step::Pass { .. } | Step::ChooseModel { .. } | Step::Exit => false,
+        Step::Parallel(branches) => branches.iter().flatten().any(changes_text),
+        Step::Repeat { run, .. } | Step::Search { run, .. } => run.iter().any(changes_text),
+        Step::Branch { cases, otherwise } => {
+            cases.iter().flat_map(|(_, run)| run).chain(otherwise).any(changes_text)
+        }
+    }
+}
+
 /// Whether a step gives a score.
 fn scores(named: &Named) -> bool {
     match &named.step {
         Step::Pass { scores, .. } => *scores,
-        Step::Stage(_) => true, // a stage of a plugin may
+        Step::Stage(stage) => stage.scores(),
         Step::Parallel(branches) => branches.iter().flatten().any(scores),
         Step::Repeat { run, .. } | Step::Search { run, .. } => run.iter().any(scores),
         Step::Branch { cases, otherwise } => {

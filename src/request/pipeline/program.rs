@@ -25,6 +25,8 @@ pub(super) enum Op {
         stage: Arc<dyn StageKind>,
         pool: u16,
         label: u8,
+        /// That of the next prefill, if not the request's.
+        model: Option<u16>,
     },
     Generate(Generate),
     Pass {

@@ -139,7 +139,8 @@ impl Ground<'_> {
         let at = &mut journey.threads[thread as usize];
         at.payload = visited.payload;
         match &self.program.ops[at.pc as usize] {
-            Op::Visit { stage, label, .. } => {
+            Op::Visit { stage, label, model, .. } => {
+                at.payload.cached_for = model.unwrap_or(at.payload.model);
                 stage.finish(&mut at.payload, &mut at.draws);
                 at.account(*label, visited, self.now);
                 at.pc += 1;
@@ -167,9 +168,10 @@ impl Ground<'_> {
             let at = &mut journey.threads[thread as usize];
             at.since = self.now;
             match &self.program.ops[at.pc as usize] {
-                Op::Visit { pool, .. } => {
-                    let tokens = at.payload.context_tokens;
-                    let work = Work { prompt_tokens: tokens, ..Work::default() };
+                Op::Visit { pool, model, .. } => {
+                    let prompt_tokens = at.payload.context_tokens;
+                    let model = model.unwrap_or(at.payload.model);
+                    let work = Work { prompt_tokens, model, ..Work::default() };
                     return visit(journey, thread, *pool, work, None, actions);
                 }
                 Op::Pass { model, .. } => {
@@ -427,7 +429,8 @@ impl Thread {
         let work = Work { prompt_tokens, keep: generate.keep, model, ..Work::default() };
         if prefills {
             self.fused = !generate.is_prefill_only() && !served.is_split();
-            let fetched_tokens = payload.cached_tokens.min(payload.context_tokens.saturating_sub(1));
+            let cached = if payload.cached_for == payload.serving { payload.cached_tokens } else { 0 };
+            let fetched_tokens = cached.min(payload.context_tokens.saturating_sub(1));
             let work = Work { fetched_tokens, ..work };
             return Some(if self.fused {
                 (served.prefill, Work { output_tokens: total, reason_tokens: milestone, ..work })

@@ -53,7 +53,10 @@ impl When {
             {
                 Some(format!("never holds: `from` is {from} and `below` {below}"))
             }
-            Self::Score { from, below: Some(below) } if below <= from || below.is_nan() || from.is_nan() => {
+            Self::Score { from, .. } if !(0.0..=1.0).contains(&from) => {
+                Some(format!("a score is 0 to 1, found `from: {from}`"))
+            }
+            Self::Score { from, below: Some(below) } if below <= from || below.is_nan() => {
                 Some(format!("never holds: `from` is {from} and `below` {below}"))
             }
             _ => None,

@@ -54,8 +54,21 @@ fn a_cycle_without_an_exit() {
     refused("[Repeat(until: Chance(0), run: [Prefill, Decode])]", &[(fault, "Repeat", help)]);
     let idle = "a round may take no time, and nothing bounds how many there are";
     let help = "help: say how many `times` at most, or let every way through `run` take time";
-    let run = "[Branch(cases: [(when: Score(from: 0.5), run: [Prefill, Decode])])]";
-    refused(&format!("[Repeat(until: Score(from: 0.9), run: {run})]"), &[(idle, "[Branch", help)]);
+    let run = "[Branch(cases: [(when: Chance(0.5), run: [Prefill, Decode])])]";
+    refused(&format!("[Repeat(until: GeneratedTokens(from: 9), run: {run})]"), &[(idle, "[Branch", help)]);
+    for never in ["Score(from: 0.9)", "GeneratedTokens(from: 9)"] {
+        let repeat =
+            format!("[Repeat(until: {never}, run: [ToolCall(takes: Exactly(ms(1)))]), Prefill, Decode]");
+        refused(&repeat, &[(fault, "Repeat", "help: say how many")]);
+    }
+    let idle_decode = "[Prefill, Repeat(until: GeneratedTokens(from: 9), run: [Decode(tokens: Share(0))])]";
+    refused(idle_decode, &[(idle, "[Decode", help)]);
+}
+
+#[test]
+fn a_score_that_nobody_gives() {
+    let branch = "[Prefill, Decode, Branch(cases: [(when: Score(below: 0.5), run: [Prefill, Decode])])]";
+    refused(branch, &[("no stage of the pipeline gives a score", "[(when", "help: put `Score` before it")]);
 }
 
 #[test]

@@ -132,7 +132,12 @@ impl Case {
 
     fn class(&self, at: usize, nodes: &[Node]) -> String {
         let Self { requests, arrivals, prompt, output, .. } = self;
-        let pipeline = tree::ron(nodes);
+        let mut pipeline = tree::ron(nodes);
+        // Who asks for a score must be given one.
+        let asks = pipeline.contains("when: Score") || pipeline.contains("until: Score");
+        if asks && !pipeline.contains("Score(model") && !pipeline.contains("Stamp") {
+            pipeline.insert_str(1, &format!("Score(model: \"{}\"), ", MODELS[1]));
+        }
         // The model may be left out only where every stage names its own.
         let asks =
             pipeline.replace("Prefill(model", "").contains("Prefill") || pipeline.contains("ChooseModel");

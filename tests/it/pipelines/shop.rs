@@ -87,6 +87,10 @@ impl StageKind for Stamp {
         "Desk"
     }
 
+    fn scores(&self) -> bool {
+        true
+    }
+
     fn finish(&self, payload: &mut Payload, draws: &mut Stream) {
         payload.context_tokens += self.adds;
         payload.score = mist::engine::uniform(draws) as f32;

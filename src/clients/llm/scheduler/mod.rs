@@ -119,6 +119,11 @@ impl Scheduler {
         self.preemptions = before.preemptions;
     }
 
+    /// Tokens whose KV the holding `id` gives whoever goes on with it now.
+    pub fn held_tokens(&self, id: u32) -> u32 {
+        self.holdings.nearest(id).map_or(0, |(_, tokens)| tokens)
+    }
+
     /// Whether any sequence is here.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.running == 0

@@ -202,11 +202,11 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
     use crate::request::Rejection;
     let case = Case { blocks: 10, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![] };
     let llm = client(&case, Box::new(Continuous { max_num_batched_tokens: 64, watermark: 0.0 }), true);
-    assert_eq!(llm.refuses(60, 10), None);
-    assert_eq!(llm.refuses(0, 10), Some(Rejection::EmptyPrompt));
-    assert_eq!(llm.refuses(65, 10), Some(Rejection::PromptTooLong));
-    assert_eq!(llm.refuses(60, 102), Some(Rejection::KvCapacity));
-    assert_eq!(llm.refuses(60, 101), None, "the last token is never stored");
+    assert_eq!(llm.refuses(&Work::new(60, 10), None), None);
+    assert_eq!(llm.refuses(&Work::new(0, 10), None), Some(Rejection::EmptyPrompt));
+    assert_eq!(llm.refuses(&Work::new(65, 10), None), Some(Rejection::PromptTooLong));
+    assert_eq!(llm.refuses(&Work::new(60, 102), None), Some(Rejection::KvCapacity));
+    assert_eq!(llm.refuses(&Work::new(60, 101), None), None, "the last token is never stored");
 }
 
 #[test]
