@@ -81,7 +81,7 @@ pub struct Generates {
     pub role: Role,
     /// Longest text (tokens).
     pub max_model_len: u32,
-    /// Size of the KV cache of one token [bytes].
+    /// Size of the KV cache of one token (bytes).
     pub kv_bytes_per_token: f64,
 }
 

@@ -60,7 +60,7 @@ pub struct Task<'a, S> {
     pub stage: &'a S,
     /// The text of the request, which serving may change.
     pub payload: &'a mut Payload,
-    /// Size of the KV cache of one token of the request's model, where an `Llm` client serves it [bytes];
+    /// Size of the KV cache of one token of the request's model, where an `Llm` client serves it (bytes);
     /// else 0.
     pub kv_bytes_per_token: f64,
     /// When it leaves, after the batch began (s); `None`: with the batch.

@@ -113,7 +113,7 @@ pub struct Served {
     pub decode: u16,
     /// Longest text that its clients take (tokens).
     pub max_model_len: u32,
-    /// Size of the KV cache of one token [bytes].
+    /// Size of the KV cache of one token (bytes).
     pub kv_bytes_per_token: f64,
 }
 
