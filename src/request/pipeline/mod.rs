@@ -28,6 +28,7 @@ mod program;
 mod step;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod walk;
 mod when;
 
