@@ -18,12 +18,12 @@
 //! | [`stats`] | distributions and histograms of durations |
 //! | [`scenario`] | the language: types, loading, checking, defaults, `--set`, explanations |
 //! | [`catalog`] | hardware, models and prices, each with its source |
-//! | [`request`] | requests and stages |
-//! | [`memory`] | KV blocks, and how many fit |
+//! | [`request`] | requests, their stages, the [pipelines](request::pipeline) they go through |
+//! | [`memory`] | KV blocks, how many fit, the tiers that KV is fetched from |
 //! | [`runtime`] | what a step costs |
 //! | [`workload`] | arrivals, lengths, traces |
-//! | [`clients`] | kinds of client; [`clients::llm`] batches prefill and decode |
-//! | [`coordinator`] | routing of requests to clients |
+//! | [`clients`] | kinds of client; [`clients::llm`] batches prefill and decode, [`clients::tasks`] all else |
+//! | [`coordinator`] | takes requests through their pipelines, from client to client |
 //! | [`metrics`] | latency, throughput, objectives, stability |
 //! | [`simulation`] | from a scenario to a run to its outcome |
 //! | [`output`] | tables, JSON, the results folder |

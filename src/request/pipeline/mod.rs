@@ -21,6 +21,7 @@
 
 mod amount;
 mod compile;
+mod flow;
 mod journey;
 mod language;
 mod part;

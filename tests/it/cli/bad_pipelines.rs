@@ -69,6 +69,9 @@ fn a_cycle_without_an_exit() {
 fn a_score_that_nobody_gives() {
     let branch = "[Prefill, Decode, Branch(cases: [(when: Score(below: 0.5), run: [Prefill, Decode])])]";
     refused(branch, &[("no stage of the pipeline gives a score", "[(when", "help: put `Score` before it")]);
+    let choose =
+        "[ChooseModel(cases: [(when: Score(below: 0.5), model: \"Llama-3.1-8B\")]), Prefill, Decode]";
+    refused(choose, &[("no stage of the pipeline gives a score", "[(when", "help: put `Score` before it")]);
 }
 
 #[test]
