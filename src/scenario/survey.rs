@@ -124,6 +124,7 @@ impl Mender<'_> {
     /// Notes `error` unless it is the consequence of another one, and mends it if that can be done.
     fn mend(&mut self, mut error: ReadError) -> bool {
         let Ok(root) = scan(&self.text) else {
+            error.span = error.span.map(|span| self.origin(&span));
             self.errors.push(error);
             return false;
         };
@@ -204,10 +205,11 @@ impl Mender<'_> {
         if self.origin.is_empty() {
             return range.clone();
         }
-        let at = |at: usize| self.origin.get(at).map_or(self.original.len(), |&at| at as usize);
+        let len = self.original.len();
+        let at = |at: usize| self.origin.get(at).map_or(len, |&at| at as usize);
         let start = at(range.start);
         let end = if range.is_empty() { start } else { at(range.end - 1) + 1 };
-        let end = self.original.ceil_char_boundary(end.max(start));
+        let end = self.original.ceil_char_boundary(end.clamp(start, len));
         self.original.floor_char_boundary(start)..end
     }
 
@@ -449,6 +451,15 @@ mod tests {
             let last = look(&text).errors.pop().unwrap().message;
             assert!(last.ends_with("found `-1`"), "{slo}: {last}");
         }
+    }
+
+
+    #[test]
+    fn what_cannot_be_mended_is_placed_in_the_text_as_given() {
+        let text = sample::with("70B\",\n            requests", "70B\" requests").trim_end().to_owned() + "{";
+        let [comma, rest] = look(&text).errors.try_into().unwrap();
+        assert_eq!(&text[comma.span.unwrap()], "r");
+        assert_eq!(&text[rest.span.unwrap()], "{");
     }
 
     #[test]
