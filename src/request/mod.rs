@@ -10,8 +10,10 @@ mod outcome;
 mod payload;
 pub mod pipeline;
 mod stage_kind;
+mod text;
 
 pub use components::{Arrived, Departed, Entered, Passage, ReleaseKv, Request, Stage, StageDone, Vacated};
 pub use outcome::Rejection;
 pub use payload::{KvHandle, Payload};
 pub use stage_kind::{StageExt, StageKind};
+pub use text::{Run, Text};

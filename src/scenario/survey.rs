@@ -453,7 +453,6 @@ mod tests {
         }
     }
 
-
     #[test]
     fn what_cannot_be_mended_is_placed_in_the_text_as_given() {
         let text = sample::with("70B\",\n            requests", "70B\" requests").trim_end().to_owned() + "{";

@@ -19,6 +19,7 @@
 mod batching;
 mod client;
 mod decoding;
+mod deployed;
 mod scheduler;
 mod sequence;
 mod serving;

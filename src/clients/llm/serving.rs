@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{LlmClient, Parked};
-use crate::clients::{Fact, Generates, Offer};
-use crate::memory::KvCapacity;
+use super::{LlmClient, LlmSpec, Parked};
+use crate::catalog::{Accelerator, HfConfig, Model};
+use crate::clients::{Fact, Generates, Offer, Site, model_problem};
+use crate::memory::{KvCapacity, KvSizing, SizingError};
 use crate::request::pipeline::Served;
-use crate::runtime::StepModel;
-use crate::units::{GIB, SimSpan};
+use crate::runtime::{RuntimeRegistry, StepModel, Target};
+use crate::scenario::Problem;
+use crate::units::{GIB, SimSpan, Span};
 
 /// A model on the cluster of a client.
 pub(super) struct Serving {
@@ -66,4 +68,102 @@ impl Serving {
     pub fn swap_fact(swap: SimSpan) -> Fact {
         Fact::new("loaded in", format!("{:.3} s", swap.as_secs_f64()))
     }
+}
+
+impl LlmSpec {
+    /// What comes of serving the model of that name on so many accelerators.
+    pub(super) fn serving(
+        &self,
+        name: &str,
+        site: &Site<'_>,
+        (accelerator, tensor_parallel): (&Accelerator, u32),
+        max_step_tokens: u32,
+    ) -> Result<Serving, Problem> {
+        let found = site.catalog.model_or_config(name).map_err(|error| model_problem("model", &error))?;
+        let model: &Model = &found;
+        let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
+        let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
+        let target = Target {
+            model,
+            accelerator,
+            tensor_parallel,
+            weights: self.weights,
+            kv_cache: self.kv_cache,
+            max_step_tokens,
+        };
+        let registry = site.world.resource::<RuntimeRegistry>();
+        let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
+        let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
+        let link = accelerator.host_link_bandwidth().ok();
+        let swap = self.swap.map(Span::to_sim);
+        Ok(Serving {
+            name: model.name.clone(),
+            capacity,
+            generates: Generates {
+                role: self.role,
+                max_model_len: self.max_model_len.unwrap_or(model.max_context),
+                kv_bytes_per_token: sizing.kv_bytes_per_token,
+            },
+            step_model,
+            swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),
+            config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
+        })
+    }
+
+    /// What a reader of a `config.json` wants to know of how it was read.
+    fn config_facts(&self, config: &HfConfig) -> Vec<Fact> {
+        let HfConfig { model, stored, ignored, .. } = config;
+        let mut facts =
+            vec![Fact::new("config.json", format!("{:.2} B parameters", model.parameters() as f64 / 1e9))];
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.precision != Some(self.weights)) {
+            let written = &stored.written;
+            facts.push(Fact::new(
+                "warning",
+                format!("stored as {written}, served with weights: {}", self.weights),
+            ));
+        }
+        if !ignored.is_empty() {
+            facts.push(Fact::new("", format!("keys without effect: {}", ignored.join(", "))));
+        }
+        facts
+    }
+
+    fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
+        let experts = model.experts.as_ref();
+        KvSizing {
+            device_memory: accelerator.memory_bytes(),
+            utilization: self.gpu_memory_utilization,
+            tensor_parallel,
+            parameters: model.parameters() as f64,
+            weight_bytes: self.weights.bytes(),
+            kv_bytes_per_token: model.kv_bytes_per_token(self.kv_cache),
+            heads: model.attention.heads,
+            kv_heads: if model.attention.latent.is_some() { 1 } else { model.attention.kv_heads },
+            hidden: model.hidden,
+            ffn: experts.map_or(model.ffn.size, |moe| moe.active * moe.size + moe.shared * moe.shared_size),
+            vocab: model.vocab,
+            max_num_batched_tokens: step,
+            max_num_seqs: self.max_num_seqs,
+            block_size: self.block_size,
+        }
+    }
+}
+
+/// Why steps cannot be priced, at the setting that the message begins with.
+fn refused(message: &str) -> Problem {
+    const SETTINGS: [&str; 3] = ["tensor_parallel", "weights", "kv_cache"];
+    match message.split_once(": ").filter(|(setting, _)| SETTINGS.contains(setting)) {
+        Some((setting, what)) => Problem::new(setting, what),
+        None => Problem::new("runtime", message),
+    }
+}
+
+/// Why there is no room for KV, at the setting to blame.
+fn misfit(error: &SizingError) -> Problem {
+    let message = error.to_string();
+    let blamed = match error {
+        SizingError::Invalid(_) if message.starts_with("gpu_memory_utilization") => "gpu_memory_utilization",
+        _ => "model",
+    };
+    Problem::new(blamed, message)
 }

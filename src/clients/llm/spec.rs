@@ -1,26 +1,19 @@
-//! `Llm(…)`: the settings of an LLM client, and what they come to on a cluster.
+//! `Llm(…)`: the settings of an LLM client, and what is wrong with them.
 
 use std::ops::RangeInclusive;
 
-use bevy_ecs::entity::Entity;
-use bevy_ecs::world::{Mut, World};
+use bevy_ecs::world::World;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::batching::{BatchingRegistry, MakeBatching};
+use super::batching::BatchingRegistry;
+use super::deployed::LlmDeployed;
 use super::serving::Serving;
-use super::{Llm, LlmClient, LlmPlugin, LlmSetup, Shared, Shelf};
-use crate::catalog::{Accelerator, Catalog, HfConfig, Model, ModelKind, Precision};
-use crate::clients::{
-    Client, ClientKind, Delivered, Deployed, Fact, Generates, Offer, Role, Site, Usage, model_problem,
-};
-use crate::engine::SimBuilder;
-use crate::memory::{BlockPool, KvSizing, SizingError};
-use crate::request::pipeline::Programs;
-use crate::runtime::{RuntimeRegistry, Target};
+use crate::catalog::{Accelerator, Catalog, Model, ModelKind, Precision};
+use crate::clients::{ClientKind, Deployed, Role, Site, model_problem};
+use crate::runtime::RuntimeRegistry;
 use crate::scenario::{Choice, Findings, Problem};
-use crate::stats::TokenGaps;
-use crate::units::{SimSpan, SimTime, Span};
+use crate::units::Span;
 
 /// A server of one large language model, prefill and decode together: a vLLM or SGLang instance.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -190,25 +183,6 @@ fn names(models: &[Serving]) -> String {
     models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Why steps cannot be priced, at the setting that the message begins with.
-fn refused(message: &str) -> Problem {
-    const SETTINGS: [&str; 3] = ["tensor_parallel", "weights", "kv_cache"];
-    match message.split_once(": ").filter(|(setting, _)| SETTINGS.contains(setting)) {
-        Some((setting, what)) => Problem::new(setting, what),
-        None => Problem::new("runtime", message),
-    }
-}
-
-/// Why there is no room for KV, at the setting to blame.
-fn misfit(error: &SizingError) -> Problem {
-    let message = error.to_string();
-    let blamed = match error {
-        SizingError::Invalid(_) if message.starts_with("gpu_memory_utilization") => "gpu_memory_utilization",
-        _ => "model",
-    };
-    Problem::new(blamed, message)
-}
-
 impl LlmSpec {
     /// The models it serves, by name.
     fn models(&self) -> impl Iterator<Item = &String> {
@@ -238,45 +212,6 @@ impl LlmSpec {
         let of_model = |problem: &Problem| at == 0 || ["model", "max_model_len"].contains(&&*problem.path);
         let wrong = self.wrong_with(model).into_iter().filter(of_model);
         wrong.map(|problem| blame(at, problem)).collect()
-    }
-
-    /// What comes of serving the model of that name on so many accelerators.
-    fn serving(
-        &self,
-        name: &str,
-        site: &Site<'_>,
-        (accelerator, tensor_parallel): (&Accelerator, u32),
-        max_step_tokens: u32,
-    ) -> Result<Serving, Problem> {
-        let found = site.catalog.model_or_config(name).map_err(|error| model_problem("model", &error))?;
-        let model: &Model = &found;
-        let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
-        let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
-        let target = Target {
-            model,
-            accelerator,
-            tensor_parallel,
-            weights: self.weights,
-            kv_cache: self.kv_cache,
-            max_step_tokens,
-        };
-        let registry = site.world.resource::<RuntimeRegistry>();
-        let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
-        let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
-        let link = accelerator.host_link_bandwidth().ok();
-        let swap = self.swap.map(Span::to_sim);
-        Ok(Serving {
-            name: model.name.clone(),
-            capacity,
-            generates: Generates {
-                role: self.role,
-                max_model_len: self.max_model_len.unwrap_or(model.max_context),
-                kv_bytes_per_token: sizing.kv_bytes_per_token,
-            },
-            step_model,
-            swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),
-            config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
-        })
     }
 
     /// The accelerator of the cluster, all of one kind, and how many share a layer.
@@ -331,129 +266,5 @@ impl LlmSpec {
             problems.push(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
         }
         problems
-    }
-
-    /// What a reader of a `config.json` wants to know of how it was read.
-    fn config_facts(&self, config: &HfConfig) -> Vec<Fact> {
-        let HfConfig { model, stored, ignored, .. } = config;
-        let mut facts =
-            vec![Fact::new("config.json", format!("{:.2} B parameters", model.parameters() as f64 / 1e9))];
-        if let Some(stored) = stored.as_ref().filter(|stored| stored.precision != Some(self.weights)) {
-            let written = &stored.written;
-            facts.push(Fact::new(
-                "warning",
-                format!("stored as {written}, served with weights: {}", self.weights),
-            ));
-        }
-        if !ignored.is_empty() {
-            facts.push(Fact::new("", format!("keys without effect: {}", ignored.join(", "))));
-        }
-        facts
-    }
-
-    fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
-        let experts = model.experts.as_ref();
-        KvSizing {
-            device_memory: accelerator.memory_bytes(),
-            utilization: self.gpu_memory_utilization,
-            tensor_parallel,
-            parameters: model.parameters() as f64,
-            weight_bytes: self.weights.bytes(),
-            kv_bytes_per_token: model.kv_bytes_per_token(self.kv_cache),
-            heads: model.attention.heads,
-            kv_heads: if model.attention.latent.is_some() { 1 } else { model.attention.kv_heads },
-            hidden: model.hidden,
-            ffn: experts.map_or(model.ffn.size, |moe| moe.active * moe.size + moe.shared * moe.shared_size),
-            vocab: model.vocab,
-            max_num_batched_tokens: step,
-            max_num_seqs: self.max_num_seqs,
-            block_size: self.block_size,
-        }
-    }
-}
-
-/// An LLM client that fits its cluster, ready to be spawned as often as its entry says.
-struct LlmDeployed {
-    /// At least one, the first loaded at the start.
-    models: Vec<Serving>,
-    hardware: String,
-    block_size: u32,
-    max_num_seqs: u32,
-    make_policy: MakeBatching,
-    stay: SimSpan,
-    latency: String,
-}
-
-impl LlmDeployed {
-    fn client(&self, model: &Serving, index: u32, strides: bool) -> LlmClient {
-        LlmClient::new(LlmSetup {
-            index,
-            kv: BlockPool::new(model.capacity.blocks, self.block_size),
-            max_num_seqs: self.max_num_seqs,
-            max_model_len: model.generates.max_model_len,
-            policy: (self.make_policy)(),
-            model: model.step_model.clone(),
-            strides,
-        })
-    }
-
-    fn is_shared(&self) -> bool {
-        self.models.len() > 1
-    }
-}
-
-impl Deployed for LlmDeployed {
-    fn offers(&self) -> Vec<Offer> {
-        self.models.iter().map(Serving::offer).collect()
-    }
-
-    fn facts(&self) -> Vec<Fact> {
-        let mut facts = Vec::new();
-        for (at, model) in self.models.iter().enumerate() {
-            let serves = if at == 0 { "serves" } else { "and, by turns," };
-            facts.push(Fact::new(serves, format!("{} on {}", model.name, self.hardware)));
-            facts.extend(model.facts(self.block_size, self.max_num_seqs));
-            facts.extend(model.swap.filter(|_| self.is_shared()).map(Serving::swap_fact));
-        }
-        facts
-    }
-
-    fn install(&self, sim: &mut SimBuilder) {
-        sim.add_once(LlmPlugin);
-    }
-
-    fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity {
-        let first = &self.models[0];
-        let client = self.client(first, index, strides);
-        let usage = Usage { kv_blocks: first.capacity.blocks, ..Usage::default() };
-        if !self.is_shared() {
-            let inbox = sim.wake::<Delivered<Llm>>();
-            return sim.world().spawn((Client { index, inbox }, usage, client)).id();
-        }
-        let programs = sim.world().resource::<Programs>();
-        let park = |(at, model): (usize, &Serving)| {
-            let client = (at > 0).then(|| self.client(model, index, strides).shared());
-            model.parked(programs.models(), client)
-        };
-        let shelf = Shelf::new(self.models.iter().enumerate().map(park).collect(), self.stay);
-        let inbox = sim.wake::<Delivered<Shared>>();
-        let usage = Usage { shared: true, ..usage };
-        sim.world().spawn((Client { index, inbox }, usage, client.shared(), shelf)).id()
-    }
-
-    fn settle(&self, world: &mut World, client: Entity, now: SimTime) {
-        world.resource_scope(|world, mut gaps: Mut<TokenGaps>| {
-            let mut clients = world.query::<(&mut LlmClient, &mut Usage, Option<&mut Shelf>)>();
-            if let Ok((mut llm, mut usage, shelf)) = clients.get_mut(world, client) {
-                llm.settle(now, &mut usage, &mut gaps);
-                if let Some(mut shelf) = shelf {
-                    shelf.settle(now, &mut usage);
-                }
-            }
-        });
-    }
-
-    fn source_of_latency(&self) -> String {
-        self.latency.clone()
     }
 }
