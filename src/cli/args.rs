@@ -336,6 +336,12 @@ Example:
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// collectives.ron, what ranks send each other as measured, from a table of fitted curves
+    Collectives {
+        /// The table, a CSV file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
     /// prices.ron of a catalog from a table of prices
     Prices {
         /// The table, a CSV file

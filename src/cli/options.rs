@@ -131,6 +131,7 @@ pub(super) struct Recorded {
 pub(super) enum Derive {
     Lengths { trace: PathBuf, format: Option<String>, name: String, source: String, licence: String },
     Catalog { what: Catalogued, file: PathBuf },
+    Collectives { file: PathBuf },
 }
 
 impl Command {
@@ -159,6 +160,7 @@ impl Command {
                 DeriveArgs::Lengths { trace, name, source, licence, format } => {
                     Derive::Lengths { trace, format, name, source, licence }
                 }
+                DeriveArgs::Collectives { file } => Derive::Collectives { file },
                 DeriveArgs::Hardware { file } => Derive::Catalog { what: Catalogued::Hardware, file },
                 DeriveArgs::Models { file } => Derive::Catalog { what: Catalogued::Models, file },
                 DeriveArgs::Prices { file } => Derive::Catalog { what: Catalogued::Prices, file },

@@ -84,12 +84,11 @@ impl LlmSpec {
         let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
         let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
         let target = Target {
-            model,
-            accelerator,
             tensor_parallel,
             weights: self.weights,
             kv_cache: self.kv_cache,
             max_step_tokens,
+            ..Target::new(model, accelerator)
         };
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
