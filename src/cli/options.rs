@@ -6,9 +6,10 @@ use clap::Parser;
 
 pub(super) use super::args::TableForm;
 use super::args::{
-    Args, DeriveArgs, ExecutorName, Form, Listed, RunArgs, ScenarioArgs, TraceArgs, TraceFile, Verb,
+    Args, DeriveArgs, ExecutorName, Form, Listed, PriceArgs, RunArgs, ScenarioArgs, TraceArgs, TraceFile, Verb,
 };
 use super::failure::Failure;
+use crate::catalog::Precision;
 use crate::engine::Executor;
 use crate::output::{EXPORTERS, Exporter, ReplicationsExporter, exporter};
 use crate::scenario::Problem;
@@ -32,6 +33,10 @@ pub(super) enum Command {
     Derive(Derive),
     /// `mist tiers`
     Tiers(TiersOptions),
+    /// `mist validate`
+    Validate(ValidateOptions),
+    /// `mist price`
+    Price(PriceOptions),
 }
 
 /// A scenario and what is changed in it.
@@ -110,6 +115,39 @@ pub(super) struct TiersOptions {
     pub(super) form: TableForm,
 }
 
+/// Which measurements to judge which model by.
+pub(super) struct ValidateOptions {
+    pub(super) folder: PathBuf,
+    /// All if there are none.
+    pub(super) sets: Vec<String>,
+    /// As written.
+    pub(super) runtime: String,
+    pub(super) every: u32,
+    pub(super) json: bool,
+}
+
+/// A step, and what it is to be priced on.
+pub(super) struct PriceOptions {
+    pub(super) model: String,
+    pub(super) hardware: String,
+    /// As written.
+    pub(super) prefill: Vec<String>,
+    /// As written.
+    pub(super) decode: Vec<String>,
+    pub(super) tensor_parallel: u32,
+    pub(super) pipeline_parallel: u32,
+    pub(super) data_parallel: u32,
+    pub(super) expert_parallel: bool,
+    pub(super) weights: Precision,
+    pub(super) activations: Option<Precision>,
+    pub(super) kv_cache: Precision,
+    pub(super) offload_gib: f64,
+    /// As written.
+    pub(super) runtime: String,
+    pub(super) catalog: Option<PathBuf>,
+    pub(super) json: bool,
+}
+
 /// What to do with traces.
 pub(super) enum Trace {
     Gen { arrivals: String, lengths: String, requests: u64, seed: u64, output: Option<PathBuf> },
@@ -156,6 +194,11 @@ impl Command {
             }
             Verb::Trace { what } => Self::Trace(Trace::new(what)),
             Verb::Tiers { tiers, model, format } => Self::Tiers(TiersOptions { tiers, model, form: format }),
+            Verb::Validate { folder, sets, runtime, every, format } => {
+                let json = format == Form::Json;
+                Self::Validate(ValidateOptions { folder, sets, runtime, every, json })
+            }
+            Verb::Price(args) => Self::Price(PriceOptions::new(args)?),
             Verb::Derive { what } => Self::Derive(match what {
                 DeriveArgs::Lengths { trace, name, source, licence, format } => {
                     Derive::Lengths { trace, format, name, source, licence }
@@ -165,6 +208,34 @@ impl Command {
                 DeriveArgs::Models { file } => Derive::Catalog { what: Catalogued::Models, file },
                 DeriveArgs::Prices { file } => Derive::Catalog { what: Catalogued::Prices, file },
             }),
+        })
+    }
+}
+
+impl PriceOptions {
+    fn new(args: PriceArgs) -> Result<Self, Failure> {
+        // Clap lets only known names through.
+        let precision = |name: &str| Precision::ALL.into_iter().find(|known| known.name() == name);
+        let or_usual = |name: &str| precision(name).unwrap_or(Precision::Bf16);
+        if !(args.offload >= 0.0 && args.offload.is_finite()) {
+            return Err(Failure::input(format!("`--offload {}` must not be negative", args.offload)));
+        }
+        Ok(Self {
+            weights: or_usual(&args.weights),
+            activations: args.activations.as_deref().and_then(precision),
+            kv_cache: or_usual(&args.kv_cache),
+            model: args.model,
+            hardware: args.hardware,
+            prefill: args.prefill,
+            decode: args.decode,
+            tensor_parallel: args.tp,
+            pipeline_parallel: args.pp,
+            data_parallel: args.dp,
+            expert_parallel: args.ep,
+            offload_gib: args.offload,
+            runtime: args.runtime,
+            catalog: args.catalog,
+            json: args.format == Form::Json,
         })
     }
 }

@@ -110,7 +110,7 @@ impl AnalyticalModel {
         let tokens = u64::from(sequences);
         let mut shares = self.tokens(tokens, false) + self.sampled(tokens, false);
         self.operators.add_decode_queries(sequences, &mut shares);
-        let (exposed, hidden) = (self.host.exposed(tokens), self.host.hidden(tokens));
+        let (exposed, hidden) = (self.host.exposed(tokens, false), self.host.hidden(tokens));
         let device = shares.seconds();
         let shares = shares + Shares::of(Bound::Host, exposed);
         let attention_share = shares.under(self.attention.bound);
@@ -151,7 +151,7 @@ impl AnalyticalModel {
         shares = shares + Shares::of(self.attention.bound, decode_attention);
         self.operators.add_prefill_attention(shape, &mut shares);
         let (device, exposed, hidden) =
-            (shares.seconds(), self.host.exposed(sequences), self.host.hidden(sequences));
+            (shares.seconds(), self.host.exposed(sequences, true), self.host.hidden(sequences));
         if hidden > device {
             return StepCost { seconds: hidden + exposed, bound: Bound::Host };
         }
@@ -208,7 +208,7 @@ impl StepModel for AnalyticalModel {
                 });
             }
         };
-        host("engine", self.host.exposed(sequences));
+        host("engine", self.host.exposed(sequences, !shape.prefill.is_empty()));
         host("engine: slower than the device", self.host.hidden(sequences) - device);
         items
     }

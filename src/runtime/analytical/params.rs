@@ -17,6 +17,8 @@ pub struct Analytical {
     /// The same per decoding sequence and per prompt piece in a step. Default us(5.5): vLLM 0.15 on H100 shows 8.2 µs
     /// and vLLM 0.19 on RTX PRO 6000 5.2 µs with the sampling kernel, which takes 0.5 µs.
     pub sequence_overhead: Span,
+    /// Host time added to steps with prompts. Default: none, as vLLM shows; TensorRT-LLM 1.0 shows 6.1 ms.
+    pub prompt_step_overhead: Span,
     /// Whether the host prepares a step while the accelerator computes the one before (vLLM `--async-scheduling`,
     /// its default from 0.14 on). Default: true.
     pub async_scheduling: bool,
@@ -100,6 +102,7 @@ impl Default for Analytical {
         Self {
             step_overhead: Span::from_secs(0.58e-3),
             sequence_overhead: Span::from_secs(5.5e-6),
+            prompt_step_overhead: Span::from_secs(0.0),
             async_scheduling: true,
             hidden_sequence_overhead: Span::from_secs(19e-6),
             cuda_graphs: true,

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::runtime::Chunk;
+use crate::runtime::{Bound, Chunk, StepCost, StepModel, StepShape};
+use crate::units::Span;
 
 fn llama_8b() -> DecoderShape {
     DecoderShape {
