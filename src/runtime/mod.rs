@@ -8,6 +8,7 @@
 
 mod analytical;
 mod kind;
+pub mod profile;
 mod step;
 
 pub use analytical::{
