@@ -9,6 +9,7 @@
 mod analytical;
 mod item;
 mod kind;
+pub mod profile;
 mod step;
 mod target;
 
