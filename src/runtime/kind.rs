@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Analytical, StepModel, Target};
+use super::{Analytical, Empirical, StepModel, Target};
 use crate::engine::SimBuilder;
 use crate::scenario::Registry;
 
@@ -44,7 +44,7 @@ impl RuntimeExt for SimBuilder {
 
 /// The built-in runtime models.
 pub fn built_in(sim: &mut SimBuilder) {
-    sim.runtime_model::<Analytical>("Analytical");
+    sim.runtime_model::<Analytical>("Analytical").runtime_model::<Empirical>("Empirical");
 }
 
 impl RuntimeKind for Analytical {

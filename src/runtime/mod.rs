@@ -7,6 +7,7 @@
 //! [`built_in`].
 
 mod analytical;
+mod empirical;
 mod item;
 mod kind;
 pub mod profile;
@@ -17,6 +18,8 @@ pub use analytical::{
     Analytical, AnalyticalModel, Architecture, CollectiveFits, CollectivesError, Counting, DecoderShape,
     Deployment, Device, LowerBound, Mla, Moe, Window, collectives_from_csv,
 };
+pub(crate) use analytical::OperatorList;
+pub use empirical::{Empirical, EmpiricalModel, Engine, EngineRecord};
 pub use item::{Item, Part};
 pub use kind::{RuntimeExt, RuntimeKind, RuntimeRegistry, built_in};
 pub use step::{Bound, Chunk, StepCost, StepModel, StepShape};

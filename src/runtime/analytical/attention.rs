@@ -25,7 +25,7 @@
 //! Left out: that prefill and decode in one launch may take longer than both, and KV that lies in a cache on the chip.
 
 use super::line::{Line, Sink};
-use super::rates::{ACTIVATION_BYTES, Rates};
+use super::rates::{ACTIVATION_BYTES, ON_CHIP, Rates};
 use super::shape::{DecoderShape, Deployment};
 use super::shares::Shares;
 use crate::runtime::{Bound, Chunk, Part, StepShape};
@@ -133,7 +133,9 @@ impl Attention {
     pub fn add_queries(&self, sequences: u32, rates: &Rates, sink: &mut impl Sink) {
         if sequences > 0 {
             let bytes = if rates.genz() { 0.0 } else { f64::from(sequences) * self.query_bytes };
-            let one = Shares::of(Bound::Memory, self.ramp(rates) + bytes / rates.kv);
+            let near =
+                if rates.genz() { f64::from(sequences) * self.query_bytes / ON_CHIP } else { 0.0 };
+            let one = Shares::of(Bound::Memory, self.ramp(rates) + bytes / rates.kv + near);
             sink.take(Line::new("decode attention: queries", Part::Attention, self.layers(), one, 0.0, bytes));
         }
     }
@@ -141,8 +143,10 @@ impl Attention {
     /// The part of decode attention that grows with the context.
     pub fn decode(&self, rates: &Rates) -> DecodeAttention {
         let scores = if self.fused { 0.0 } else { SCORE_BYTES * self.heads };
+        // GenZ writes and reads each score, on the chip.
+        let near = if rates.genz() { 2.0 * ACTIVATION_BYTES * self.heads / ON_CHIP } else { 0.0 };
         let (compute, memory) =
-            (self.decode_flops / rates.attention, (self.kv_bytes + scores) / rates.kv);
+            (self.decode_flops / rates.attention, (self.kv_bytes + scores) / rates.kv + near);
         let per_token = rates.roofline(compute, memory);
         DecodeAttention {
             bound: per_token.largest(),
@@ -209,7 +213,8 @@ impl Attention {
         }
         let walk = longest * rates.full_rows * self.prefill_flops / self.heads;
         let compute = flops.max(walk) / rates.attention;
-        (rates.roofline(compute, bytes / rates.kv), flops, bytes)
+        let near = if rates.genz() { 2.0 * ACTIVATION_BYTES * pairs * self.heads / ON_CHIP } else { 0.0 };
+        (rates.roofline(compute, bytes / rates.kv + near), flops, bytes)
     }
 
     /// Two products of half the arithmetic each, and a softmax between them.

@@ -19,7 +19,7 @@ use crate::runtime::{Bound, Part};
 
 /// One kernel, in each of `count` layers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Elementwise {
+pub(crate) struct Elementwise {
     pub operator: &'static str,
     pub count: f64,
     /// Bytes read and written per token.
@@ -28,7 +28,7 @@ pub(super) struct Elementwise {
 
 impl Elementwise {
     /// Its price for `tokens`, into `sink`.
-    pub fn add(&self, tokens: f64, rates: &Rates, sink: &mut impl Sink) {
+    pub(super) fn add(&self, tokens: f64, rates: &Rates, sink: &mut impl Sink) {
         let bytes = tokens * self.bytes;
         let seconds = (bytes / rates.elementwise).max(rates.kernel);
         let one = Shares::of(Bound::Memory, seconds);

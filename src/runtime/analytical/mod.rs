@@ -41,6 +41,7 @@ pub use architecture::Architecture;
 pub use bound::LowerBound;
 pub use collectives::{CollectiveFits, CollectivesError, collectives_from_csv};
 pub use model::AnalyticalModel;
+pub(crate) use operators::OperatorList;
 pub use params::{Analytical, Counting};
 pub use shape::{DecoderShape, Deployment, Device, Mla, Moe, Window};
 

@@ -6,7 +6,7 @@
 use super::attention::DecodeAttention;
 use super::host::Host;
 use super::line::Line;
-use super::operators::Operators;
+use super::operators::{OperatorList, Operators};
 use super::shape::{DecoderShape, Deployment, Device};
 use super::shares::Shares;
 use super::Analytical;
@@ -157,6 +157,20 @@ impl AnalyticalModel {
         }
         let bound = (shares + Shares::of(Bound::Host, exposed)).largest();
         StepCost { seconds: device + exposed, bound }
+    }
+
+    /// Which operators there are, for models that know better what each takes.
+    pub(crate) fn operator_list(&self) -> OperatorList {
+        self.operators.list()
+    }
+
+    /// Attention alone (s).
+    pub(crate) fn attention_seconds(&self, shape: &StepShape<'_>) -> f64 {
+        let mut shares = Shares::default();
+        self.operators.add_prefill_attention(shape, &mut shares);
+        self.operators.add_decode_queries(shape.decode_seqs, &mut shares);
+        self.operators.add_decode_attention(shape, &mut shares);
+        shares.seconds()
     }
 
     /// Every operator of a step, in the order in which they run.

@@ -221,3 +221,52 @@ fn latent_products(products: &mut Vec<Product>, mla: &Mla, layers: f64, hidden: 
     push("KV expansion", heads * (nope + v), kv);
     push("attention output", hidden, heads * v);
 }
+
+/// Which operators a deployment has, how often and how large: for models that know better what each takes.
+#[derive(Clone, Debug)]
+pub(crate) struct OperatorList {
+    /// Products with weights.
+    pub(crate) products: Vec<Product>,
+    /// Elementwise kernels.
+    pub(crate) elementwise: Vec<Elementwise>,
+    /// (n, k) of the LM head.
+    pub(crate) head: (f64, f64),
+    /// Width of the residual stream.
+    pub(crate) hidden: f64,
+    /// Entries of the vocabulary.
+    pub(crate) vocab: f64,
+    /// Layers.
+    pub(crate) layers: f64,
+    collectives: Collectives,
+}
+
+impl OperatorList {
+    /// (Operator, calls, seconds of one) of the layers' collectives for `tokens`.
+    pub(crate) fn collectives(&self, tokens: f64) -> Vec<(&'static str, f64, f64)> {
+        let mut lines: Vec<Line> = Vec::new();
+        self.collectives.add(tokens, &mut lines);
+        lines.iter().map(|line| (line.operator, line.calls, line.shares.seconds() / line.calls)).collect()
+    }
+
+    /// The gather of `sampled` sequences' logits (s).
+    pub(crate) fn gather(&self, sampled: f64) -> f64 {
+        let mut shares = Shares::default();
+        self.collectives.add_gather(sampled * self.vocab * ACTIVATION_BYTES, &mut shares);
+        shares.seconds()
+    }
+}
+
+impl Operators {
+    /// The list of them.
+    pub(super) fn list(&self) -> OperatorList {
+        OperatorList {
+            products: self.products.clone(),
+            elementwise: self.elementwise.clone(),
+            head: (self.head.n, self.head.k),
+            hidden: self.collectives.hidden(),
+            vocab: self.vocab,
+            layers: self.collectives.layers(),
+            collectives: self.collectives,
+        }
+    }
+}

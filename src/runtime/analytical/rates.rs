@@ -61,6 +61,9 @@ pub(super) struct Rates {
     counting: Counting,
 }
 
+/// GenZ's bandwidth for what stays on the chip (bytes/s): 18,000 GiB/s.
+pub(super) const ON_CHIP: f64 = 18_000.0 * crate::units::GIB;
+
 /// Fraction of a link to the host that reads over it reach (assumed).
 const HOST_EFFICIENCY: f64 = 0.85;
 

@@ -31,6 +31,7 @@ impl WeightKind {
             Precision::Bf16 | Precision::Fp16 => Some(Self::Bf16),
             Precision::Fp8 => Some(Self::Fp8),
             Precision::Fp4 => Some(Self::Nvfp4),
+            Precision::Int4 => Some(Self::Int4),
             Precision::Int8 => None,
         }
     }

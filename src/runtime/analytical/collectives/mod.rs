@@ -116,6 +116,14 @@ impl Collectives {
         }
     }
 
+    pub fn hidden(&self) -> f64 {
+        self.hidden
+    }
+
+    pub fn layers(&self) -> f64 {
+        self.layers
+    }
+
     /// Those of the layers for `tokens`, into `sink`.
     pub fn add(&self, tokens: f64, sink: &mut impl Sink) {
         let bytes = tokens * self.hidden * ACTIVATION_BYTES;
