@@ -31,6 +31,7 @@
 //!
 //! Rooms depend on those above them in the table, and on nothing below.
 
+pub mod calibrate;
 pub mod catalog;
 pub mod cli;
 pub mod clients;

@@ -29,6 +29,7 @@
 //! | 130 | interrupted |
 
 mod args;
+mod calibrate;
 mod check;
 mod columns;
 mod derive;
@@ -79,5 +80,6 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::Trace(what) => trace::trace(what, simulation),
         Command::Derive(what) => derive::derive(&what),
         Command::Tiers(options) => tiers::tiers(&options),
+        Command::Calibrate(options) => calibrate::calibrate(&options),
     }
 }
