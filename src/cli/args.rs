@@ -151,6 +151,44 @@ mist::calibrate::validate.")]
         #[arg(long, value_enum, default_value_t = Form::Table)]
         format: Form,
     },
+    /// Fit a runtime profile to measured operators, and say how well it foretells what it has not seen
+    #[command(after_help = "\
+Examples:
+  mist calibrate kernels/h100 --gpu H100-SXM5-80GB -o h100.ron
+  mist calibrate kernels/h100 --gpu H100-SXM5-80GB --use gemm=vllm-0.19.0 --use moe.bf16=vllm-0.14.0
+  mist calibrate kernels/h100 --gpu H100-SXM5-80GB --no-scores -o h100.ron --force
+
+The folder is searched for aiconfigurator's tables (gemm_perf.parquet, ENGINE-VERSION by the name of its folder),
+LLMServingSim's MODEL/tpN/attention.csv and dense.csv, and mist_gemm.csv, mist_attention.csv and mist_all_reduce.csv
+with measurements of your own. Rows faster than the device can be are left out, tables full of them refused.
+
+Errors are of what was held out: a fifth of the shapes at a time, foretold from the others.")]
+    Calibrate {
+        /// The folder of measurements
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        /// The device they were taken on: a name in the catalog
+        #[arg(long, value_name = "NAME")]
+        gpu: String,
+        /// Where the profile goes, whole or not at all; default: nowhere, for the errors alone
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+        /// Replace a profile that is there already
+        #[arg(long, requires = "output")]
+        force: bool,
+        /// Take this table where there are several, such as `gemm.fp8=vllm-0.19.0`; repeatable
+        #[arg(long = "use", value_name = "OPERATOR=TABLE")]
+        tables: Vec<String>,
+        /// Do not find out how well the fits foretell, which takes most of the time
+        #[arg(long)]
+        no_scores: bool,
+        /// Where the measurements come from, for the record
+        #[arg(long, value_name = "TEXT", default_value = "not stated")]
+        source: String,
+        /// Their licence, for the record, as an SPDX identifier
+        #[arg(long, value_name = "TEXT", default_value = "not stated")]
+        licence: String,
+    },
     /// Make an asset from raw data, on stdout
     #[command(
         arg_required_else_help = true,

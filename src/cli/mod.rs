@@ -29,6 +29,7 @@
 //! | 130 | interrupted |
 
 mod args;
+mod calibrate;
 mod check;
 mod columns;
 mod derive;
@@ -83,5 +84,6 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::Tiers(options) => tiers::tiers(&options),
         Command::Validate(options) => validate::validate(&options),
         Command::Price(options) => price::price(&options, &simulation),
+        Command::Calibrate(options) => calibrate::calibrate(&options),
     }
 }

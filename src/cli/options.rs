@@ -10,6 +10,7 @@ use super::args::{
 };
 use super::failure::Failure;
 use crate::catalog::Precision;
+use crate::calibrate::Choice;
 use crate::engine::Executor;
 use crate::output::{EXPORTERS, Exporter, ReplicationsExporter, exporter};
 use crate::scenario::Problem;
@@ -37,6 +38,23 @@ pub(super) enum Command {
     Validate(ValidateOptions),
     /// `mist price`
     Price(PriceOptions),
+    /// `mist calibrate`
+    Calibrate(CalibrateOptions),
+}
+
+/// What to fit a profile to, and where to put it.
+pub(super) struct CalibrateOptions {
+    pub(super) folder: PathBuf,
+    pub(super) gpu: String,
+    pub(super) output: Option<PathBuf>,
+    /// Whether a profile that is there may be replaced.
+    pub(super) replace: bool,
+    pub(super) choices: Vec<Choice>,
+    /// As written, for the record.
+    pub(super) tables: Vec<String>,
+    pub(super) scored: bool,
+    pub(super) source: String,
+    pub(super) licence: String,
 }
 
 /// A scenario and what is changed in it.
@@ -193,6 +211,22 @@ impl Command {
                 Self::List(ListOptions { what, filter, catalog })
             }
             Verb::Trace { what } => Self::Trace(Trace::new(what)),
+            Verb::Calibrate { folder, gpu, output, force, tables, no_scores, source, licence } => {
+                let read = |text: &String| Choice::read(text).map_err(|why| Failure::input(format!("`--use {text}`: {why}")));
+                let choices = tables.iter().map(read).collect::<Result<_, _>>()?;
+                let (replace, scored) = (force, !no_scores);
+                Self::Calibrate(CalibrateOptions {
+                    folder,
+                    gpu,
+                    output,
+                    replace,
+                    choices,
+                    tables,
+                    scored,
+                    source,
+                    licence,
+                })
+            }
             Verb::Tiers { tiers, model, format } => Self::Tiers(TiersOptions { tiers, model, form: format }),
             Verb::Validate { folder, sets, runtime, every, format } => {
                 let json = format == Form::Json;

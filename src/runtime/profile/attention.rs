@@ -298,28 +298,41 @@ impl MixedCurve {
         }
         match &self.rule {
             MixedRule::Apart { .. } => prompts + decode,
-            MixedRule::Together { tile, ns_per_key, prefill_keys, decode_keys, cold, .. } => {
-                let shape = &self.prefill.shape;
-                let (heads, kv_heads, head_dim) = shape.figures();
-                let window = shape.window_tokens();
-                let keys = context.min(window);
-                let mut longest = keys + decode_keys;
-                let mut work = batch * heads * (keys + decode_keys);
-                for (tokens, context) in chunks {
-                    let tile = f64::from(*tile);
-                    let most = window + tile;
-                    let mean = (context + tokens / 2.0).min(most);
-                    longest = longest.max((context + tokens).min(most) + prefill_keys);
-                    work += (tokens / tile).ceil() * heads * (mean + prefill_keys);
-                }
-                let silicon = &self.prefill.silicon;
-                work /= f64::from(silicon.multiprocessors);
-                let bytes = 2.0 * shape.kv_cache.bytes() * batch * keys * kv_heads * head_dim;
-                let memory = bytes / (silicon.bandwidth() * cold);
-                let tau = ns_per_key * 1e-9;
-                let square = tau * tau * (longest * longest + work * work) + memory * memory;
-                square.sqrt().max(prompts).max(decode)
+            MixedRule::Together { .. } => {
+                self.together(&self.rule, chunks, batch, context).max(prompts).max(decode)
             }
         }
+    }
+
+    /// Seconds of one launch by a rule, without regard to what its parts take alone.
+    pub(crate) fn together(
+        &self,
+        rule: &MixedRule,
+        chunks: impl Iterator<Item = (f64, f64)>,
+        batch: f64,
+        context: f64,
+    ) -> f64 {
+        let MixedRule::Together { tile, ns_per_key, prefill_keys, decode_keys, cold, .. } = rule else {
+            return 0.0;
+        };
+        let shape = &self.prefill.shape;
+        let (heads, kv_heads, head_dim) = shape.figures();
+        let window = shape.window_tokens();
+        let keys = context.min(window);
+        let tile = f64::from(*tile);
+        let mut longest = keys + decode_keys;
+        let mut work = batch * heads * (keys + decode_keys);
+        for (tokens, context) in chunks {
+            let most = window + tile;
+            let mean = (context + tokens / 2.0).min(most);
+            longest = longest.max((context + tokens).min(most) + prefill_keys);
+            work += (tokens / tile).ceil() * heads * (mean + prefill_keys);
+        }
+        let silicon = &self.prefill.silicon;
+        work /= f64::from(silicon.multiprocessors);
+        let bytes = 2.0 * shape.kv_cache.bytes() * batch * keys * kv_heads * head_dim;
+        let memory = bytes / (silicon.bandwidth() * cold);
+        let tau = ns_per_key * 1e-9;
+        (tau * tau * (longest * longest + work * work) + memory * memory).sqrt()
     }
 }

@@ -23,7 +23,7 @@ fn knot(cell: usize, bits: u32) -> f64 {
 
 /// Seconds by a size of at least 1; never falls.
 #[derive(Clone, Debug)]
-pub(super) struct Curve {
+pub(crate) struct Curve {
     knots: Box<[f64]>,
 }
 
@@ -32,7 +32,7 @@ impl Curve {
     const OCTAVES: usize = 20;
 
     /// Takes `time` at the knots, up to 2²⁰, and raises what falls.
-    pub(super) fn new(mut time: impl FnMut(f64) -> f64) -> Self {
+    pub(crate) fn new(mut time: impl FnMut(f64) -> f64) -> Self {
         let mut highest = 0.0_f64;
         let knots = (0..=Self::OCTAVES << Self::BITS).map(|cell| {
             highest = highest.max(time(knot(cell, Self::BITS)));
@@ -43,7 +43,7 @@ impl Curve {
 
     /// Seconds at `size`; 1 is the smallest. Beyond the last knot it goes on as in the last octave.
     #[inline]
-    pub(super) fn at(&self, size: f64) -> f64 {
+    pub(crate) fn at(&self, size: f64) -> f64 {
         let (cell, part) = split(size, Self::BITS);
         match self.knots.get(cell..cell + 2) {
             Some(&[low, high]) => low + part * (high - low),
@@ -62,7 +62,7 @@ impl Curve {
 
 /// Seconds by two sizes of at least 1; never falls along either.
 #[derive(Clone, Debug)]
-pub(super) struct Surface {
+pub(crate) struct Surface {
     /// `[first][second]`.
     knots: Box<[f64]>,
 }
@@ -76,7 +76,7 @@ impl Surface {
     const ROWS: usize = (Self::FIRST_OCTAVES << Self::FIRST_BITS) + 1;
 
     /// Takes `time` at the knots, up to 2¹³ and 2²⁰, and raises what falls.
-    pub(super) fn new(mut time: impl FnMut(f64, f64) -> f64) -> Self {
+    pub(crate) fn new(mut time: impl FnMut(f64, f64) -> f64) -> Self {
         let mut knots = Vec::with_capacity(Self::ROWS * Self::ROW);
         for row in 0..Self::ROWS {
             for cell in 0..Self::ROW {
@@ -95,7 +95,7 @@ impl Surface {
 
     /// Seconds at two sizes; 1 is the smallest of each. Beyond the knots it goes on as it ended.
     #[inline]
-    pub(super) fn at(&self, first: f64, second: f64) -> f64 {
+    pub(crate) fn at(&self, first: f64, second: f64) -> f64 {
         let (row, down) = split(first, Self::FIRST_BITS);
         let (cell, along) = split(second, Self::SECOND_BITS);
         if row >= Self::ROWS - 1 || cell >= Self::ROW - 1 {

@@ -52,7 +52,7 @@ impl Silicon {
     /// accelerate the kind's own.
     pub fn peak(&self, kind: WeightKind) -> f64 {
         let own = match kind {
-            WeightKind::Bf16 | WeightKind::Int4 => None,
+            WeightKind::Bf16 | WeightKind::Int4 | WeightKind::Mxfp4 => None,
             WeightKind::Fp8 | WeightKind::Fp8Block => self.fp8_tflops,
             WeightKind::Nvfp4 => self.fp4_tflops,
         };
@@ -87,7 +87,7 @@ impl Silicon {
 
 /// Query-key pairs of a causal chunk of `c` tokens behind `p` cached ones, where a token sees `window`
 /// keys at most, itself included.
-pub(crate) fn pairs(c: f64, p: f64, window: f64) -> f64 {
+fn pairs(c: f64, p: f64, window: f64) -> f64 {
     // So many tokens see all keys before them.
     let free = (window - p).clamp(0.0, c);
     let within = free * p + free * (free + 1.0) / 2.0;

@@ -36,7 +36,7 @@ impl Residuals {
     }
 
     /// One of them (nat).
-    pub(super) fn at(&self, index: usize) -> f64 {
+    pub(crate) fn at(&self, index: usize) -> f64 {
         f64::from(self.steps[index]) / STEPS
     }
 }

@@ -19,11 +19,14 @@ pub enum WeightKind {
     Nvfp4,
     /// 4-bit integers that are multiplied in 16 bits.
     Int4,
+    /// 4-bit floats with a scale of 8 bits every 32, multiplied in 16 bits.
+    Mxfp4,
 }
 
 impl WeightKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Bf16, Self::Fp8, Self::Fp8Block, Self::Nvfp4, Self::Int4];
+    pub const ALL: [Self; 6] =
+        [Self::Bf16, Self::Fp8, Self::Fp8Block, Self::Nvfp4, Self::Int4, Self::Mxfp4];
 
     /// The kind a precision stands for, unless more is known; none for `int8`, which was never measured.
     pub const fn of(precision: Precision) -> Option<Self> {
@@ -42,6 +45,7 @@ impl WeightKind {
             Self::Bf16 => 2.0,
             Self::Fp8 | Self::Fp8Block => 1.0,
             Self::Nvfp4 | Self::Int4 => 0.5625,
+            Self::Mxfp4 => 0.53125,
         }
     }
 
@@ -54,7 +58,7 @@ impl WeightKind {
         }
     }
 
-    /// Its name: `bf16`, `fp8`, `fp8_block`, `nvfp4`, `int4`.
+    /// Its name: `bf16`, `fp8`, `fp8_block`, `nvfp4`, `int4`, `mxfp4`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bf16 => "bf16",
@@ -62,6 +66,7 @@ impl WeightKind {
             Self::Fp8Block => "fp8_block",
             Self::Nvfp4 => "nvfp4",
             Self::Int4 => "int4",
+            Self::Mxfp4 => "mxfp4",
         }
     }
 }

@@ -47,7 +47,6 @@ pub use attention::{
 };
 pub use collectives::{CollectiveCurve, CollectiveTable, Library, Operation};
 pub use device::Silicon;
-pub(crate) use device::pairs;
 pub use elementwise::Elementwise;
 pub use gemm::{GemmCurve, GemmTable};
 pub(crate) use gemm::Matrix;

@@ -27,10 +27,8 @@ use super::kriging::Prior;
 pub enum Routing {
     /// All experts are chosen equally often, in turn.
     RoundRobin,
-    /// By a power law of exponent 1.01: some experts are chosen more often.
+    /// By a power law of exponent 1.2: some experts are chosen more often.
     Skewed,
-    /// By a power law of exponent 1.2.
-    VerySkewed,
 }
 
 /// The experts of one layer and how they are spread.
