@@ -50,7 +50,9 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
         offloaded_bytes: options.offload_gib * crate::units::GIB,
         ..Target::new(&model, accelerator)
     };
-    let refused = |problem: Problem| Failure::Input(problem);
+    let refused = |problem: Problem| {
+        Failure::Input(Problem { message: plain_setting(&problem.message), ..problem })
+    };
     let step_model = simulation.step_model(&choice(&options.runtime)?, &target).map_err(refused)?;
     let device = target.device().map_err(|message| Failure::input(plain_setting(&message)))?;
     let bill = Bill {
@@ -73,7 +75,20 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
 
 /// `--tp` rather than the field of a client.
 fn plain_setting(message: &str) -> String {
-    message.replacen("tensor_parallel: ", "--tp: ", 1).replacen("weights: ", "--weights: ", 1)
+    const SETTINGS: [(&str, &str); 6] = [
+        ("tensor_parallel: ", "--tp"),
+        ("pipeline_parallel: ", "--pp"),
+        ("data_parallel: ", "--dp"),
+        ("expert_parallel: ", "--ep"),
+        ("weights: ", "--weights"),
+        ("offloaded_bytes: ", "--offload"),
+    ];
+    for (setting, option) in SETTINGS {
+        if let Some(what) = message.strip_prefix(setting) {
+            return format!("{option}: {what}");
+        }
+    }
+    message.to_owned()
 }
 
 /// A runtime model as it is written on the command line.

@@ -16,6 +16,7 @@
 //! | arithmetic and memory overlap perfectly | √(a² + b²) | measured kernels lie between |
 //! | no elementwise kernels, launches, host | each is priced | together 10 to 30 % of a decode step |
 //! | a mixture reads ⌈k/ep⌉ experts in decode for any batch | the expected number of distinct ones | tokens differ in their experts |
+//! | weights of a decode rank are without the embedding | with it | it is in memory |
 //! | bandwidths in 2³⁰ B/s | 10⁹ B/s | makers print the latter |
 
 use std::path::Path;
@@ -101,7 +102,9 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
             point("KV size", row.number("kv_MiB_per_npu")?, kv / mib);
         }
         if !row.text("weights_MiB_per_npu").is_empty() {
-            let weights = model.parameters() as f64 * Precision::Bf16.bytes() / ranks;
+            // In decode it leaves out the embedding, which is not multiplied.
+            let embedding = if prefill { 0.0 } else { f64::from(model.hidden) * f64::from(model.vocab) };
+            let weights = (model.parameters() as f64 - embedding) * Precision::Bf16.bytes() / ranks;
             point("weight size", row.number("weights_MiB_per_npu")?, weights / mib);
         }
     }

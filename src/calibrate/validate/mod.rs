@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `genz` | FLOPs and bytes, against arithmetic by another program |
 //! | `llmcompass` | two measured layers, eager |
+//! | `opsums` | sums of operators, against another composition of the same tables |
 //! | `static` | whole steps of static batches, leaving out GPUs, then models |
 //! | `vllm019` | 300 requests of an open loop, one by one |
 //! | `vllm015` | mean end-to-end latencies of open loops whose prompts were cached |
@@ -18,6 +19,7 @@ mod errors;
 mod genz;
 mod llmcompass;
 mod open_loop;
+mod opsums;
 mod report;
 mod serving;
 mod static_batch;
@@ -75,9 +77,10 @@ pub struct Context<'a> {
 
 type Judge = fn(&Path, &Context<'_>) -> Result<SetReport, ValidationError>;
 
-const SETS: [(&str, Judge); 8] = [
+const SETS: [(&str, Judge); 9] = [
     ("genz", genz::judge),
     ("llmcompass", llmcompass::judge),
+    ("opsums", opsums::judge),
     ("static", static_batch::judge),
     ("vllm019", open_loop::vllm_019),
     ("vllm015", open_loop::vllm_015),
@@ -99,4 +102,32 @@ pub fn validate(folder: &Path, name: &str, context: &Context<'_>) -> Result<SetR
     let (_, judge) =
         SETS.iter().find(|(set, _)| *set == name).ok_or_else(|| ValidationError::Unknown { name: name.to_owned() })?;
     judge(folder, context)
+}
+
+/// `runtime` without what an engine adds, as far as that is not given.
+fn bare(runtime: &Choice) -> Choice {
+    let none: &[&str] = match runtime.name.as_str() {
+        "Analytical" => &[
+            "step_overhead: ms(0)",
+            "sequence_overhead: us(0)",
+            "hidden_sequence_overhead: us(0)",
+            "sampling_overhead: us(0)",
+            "collective_overhead: us(0)",
+        ],
+        "Empirical" => &[
+            "step_overhead: ms(0)",
+            "sequence_overhead: us(0)",
+            "prompt_step_overhead: ms(0)",
+            "layer_overhead: us(0)",
+            "reduce_overhead: us(0)",
+        ],
+        _ => &[],
+    };
+    let missing = none.iter().filter(|none| {
+        let field = none.split(':').next().unwrap_or_default();
+        runtime.get(field).is_none()
+    });
+    let more: Vec<&str> = missing.copied().collect();
+    let params = [runtime.params.trim().trim_end_matches(','), &more.join(", ")].join(", ");
+    Choice::new(runtime.name.clone(), params.trim_matches([',', ' ']))
 }

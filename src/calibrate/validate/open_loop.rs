@@ -47,7 +47,7 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
         batching: "Chunked(max_num_batched_tokens: 2048)".to_owned(),
         traffic: "trace: (path: \"trace.jsonl\")".to_owned(),
         // Fitted on vLLM 0.15 and H100.
-        overhead: Overhead { step_ms: 0.50, sequence_us: 8.2, prompt_step_ms: 0.0, front_end_ms: 0.0 },
+        overhead: Overhead { record: "version: \"0.15\"", step_ms: 0.50, sequence_us: 8.2, prompt_step_ms: 0.0, front_end_ms: 0.0 },
         uncached: None,
     };
     let served = run.simulate(context.runtime, kept.path()).map_err(ValidationError::Model)?;
@@ -121,7 +121,7 @@ pub(super) fn vllm_015(folder: &Path, context: &Context<'_>) -> Result<SetReport
                 row.count("nominal_osl")?
             ),
             // Fitted on vLLM 0.19 and RTX PRO 6000.
-            overhead: Overhead { step_ms: 0.66, sequence_us: 5.2, prompt_step_ms: 0.0, front_end_ms: 8.0 },
+            overhead: Overhead { record: "version: \"0.19\"", step_ms: 0.66, sequence_us: 5.2, prompt_step_ms: 0.0, front_end_ms: 8.0 },
             uncached: Some(32),
         };
         let served = run.simulate(context.runtime, Path::new("")).map_err(|problem| row.refuse(problem))?;

@@ -11,9 +11,12 @@ use crate::request::pipeline::Lap;
 use crate::scenario::Choice;
 use crate::simulation::Simulation;
 
-/// What an engine adds to the time of kernels.
+/// What an engine adds to the time of kernels: figures for the analytical model, and the name of a record for the
+/// empirical one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Overhead {
+    /// The engine and version whose record it is, as parameters of `Empirical`.
+    pub record: &'static str,
     /// To every step (ms).
     pub step_ms: f64,
     /// To every step per sequence (µs).
@@ -63,6 +66,10 @@ fn with_overhead(runtime: &Choice, overhead: &Overhead) -> Choice {
         let more: Vec<String> = missing.map(|(field, value)| format!("{field}: {value}")).collect();
         let params = [choice.params.trim().trim_end_matches(','), &more.join(", ")].join(", ");
         choice = Choice::new("Analytical", params.trim_start_matches(", "));
+    }
+    if choice.name == "Empirical" && runtime.get("engine").is_none() && runtime.get("version").is_none() {
+        let params = [choice.params.trim().trim_end_matches(','), overhead.record].join(", ");
+        choice = Choice::new("Empirical", params.trim_start_matches(", "));
     }
     choice
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use super::report::{Point, SetReport};
 use super::table::Table;
-use super::{Context, ValidationError};
+use super::{Context, ValidationError, bare};
 use crate::catalog::{Catalog, Precision};
 use crate::runtime::{Chunk, Item, Part, StepShape, Target};
 use crate::simulation::Simulation;
@@ -54,14 +54,8 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
     let table = Table::read(&folder.join("e2e/step_static_batch_trtllm.csv"), &columns)?;
     let (mut steps, mut unknown, mut hosts) = (Vec::new(), 0, 0);
     let simulation = Simulation::new();
-    let mut runtime = context.runtime.clone();
-    if runtime.name == "Analytical" && runtime.params.trim().is_empty() {
-        // The engine's share is fitted here.
-        runtime.params =
-            "step_overhead: ms(0), sequence_overhead: us(0), hidden_sequence_overhead: us(0), \
-             sampling_overhead: us(0), collective_overhead: us(0)"
-                .to_owned();
-    }
+    // The engine's share is fitted here.
+    let runtime = bare(context.runtime);
     for row in table.rows() {
         let gpu = GPUS.iter().find(|(name, _)| *name == row.text("gpu"));
         let model = MODELS.iter().find(|(name, _)| *name == row.text("model"));

@@ -15,6 +15,7 @@ mod reproducible;
 mod results;
 mod run;
 mod slips;
+mod price;
 mod tiers;
 mod timeline;
 mod trace;
