@@ -224,9 +224,9 @@ fn read<'a>(
     let mut curves = BTreeMap::new();
     let mut pairs = Vec::new();
     for row in set.rows.iter().filter(|row| chosen(row)) {
-        let surface = curves.entry((row.heads as u64, row.kv_heads as u64)).or_insert_with(|| {
-            table.surface(silicon, &set.shape(row.heads, row.kv_heads), false)
-        });
+        let surface = curves
+            .entry((row.heads as u64, row.kv_heads as u64))
+            .or_insert_with(|| table.surface(silicon, &set.shape(row.heads, row.kv_heads), false));
         pairs.push((surface.at(row.batch, row.length), row));
     }
     pairs

@@ -147,8 +147,7 @@ pub(super) fn collectives(
     choices: &[Choice],
 ) -> Result<Vec<CollectiveTable>, CalibrateError> {
     let mut chosen = Vec::new();
-    for ((library, ..), mut tables) in
-        grouped(tables, |table| (table.library, table.operation, table.ranks))
+    for ((library, ..), mut tables) in grouped(tables, |table| (table.library, table.operation, table.ranks))
     {
         let operator = if library == Library::Nccl { "nccl" } else { "custom" };
         if let Some(named) = Choice::named(choices, operator) {

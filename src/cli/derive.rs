@@ -18,8 +18,9 @@ pub(super) fn derive(what: &Derive) -> Result<(), Failure> {
             lengths(trace, format.as_deref(), About { name, source, licence })?
         }
         Derive::Catalog { what, file } => catalog(*what, file)?,
-        Derive::Collectives { file } => collectives_from_csv(open(file)?)
-            .map_err(|error| Failure::input(format!("{}:{}: {}", file.display(), error.line, error.problem)))?,
+        Derive::Collectives { file } => collectives_from_csv(open(file)?).map_err(|error| {
+            Failure::input(format!("{}:{}: {}", file.display(), error.line, error.problem))
+        })?,
     };
     terminal::print(text.as_bytes())
 }

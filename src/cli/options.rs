@@ -6,11 +6,12 @@ use clap::Parser;
 
 pub(super) use super::args::TableForm;
 use super::args::{
-    Args, DeriveArgs, ExecutorName, Form, Listed, PriceArgs, RunArgs, ScenarioArgs, TraceArgs, TraceFile, Verb,
+    Args, DeriveArgs, ExecutorName, Form, Listed, PriceArgs, RunArgs, ScenarioArgs, TraceArgs, TraceFile,
+    Verb,
 };
 use super::failure::Failure;
-use crate::catalog::Precision;
 use crate::calibrate::Choice;
+use crate::catalog::Precision;
 use crate::engine::Executor;
 use crate::output::{EXPORTERS, Exporter, ReplicationsExporter, exporter};
 use crate::scenario::Problem;
@@ -212,7 +213,9 @@ impl Command {
             }
             Verb::Trace { what } => Self::Trace(Trace::new(what)),
             Verb::Calibrate { folder, gpu, output, force, tables, no_scores, source, licence } => {
-                let read = |text: &String| Choice::read(text).map_err(|why| Failure::input(format!("`--use {text}`: {why}")));
+                let read = |text: &String| {
+                    Choice::read(text).map_err(|why| Failure::input(format!("`--use {text}`: {why}")))
+                };
                 let choices = tables.iter().map(read).collect::<Result<_, _>>()?;
                 let (replace, scored) = (force, !no_scores);
                 Self::Calibrate(CalibrateOptions {

@@ -25,9 +25,8 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
             &own
         }
     };
-    let model = catalog
-        .model_or_config(&options.model)
-        .map_err(|error| Failure::Input(model_problem("", &error)))?;
+    let model =
+        catalog.model_or_config(&options.model).map_err(|error| Failure::Input(model_problem("", &error)))?;
     let accelerator = catalog
         .accelerator(&options.hardware)
         .map_err(|unknown| Failure::Input(unknown_name("", &unknown)))?;
@@ -50,9 +49,8 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
         offloaded_bytes: options.offload_gib * crate::units::GIB,
         ..Target::new(&model, accelerator)
     };
-    let refused = |problem: Problem| {
-        Failure::Input(Problem { message: plain_setting(&problem.message), ..problem })
-    };
+    let refused =
+        |problem: Problem| Failure::Input(Problem { message: plain_setting(&problem.message), ..problem });
     let step_model = simulation.step_model(&choice(&options.runtime)?, &target).map_err(refused)?;
     let device = target.device().map_err(|message| Failure::input(plain_setting(&message)))?;
     let bill = Bill {
@@ -184,7 +182,8 @@ impl Bill<'_> {
     fn table(&self, target: &Target<'_>) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} on {} × {}, {}\n", self.model, self.devices, self.hardware, laid_out(target));
+        let _ =
+            writeln!(text, "{} on {} × {}, {}\n", self.model, self.devices, self.hardware, laid_out(target));
         let heads = [
             ("OPERATOR", Align::Words),
             ("CALLS", Align::Numbers),
@@ -233,7 +232,8 @@ impl Bill<'_> {
         let _ = writeln!(text, "{} {tokens} in the step, {per_s} a second.", self.tokens);
         if target.pipeline_parallel > 1 {
             let each = figure(self.step * 1e3 / f64::from(target.pipeline_parallel));
-            let _ = writeln!(text, "With a step in each stage of the pipeline one ends every {each} ms or so.");
+            let _ =
+                writeln!(text, "With a step in each stage of the pipeline one ends every {each} ms or so.");
         }
         text
     }
@@ -248,7 +248,11 @@ fn row(
 ) -> Vec<String> {
     vec![
         name.to_owned(),
-        if item.calls > 1.0 { figure(item.calls).trim_end_matches(".000").trim_end_matches(".00").to_owned() } else { String::new() },
+        if item.calls > 1.0 {
+            figure(item.calls).trim_end_matches(".000").trim_end_matches(".00").to_owned()
+        } else {
+            String::new()
+        },
         figure(item.seconds * 1e3),
         share(item.seconds),
         word(item.bound),
@@ -277,11 +281,15 @@ fn laid_out(target: &Target<'_>) -> String {
         words.push("experts whole".to_owned());
     }
     let arithmetic = target.arithmetic();
-    let products = if arithmetic == target.weights { String::new() } else { format!(" in {arithmetic} products") };
+    let products =
+        if arithmetic == target.weights { String::new() } else { format!(" in {arithmetic} products") };
     words.push(format!("weights {}{products}", target.weights));
     words.push(format!("KV cache {}", target.kv_cache));
     if target.offloaded_bytes > 0.0 {
-        words.push(format!("{} GiB of weights in the host", figure(target.offloaded_bytes / crate::units::GIB)));
+        words.push(format!(
+            "{} GiB of weights in the host",
+            figure(target.offloaded_bytes / crate::units::GIB)
+        ));
     }
     words.join(", ")
 }

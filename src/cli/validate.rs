@@ -19,10 +19,12 @@ pub(super) fn validate(options: &ValidateOptions) -> Result<(), Failure> {
     };
     let mut reports = Vec::new();
     for name in names {
-        reports.push(judge(&options.folder, name, &context).map_err(|error| Failure::input(error.to_string()))?);
+        reports
+            .push(judge(&options.folder, name, &context).map_err(|error| Failure::input(error.to_string()))?);
     }
     if options.json {
-        let text = serde_json::to_string_pretty(&reports).map_err(|error| Failure::Broken(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&reports).map_err(|error| Failure::Broken(error.to_string()))?;
         return terminal::print((text + "\n").as_bytes());
     }
     let text: Vec<String> = reports.iter().map(|report| page(report, &options.runtime)).collect();
@@ -51,11 +53,21 @@ fn page(report: &SetReport, runtime: &str) -> String {
     let mut rows = Vec::new();
     for (group, quantity, errors) in report.errors() {
         let of = report.points.iter().filter(|point| point.group == group && point.quantity == quantity);
-        rows.push(row(group, quantity, &errors, strip(of.map(|point| point.predicted / point.measured - 1.0))));
+        rows.push(row(
+            group,
+            quantity,
+            &errors,
+            strip(of.map(|point| point.predicted / point.measured - 1.0)),
+        ));
     }
     for (quantity, errors) in report.totals() {
         let of = report.points.iter().filter(|point| point.quantity == quantity);
-        rows.push(row("all", quantity, &errors, strip(of.map(|point| point.predicted / point.measured - 1.0))));
+        rows.push(row(
+            "all",
+            quantity,
+            &errors,
+            strip(of.map(|point| point.predicted / point.measured - 1.0)),
+        ));
     }
     let mut text = format!("{}\n{}\n\n", report.title, "=".repeat(report.title.chars().count()));
     text.push_str(&table(&heads, &rows));

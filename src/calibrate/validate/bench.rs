@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clients::llm::{BatchingExt, BatchingPolicy, Reserve, Scheduler};
 use crate::engine::{SimBuilder, Stream};
-use crate::runtime::{Chunk, RuntimeExt, RuntimeKind, RuntimeRegistry, StepCost, StepModel, StepShape, Target};
+use crate::runtime::{
+    Chunk, RuntimeExt, RuntimeKind, RuntimeRegistry, StepCost, StepModel, StepShape, Target,
+};
 use crate::scenario::Choice;
 use crate::units::{SimSpan, SimTime, Span};
 use crate::workload::SourceError;
@@ -96,7 +98,9 @@ impl BatchingPolicy for OnePrompt {
         while admitted < self.prompts {
             let Some(prompt) = scheduler.next_waiting() else { break };
             let room = self.max_num_tokens.saturating_sub(scheduler.step_tokens());
-            if (prompt > room && scheduler.step_tokens() > 0) || !scheduler.admit(prompt, Reserve::OracleWhole) {
+            if (prompt > room && scheduler.step_tokens() > 0)
+                || !scheduler.admit(prompt, Reserve::OracleWhole)
+            {
                 break;
             }
             admitted += 1;
@@ -128,7 +132,8 @@ impl RuntimeKind for Cached {
         let mut sim = SimBuilder::new(0);
         crate::runtime::built_in(&mut sim);
         let registry = sim.world().resource::<RuntimeRegistry>();
-        let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime").message)?.built;
+        let kind =
+            registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime").message)?.built;
         let (inner, computed) = (kind.compile(target)?, self.computed);
         Ok(Arc::new(move |shape: &StepShape<'_>| -> StepCost {
             let cut = |chunk: &Chunk| {

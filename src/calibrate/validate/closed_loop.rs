@@ -94,7 +94,13 @@ const COLUMNS: [&str; 7] = ["gpu", "tp_size", "isl", "osl", "concurrency", "ttft
 fn trtllm_overhead(tensor_parallel: u32) -> Overhead {
     let ranks = f64::from(tensor_parallel - 1);
     let sequence_us = if tensor_parallel == 1 { 0.2 } else { 1.7 * libm::pow(ranks, 1.4) };
-    Overhead { record: "engine: TensorRT", step_ms: 0.23, sequence_us, prompt_step_ms: 6.1, front_end_ms: 33.0 }
+    Overhead {
+        record: "engine: TensorRT",
+        step_ms: 0.23,
+        sequence_us,
+        prompt_step_ms: 6.1,
+        front_end_ms: 33.0,
+    }
 }
 
 /// TensorRT-LLM 1.0.
@@ -111,10 +117,9 @@ pub(super) fn trtllm(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
     let llama = Table::read(&folder.join("e2e/closed_loop_llama8b_h100_h200.csv"), &COLUMNS)?;
     let qwen = Table::read(&folder.join("e2e/closed_loop_trtllm_qwen32b_fp8_h100.csv"), &COLUMNS)?;
     let (mut said, mut host_bound) = (Vec::new(), 0);
-    for (table, model, weights, how) in [
-        (&llama, "Llama-3.1-8B", Precision::Bf16, &LLAMA),
-        (&qwen, "Qwen3-32B", Precision::Fp8, &QWEN),
-    ] {
+    for (table, model, weights, how) in
+        [(&llama, "Llama-3.1-8B", Precision::Bf16, &LLAMA), (&qwen, "Qwen3-32B", Precision::Fp8, &QWEN)]
+    {
         for row in table.rows().filter(|row| row.text("engine") == "trtllm") {
             let tensor_parallel = row.count("tp_size")?;
             if how.beyond > 0 && tensor_parallel >= 4 && row.number("concurrency")? >= 64.0 {
@@ -187,7 +192,13 @@ pub(super) fn nim(folder: &Path, context: &Context<'_>) -> Result<SetReport, Val
                 tensor_parallel,
                 weights: precision,
                 kv_cache: precision,
-                overhead: Overhead { record: "engine: NIM", step_ms, sequence_us, prompt_step_ms: 0.0, front_end_ms: 7.0 },
+                overhead: Overhead {
+                    record: "engine: NIM",
+                    step_ms,
+                    sequence_us,
+                    prompt_step_ms: 0.0,
+                    front_end_ms: 7.0,
+                },
                 ttft_ms: row.number("ttft_ms_mean")?,
                 tpot_ms: row.number("itl_ms_mean")?,
             },
@@ -230,7 +241,13 @@ pub(super) fn sglang(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
                 tensor_parallel,
                 weights: Precision::Fp8,
                 kv_cache: Precision::Bf16,
-                overhead: Overhead { record: "engine: SGLang", step_ms: 5.0, sequence_us: 10.0, prompt_step_ms: 3.6, front_end_ms: 37.0 },
+                overhead: Overhead {
+                    record: "engine: SGLang",
+                    step_ms: 5.0,
+                    sequence_us: 10.0,
+                    prompt_step_ms: 3.6,
+                    front_end_ms: 37.0,
+                },
                 ttft_ms: row.number("ttft_ms_mean")?,
                 tpot_ms: row.number("tpot_ms_mean")?,
             },

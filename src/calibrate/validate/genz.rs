@@ -42,7 +42,8 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
     let table = Table::read(&folder.join("genz/grid.csv"), &columns)?;
     let (mut points, mut mixtures) = (Vec::new(), 0);
     for row in table.rows() {
-        let model = Catalog::embedded().model(row.text("model")).map_err(|error| row.refuse(error.to_string()))?;
+        let model =
+            Catalog::embedded().model(row.text("model")).map_err(|error| row.refuse(error.to_string()))?;
         if model.is_moe() {
             mixtures += 1;
             continue;
@@ -88,7 +89,11 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
         };
         let linear = ms(&|item| matches!(item.part, Part::Linear | Part::Head));
         let attention = ms(&|item| item.part == Part::Attention);
-        let names = if prefill { ["prefill linear", "prefill attention"] } else { ["decode linear", "decode attention"] };
+        let names = if prefill {
+            ["prefill linear", "prefill attention"]
+        } else {
+            ["decode linear", "decode attention"]
+        };
         point(names[0], row.number("linear_ms")?, linear);
         point(names[1], row.number("attn_ms")?, attention);
         if !row.text("comm_ms").is_empty() {
@@ -115,7 +120,10 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
         fitted: "nothing".to_owned(),
         load: "batch",
         noise: "none: both are arithmetic",
-        left_out: vec![("mixtures of experts, of which GenZ reads the same few whatever the batch", mixtures)],
+        left_out: vec![(
+            "mixtures of experts, of which GenZ reads the same few whatever the batch",
+            mixtures,
+        )],
         points,
     })
 }

@@ -10,9 +10,7 @@ use super::report::{Point, SetReport};
 use super::table::Table;
 use super::{Context, ValidationError};
 use crate::catalog::Catalog;
-use crate::runtime::{
-    Analytical, Chunk, DecoderShape, Deployment, Part, StepModel, StepShape, Target,
-};
+use crate::runtime::{Analytical, Chunk, DecoderShape, Deployment, Part, StepModel, StepShape, Target};
 
 /// One layer of GPT-3.
 pub(super) const LAYER: DecoderShape = DecoderShape {

@@ -99,8 +99,10 @@ pub fn sets() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// No such set, no such file, or a row that makes no sense.
 pub fn validate(folder: &Path, name: &str, context: &Context<'_>) -> Result<SetReport, ValidationError> {
-    let (_, judge) =
-        SETS.iter().find(|(set, _)| *set == name).ok_or_else(|| ValidationError::Unknown { name: name.to_owned() })?;
+    let (_, judge) = SETS
+        .iter()
+        .find(|(set, _)| *set == name)
+        .ok_or_else(|| ValidationError::Unknown { name: name.to_owned() })?;
     judge(folder, context)
 }
 

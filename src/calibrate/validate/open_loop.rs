@@ -21,7 +21,8 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
     let columns = ["input_toks", "output_toks", "arrival_s", "ttft_ms", "tpot_ms", "e2e_ms"];
     let path = folder.join("e2e/open_loop_vllm019_rtxpro6000_llama8b_requests.csv");
     let table = Table::read(&path, &columns)?;
-    let mut rows: Vec<_> = table.rows().map(|row| Ok((row.number("arrival_s")?, row))).collect::<Result<_, _>>()?;
+    let mut rows: Vec<_> =
+        table.rows().map(|row| Ok((row.number("arrival_s")?, row))).collect::<Result<_, _>>()?;
     rows.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut trace = "{\"mist_trace\":1}\n".to_owned();
     for (arrival, row) in &rows {
@@ -47,7 +48,13 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
         batching: "Chunked(max_num_batched_tokens: 2048)".to_owned(),
         traffic: "trace: (path: \"trace.jsonl\")".to_owned(),
         // Fitted on vLLM 0.15 and H100.
-        overhead: Overhead { record: "version: \"0.15\"", step_ms: 0.50, sequence_us: 8.2, prompt_step_ms: 0.0, front_end_ms: 0.0 },
+        overhead: Overhead {
+            record: "version: \"0.15\"",
+            step_ms: 0.50,
+            sequence_us: 8.2,
+            prompt_step_ms: 0.0,
+            front_end_ms: 0.0,
+        },
         uncached: None,
     };
     let served = run.simulate(context.runtime, kept.path()).map_err(ValidationError::Model)?;
@@ -66,7 +73,8 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
         }
     }
     for at in 0..3 {
-        let of = |f: fn(&Point) -> f64| points.iter().skip(at).step_by(3).take(rows.len()).map(f).sum::<f64>();
+        let of =
+            |f: fn(&Point) -> f64| points.iter().skip(at).step_by(3).take(rows.len()).map(f).sum::<f64>();
         let count = rows.len() as f64;
         let (measured, predicted) = (of(|point| point.measured) / count, of(|point| point.predicted) / count);
         let quantity = ["mean TPOT", "mean TTFT", "mean E2E"][at];
@@ -76,7 +84,8 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
         name: "vllm019",
         title: "vLLM 0.19, Llama-3.1-8B on RTX PRO 6000, 300 requests one by one (ms)",
         command: "mist validate FACTS vllm019".to_owned(),
-        fitted: "overheads (0.50 ms a step, 8.2 µs a sequence) on vLLM 0.15 and H100; nothing on this file".to_owned(),
+        fitted: "overheads (0.50 ms a step, 8.2 µs a sequence) on vLLM 0.15 and H100; nothing on this file"
+            .to_owned(),
         load: "arrival (s)",
         noise: "TPOT 2 %, TTFT 6 to 9 %; one step, 30 ms, is 18 % of an unqueued TTFT",
         left_out: Vec::new(),
@@ -93,7 +102,8 @@ pub(super) fn vllm_015(folder: &Path, context: &Context<'_>) -> Result<SetReport
         ("Qwen/Qwen2.5-7B-Instruct", "Qwen2.5-7B"),
         ("01-ai/Yi-34B", "Yi-34B"),
     ];
-    let columns = ["model", "tp", "stage_index", "e2e_mean", "nominal_isl", "nominal_osl", "rate_rps_nominal"];
+    let columns =
+        ["model", "tp", "stage_index", "e2e_mean", "nominal_isl", "nominal_osl", "rate_rps_nominal"];
     let table = Table::read(&folder.join("e2e/open_loop_vllm015_h100.csv"), &columns)?;
     let (mut points, mut experts, mut overloads) = (Vec::new(), 0, 0);
     for row in table.rows().filter(|row| row.text("stage_index") != "-1") {
@@ -113,7 +123,10 @@ pub(super) fn vllm_015(folder: &Path, context: &Context<'_>) -> Result<SetReport
             weights: Precision::Bf16,
             kv_cache: Precision::Bf16,
             max_num_seqs: row.count("max_num_seqs")?,
-            batching: format!("Chunked(max_num_batched_tokens: {})", row.count("max_num_batched_tokens")?.max(1024)),
+            batching: format!(
+                "Chunked(max_num_batched_tokens: {})",
+                row.count("max_num_batched_tokens")?.max(1024)
+            ),
             traffic: format!(
                 "requests: {}, arrivals: Poisson(rate: per_s({rate:?})), lengths: Fixed(prompt: {}, output: {})",
                 (rate * 120.0) as u64,
@@ -121,7 +134,13 @@ pub(super) fn vllm_015(folder: &Path, context: &Context<'_>) -> Result<SetReport
                 row.count("nominal_osl")?
             ),
             // Fitted on vLLM 0.19 and RTX PRO 6000.
-            overhead: Overhead { record: "version: \"0.19\"", step_ms: 0.66, sequence_us: 5.2, prompt_step_ms: 0.0, front_end_ms: 8.0 },
+            overhead: Overhead {
+                record: "version: \"0.19\"",
+                step_ms: 0.66,
+                sequence_us: 5.2,
+                prompt_step_ms: 0.0,
+                front_end_ms: 8.0,
+            },
             uncached: Some(32),
         };
         let served = run.simulate(context.runtime, Path::new("")).map_err(|problem| row.refuse(problem))?;

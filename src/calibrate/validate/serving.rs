@@ -77,7 +77,9 @@ fn with_overhead(runtime: &Choice, overhead: &Overhead) -> Choice {
 impl Run<'_> {
     /// The scenario that it is.
     pub fn scenario(&self, runtime: &Choice) -> String {
-        let Run { model, hardware, tensor_parallel, weights, kv_cache, max_num_seqs, batching, traffic, .. } = self;
+        let Run {
+            model, hardware, tensor_parallel, weights, kv_cache, max_num_seqs, batching, traffic, ..
+        } = self;
         let priced = with_overhead(runtime, &self.overhead);
         let priced = format!("{}({})", priced.name, priced.params);
         let priced = match self.uncached {
@@ -107,7 +109,8 @@ impl Run<'_> {
             .run_with(Some(Box::new(Kept(records.clone()))), |_| std::ops::ControlFlow::Continue(()))
             .map_err(failed)?;
         let latency = outcome.summary.latency;
-        let mean = |statistics: Option<crate::stats::Statistics>| statistics.map_or(0.0, |found| found.mean_ms);
+        let mean =
+            |statistics: Option<crate::stats::Statistics>| statistics.map_or(0.0, |found| found.mean_ms);
         let mut records = std::mem::take(&mut *records.lock().map_err(|error| error.to_string())?);
         records.sort_by_key(|record| record.id);
         Ok(Served {

@@ -80,7 +80,8 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             max_step_tokens: 1,
             ..Target::new(found, device)
         };
-        let priced = simulation.step_model(&runtime, &target).map_err(|problem| row.refuse(problem.message))?;
+        let priced =
+            simulation.step_model(&runtime, &target).map_err(|problem| row.refuse(problem.message))?;
         let [batch, isl, osl] = [row.count("batch_size")?, row.count("isl")?, row.count("osl")?];
         let prompts = vec![Chunk { tokens: isl, context: 0, last: true }; batch as usize];
         let middle = u64::from(isl) + u64::from(osl) / 2;
@@ -94,7 +95,11 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             let decode = shape.prefill.is_empty();
             let items = priced.itemise(shape);
             let ms = |keep: &dyn Fn(Part) -> bool| {
-                1e3 * items.iter().filter(|item: &&Item| keep(item.part)).map(|item| item.seconds).sum::<f64>()
+                1e3 * items
+                    .iter()
+                    .filter(|item: &&Item| keep(item.part))
+                    .map(|item| item.seconds)
+                    .sum::<f64>()
             };
             let measured = row.number(measured)?;
             if measured == 0.0 {
@@ -121,16 +126,19 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
         }
     }
     let mut points = Vec::new();
-    for (how, key) in [("other GPUs", (|step| step.gpu) as fn(&Step) -> &'static str), ("other models", |step| step.model)]
+    for (how, key) in
+        [("other GPUs", (|step| step.gpu) as fn(&Step) -> &'static str), ("other models", |step| step.model)]
     {
         for fp8 in [false, true] {
             for decode in [true, false] {
-                let of: Vec<&Step> = steps.iter().filter(|step| step.fp8 == fp8 && step.decode == decode).collect();
+                let of: Vec<&Step> =
+                    steps.iter().filter(|step| step.fp8 == fp8 && step.decode == decode).collect();
                 let mut left: Vec<&'static str> = of.iter().map(|step| key(step)).collect();
                 left.sort_unstable();
                 left.dedup();
                 for out in left {
-                    let (judged, fitted): (Vec<&Step>, Vec<&Step>) = of.iter().partition(|step| key(step) == out);
+                    let (judged, fitted): (Vec<&Step>, Vec<&Step>) =
+                        of.iter().partition(|step| key(step) == out);
                     let coefficients = fit(&fitted);
                     let precision = if fp8 { "fp8" } else { "bf16" };
                     points.extend(judged.iter().map(|step| Point {
@@ -174,7 +182,8 @@ fn fit(steps: &[&Step]) -> [f64; 4] {
             let (mut down, mut across) = (0.0, 0.0);
             for step in steps {
                 let term = step.terms[at] / step.measured;
-                let rest = (step.predicted(&coefficients) - step.terms[at] * coefficients[at]) / step.measured;
+                let rest =
+                    (step.predicted(&coefficients) - step.terms[at] * coefficients[at]) / step.measured;
                 across += term * (1.0 - rest);
                 down += term * term;
             }

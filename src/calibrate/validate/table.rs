@@ -24,10 +24,8 @@ pub(super) struct Row<'a> {
 impl Table {
     /// The file, which must have these columns.
     pub fn read(path: &Path, columns: &[&str]) -> Result<Self, ValidationError> {
-        let file = File::open(path).map_err(|error| ValidationError::Unreadable {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })?;
+        let file = File::open(path)
+            .map_err(|error| ValidationError::Unreadable { path: path.to_owned(), why: error.to_string() })?;
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
         let broken = |error: &csv::Error| ValidationError::Row {
             path: path.to_owned(),

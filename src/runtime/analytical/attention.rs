@@ -133,10 +133,16 @@ impl Attention {
     pub fn add_queries(&self, sequences: u32, rates: &Rates, sink: &mut impl Sink) {
         if sequences > 0 {
             let bytes = if rates.genz() { 0.0 } else { f64::from(sequences) * self.query_bytes };
-            let near =
-                if rates.genz() { f64::from(sequences) * self.query_bytes / ON_CHIP } else { 0.0 };
+            let near = if rates.genz() { f64::from(sequences) * self.query_bytes / ON_CHIP } else { 0.0 };
             let one = Shares::of(Bound::Memory, self.ramp(rates) + bytes / rates.kv + near);
-            sink.take(Line::new("decode attention: queries", Part::Attention, self.layers(), one, 0.0, bytes));
+            sink.take(Line::new(
+                "decode attention: queries",
+                Part::Attention,
+                self.layers(),
+                one,
+                0.0,
+                bytes,
+            ));
         }
     }
 
@@ -220,10 +226,8 @@ impl Attention {
     /// Two products of half the arithmetic each, and a softmax between them.
     fn unfused_layer(&self, pairs: f64, flops: f64, bytes: f64, rates: &Rates) -> (Shares, f64, f64) {
         let scores = pairs * self.heads * ACTIVATION_BYTES;
-        let product = rates.roofline(
-            0.5 * flops / rates.head.flops,
-            (0.5 * bytes + scores) / rates.head.memory,
-        );
+        let product =
+            rates.roofline(0.5 * flops / rates.head.flops, (0.5 * bytes + scores) / rates.head.memory);
         let softmax = Shares::of(Bound::Memory, 2.0 * scores / rates.elementwise);
         (product.times(2.0) + softmax, flops, bytes + 4.0 * scores)
     }

@@ -76,7 +76,8 @@ impl LowerBound {
         let tokens = step.tokens() as f64 * copies;
         let mut weights = 0.0;
         if step.tokens() > 0 {
-            weights += self.deployment.weight_bytes * self.weights(|moe| moe.distinct_experts(tokens) / copies);
+            weights +=
+                self.deployment.weight_bytes * self.weights(|moe| moe.distinct_experts(tokens) / copies);
         }
         if step.sampled() > 0 {
             let head = f64::from(self.shape.hidden) * f64::from(self.shape.vocab);

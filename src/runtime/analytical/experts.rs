@@ -103,8 +103,11 @@ impl Experts {
         let (experts, active) = (f64::from(moe.experts), f64::from(moe.active));
         let others = (active - popularity.hottest) * (experts / ranks - 1.0) / (experts - 1.0).max(1.0);
         let imbalance = ranks / active * (popularity.hottest + others);
-        let (part, share, imbalance) =
-            if deployment.expert_parallel { (whole, 1.0 / ranks, imbalance) } else { (whole / ranks, 1.0, 1.0) };
+        let (part, share, imbalance) = if deployment.expert_parallel {
+            (whole, 1.0 / ranks, imbalance)
+        } else {
+            (whole / ranks, 1.0, 1.0)
+        };
         Self {
             count: f64::from(shape.layers - moe.dense_layers),
             moe,

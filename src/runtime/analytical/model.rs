@@ -3,13 +3,13 @@
 //! What depends on the token count alone is tabulated when the model is built, so a decode step
 //! costs one table row and two multiplications, and a mixed step a few short passes over its chunks.
 
+use super::Analytical;
 use super::attention::DecodeAttention;
 use super::host::Host;
 use super::line::Line;
 use super::operators::{OperatorList, Operators};
 use super::shape::{DecoderShape, Deployment, Device};
 use super::shares::Shares;
-use super::Analytical;
 use crate::runtime::{Bound, Item, Part, StepCost, StepModel, StepShape};
 
 /// Most sequences and tokens that are tabulated; more are priced by the operators directly.

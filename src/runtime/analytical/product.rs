@@ -36,7 +36,14 @@ impl Product {
     }
 
     /// The product for `rows` rows; `on_chip` if its inputs and outputs never leave the caches.
-    pub(super) fn price(&self, part: Part, rows: f64, how: &ProductRates, rates: &Rates, on_chip: bool) -> Line {
+    pub(super) fn price(
+        &self,
+        part: Part,
+        rows: f64,
+        how: &ProductRates,
+        rates: &Rates,
+        on_chip: bool,
+    ) -> Line {
         let Self { n, k, .. } = *self;
         let flops = 2.0 * rows * n * k;
         let weights = how.weight_bytes * n * k;

@@ -76,11 +76,9 @@ impl Rates {
         let secs = |given: Option<Span>, usual: f64| given.map_or(usual, Span::as_secs);
         let launch = if params.cuda_graphs || genz { 0.0 } else { params.launch_overhead.as_secs() };
         let product = |arithmetic: usize, stored: usize, peak: f64| {
-            let given = [
-                params.compute_efficiency,
-                params.compute_efficiency_8bit,
-                params.compute_efficiency_4bit,
-            ][arithmetic];
+            let given =
+                [params.compute_efficiency, params.compute_efficiency_8bit, params.compute_efficiency_4bit]
+                    [arithmetic];
             ProductRates {
                 flops: peak * given.unwrap_or(set.compute[arithmetic]),
                 memory: device.memory_bandwidth * params.memory_efficiency.unwrap_or(set.weights[stored]),

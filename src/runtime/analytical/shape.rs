@@ -169,9 +169,11 @@ impl Deployment {
         }
         match shape.moe {
             None if self.data_parallel > 1 => {
-                return Err("data_parallel: only shares routed experts, and the model has none; use as many \
+                return Err(
+                    "data_parallel: only shares routed experts, and the model has none; use as many \
                             clients instead"
-                    .into());
+                        .into(),
+                );
             }
             None if self.expert_parallel => {
                 return Err("expert_parallel: the model has no routed experts".into());
@@ -297,9 +299,11 @@ impl Device {
             ));
         }
         match self.link_bandwidth {
-            None if ranks > 1 => Err("tensor_parallel: needs the accelerator's scale-up bandwidth, which is \
+            None if ranks > 1 => {
+                Err("tensor_parallel: needs the accelerator's scale-up bandwidth, which is \
                                       not known"
-                .into()),
+                    .into())
+            }
             Some(link) if !positive(link) => {
                 Err(format!("the scale-up bandwidth must be above zero, found {link}"))
             }

@@ -107,7 +107,8 @@ fn any_shape() -> impl Strategy<Value = DecoderShape> {
 }
 
 fn any_device() -> impl Strategy<Value = Device> {
-    let architectures = [Architecture::Ampere, Architecture::Ada, Architecture::Hopper, Architecture::Blackwell];
+    let architectures =
+        [Architecture::Ampere, Architecture::Ada, Architecture::Hopper, Architecture::Blackwell];
     let architectures = proptest::sample::select(architectures.to_vec());
     (1e12..1e16, 1.0..4.0, 1e11..2e13, 1e9..2e12, architectures, any::<bool>()).prop_map(
         |(peak_flops_16bit, faster, memory_bandwidth, link, architecture, through_host)| Device {

@@ -7,7 +7,8 @@
 use super::EngineRecord;
 use crate::catalog::Precision;
 use crate::runtime::profile::{
-    AttentionShape, DecodeCurve, GemmCurve, MoeShape, PrefillCurve, Profile, ProfileError, Routing, WeightKind,
+    AttentionShape, DecodeCurve, GemmCurve, MoeShape, PrefillCurve, Profile, ProfileError, Routing,
+    WeightKind,
 };
 use crate::runtime::{
     AnalyticalModel, Bound, Chunk, Item, OperatorList, Part, StepCost, StepModel, StepShape, Target,
@@ -61,7 +62,8 @@ impl EmpiricalModel {
         engine: EngineRecord,
         routing: Routing,
     ) -> Result<Self, String> {
-        let operators = Operators::new(profile, target, &analytical, routing).map_err(|error| error.to_string())?;
+        let operators =
+            Operators::new(profile, target, &analytical, routing).map_err(|error| error.to_string())?;
         let sequences = target.max_step_tokens.min(TABULATED_SEQUENCES);
         let tokens = target.max_step_tokens.min(TABULATED_TOKENS);
         let mut model = Self {
@@ -150,9 +152,17 @@ impl EmpiricalModel {
 
     fn prefill_attention(&self, shape: &StepShape<'_>) -> f64 {
         if self.operators.attention.is_empty() {
-            return self.analytical.attention_seconds(&StepShape { decode_seqs: 0, decode_context: 0, ..*shape });
+            return self.analytical.attention_seconds(&StepShape {
+                decode_seqs: 0,
+                decode_context: 0,
+                ..*shape
+            });
         }
-        self.operators.attention.iter().map(|(layers, prefill, _)| layers * together(prefill, shape.prefill)).sum()
+        self.operators
+            .attention
+            .iter()
+            .map(|(layers, prefill, _)| layers * together(prefill, shape.prefill))
+            .sum()
     }
 
     fn host(&self, sequences: u32, prefill: bool) -> f64 {
@@ -278,7 +288,9 @@ impl Operators {
         let stored = WeightKind::of(target.weights).unwrap_or(kind);
         let gemm = |n: f64, k: f64| {
             let (n, k) = (n.round().max(1.0) as u32, k.round().max(1.0) as u32);
-            profile.gemm(n, k, if stored == kind { kind } else { stored }).or_else(|_| profile.gemm(n, k, kind))
+            profile
+                .gemm(n, k, if stored == kind { kind } else { stored })
+                .or_else(|_| profile.gemm(n, k, kind))
         };
         let products = list
             .products
@@ -319,16 +331,15 @@ impl Operators {
                 window,
             };
             let windowed = shape.window.map_or(0, |window| window.layers);
-            let groups = [
-                (shape.layers - windowed, None),
-                (windowed, shape.window.map(|window| window.tokens)),
-            ];
+            let groups =
+                [(shape.layers - windowed, None), (windowed, shape.window.map(|window| window.tokens))];
             let mut curves = Vec::new();
             for (layers, window) in groups.into_iter().filter(|(layers, _)| *layers > 0) {
                 let shape = of(window);
                 // Devices without kernels for narrow KV keep it in 16 bit.
                 let wide = AttentionShape { kv_cache: Precision::Bf16, ..shape };
-                let prefill = profile.prefill_attention(&shape).or_else(|_| profile.prefill_attention(&wide))?;
+                let prefill =
+                    profile.prefill_attention(&shape).or_else(|_| profile.prefill_attention(&wide))?;
                 let decode = profile.decode_attention(&shape).or_else(|_| profile.decode_attention(&wide))?;
                 curves.push((f64::from(layers), prefill, decode));
             }
@@ -343,7 +354,11 @@ impl Operators {
             products,
             head,
             experts,
-            elementwise: list.elementwise.iter().map(|kernel| (kernel.operator, kernel.count, kernel.bytes)).collect(),
+            elementwise: list
+                .elementwise
+                .iter()
+                .map(|kernel| (kernel.operator, kernel.count, kernel.bytes))
+                .collect(),
             floor: profile.elementwise.floor_us * 1e-6,
             rate: profile.silicon.bandwidth() * profile.elementwise.share,
             reduce,

@@ -210,7 +210,10 @@ mod tests {
     #[test]
     fn versions_have_the_record_from_which_on_it_holds() {
         let step = |version| EngineRecord::of(Engine::Vllm, version, false).step;
-        assert_eq!([Some((0, 11)), Some((0, 15)), Some((0, 19)), None].map(step), [0.6e-3, 0.5e-3, 0.66e-3, 0.6e-3]);
+        assert_eq!(
+            [Some((0, 11)), Some((0, 15)), Some((0, 19)), None].map(step),
+            [0.6e-3, 0.5e-3, 0.66e-3, 0.6e-3]
+        );
         for engine in [Engine::Vllm, Engine::TensorRt, Engine::Nim, Engine::Sglang] {
             for eight_bit in [false, true] {
                 assert_ne!(EngineRecord::of(engine, Some((0, 1)), eight_bit), NONE);

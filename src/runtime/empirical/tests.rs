@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::Catalog;
 use crate::runtime::profile::{
-    AttentionTable, CollectiveTable, Elementwise, GemmTable, Library, MixedRule, MoeForm, MoeTable, Operation,
-    Phase, PrefixRule, Residuals, Silicon, WeightKind,
+    AttentionTable, CollectiveTable, Elementwise, GemmTable, Library, MixedRule, MoeForm, MoeTable,
+    Operation, Phase, PrefixRule, Residuals, Silicon, WeightKind,
 };
 use crate::runtime::{Chunk, StepCost, StepShape};
 
@@ -48,8 +48,15 @@ fn profile() -> Profile {
         bytes: vec![256.0, 1e9],
         us: vec![5.0, 3000.0],
     };
-    let form =
-        MoeForm { floor_us: 30.0, memory: 0.9, compute: 0.6, rows: 0.3, overlap: 2.0, spread: 0.9, padding: 8.0 };
+    let form = MoeForm {
+        floor_us: 30.0,
+        memory: 0.9,
+        compute: 0.6,
+        rows: 0.3,
+        overlap: 2.0,
+        spread: 0.9,
+        padding: 8.0,
+    };
     Profile {
         form: crate::runtime::profile::FORM,
         gpu: "H100-SXM5-80GB".to_owned(),
@@ -152,7 +159,8 @@ proptest! {
 #[test]
 fn an_engine_adds_what_its_record_says() {
     let target = target("Llama-3.1-8B", 4);
-    let price = |kind: &Empirical, step: &StepShape<'_>| kind.build(&profile(), &target).unwrap().price(step).seconds;
+    let price =
+        |kind: &Empirical, step: &StepShape<'_>| kind.build(&profile(), &target).unwrap().price(step).seconds;
     let step = StepShape { prefill: &[], decode_seqs: 64, decode_context: 64 * 1000 };
     let alone = price(&Empirical::kernels(), &step);
     let vllm = price(&Empirical { version: Some("0.15".to_owned()), ..Empirical::default() }, &step);

@@ -83,8 +83,12 @@ pub struct PrefixRule {
 
 impl AttentionTable {
     pub(super) fn check(&self) -> Result<(), String> {
-        let axes =
-            [("heads", &self.heads), ("group", &self.group), ("batch", &self.batch), ("length", &self.length)];
+        let axes = [
+            ("heads", &self.heads),
+            ("group", &self.group),
+            ("batch", &self.batch),
+            ("length", &self.length),
+        ];
         for (name, axis) in axes {
             check_axis(name, axis)?;
         }

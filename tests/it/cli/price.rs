@@ -26,10 +26,15 @@ fn every_device_that_computes_in_16_bit_has_a_price() {
         let table = sandbox.ok(&["price", "Llama-3.1-8B", device, "--decode", "16x1000"]);
         assert!(table.contains("decode attention") && table.contains("times that"), "{table}");
     }
-    let moe = ["price", "DeepSeek-V3", "B200-SXM", "--dp", "8", "--ep", "--weights", "fp8", "--decode", "64x4096"];
+    let moe =
+        ["price", "DeepSeek-V3", "B200-SXM", "--dp", "8", "--ep", "--weights", "fp8", "--decode", "64x4096"];
     let table = sandbox.ok(&moe);
-    assert!(table.contains("data parallel 8, experts whole") && table.contains("dispatch and combine"), "{table}");
-    let narrow = sandbox.ok(&["price", "Llama-3.1-8B", "A100-80GB-SXM4", "--decode", "8x1000", "--weights", "int4"]);
+    assert!(
+        table.contains("data parallel 8, experts whole") && table.contains("dispatch and combine"),
+        "{table}"
+    );
+    let narrow =
+        sandbox.ok(&["price", "Llama-3.1-8B", "A100-80GB-SXM4", "--decode", "8x1000", "--weights", "int4"]);
     assert!(narrow.contains("weights int4 in bf16 products"), "{narrow}");
 }
 

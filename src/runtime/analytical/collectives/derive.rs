@@ -49,14 +49,18 @@ pub fn collectives_from_csv(reader: impl Read) -> Result<String, CollectivesErro
     let at = |line, problem| CollectivesError { line, problem };
     let header = reader.headers().map_err(|error| at(1, error.to_string()))?.clone();
     let column = |name: &str| {
-        header.iter().position(|head| head == name).ok_or_else(|| at(1, format!("column `{name}` is missing")))
+        header
+            .iter()
+            .position(|head| head == name)
+            .ok_or_else(|| at(1, format!("column `{name}` is missing")))
     };
     let (system, op, kernel, n) = (column("system")?, column("op")?, column("kernel")?, column("n")?);
     let (alpha, bandwidth, sharpness) = (column("p_alpha_us")?, column("p_busbw_GBps")?, column("p")?);
     let (version, error) = (column("version")?, column("p_mape")?);
     let mut text = HEAD.to_owned();
     for record in reader.records() {
-        let record = record.map_err(|error| at(error.position().map_or(1, csv::Position::line), error.to_string()))?;
+        let record =
+            record.map_err(|error| at(error.position().map_or(1, csv::Position::line), error.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let number = |column: usize| {

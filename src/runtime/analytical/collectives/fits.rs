@@ -176,7 +176,8 @@ mod tests {
             [(2, 1.0, 4.4), (2, 64.0, 6.3), (2, 2048.0, 82.2), (4, 64.0, 11.2), (8, 2048.0, 92.4)]
         {
             let wire = tokens * 8192.0 * 2.0 * f64::from(ranks - 1) / f64::from(ranks);
-            let best = fits.all_reduce(ranks, false).iter().flatten().map(|c| c.seconds(wire)).fold(1.0, f64::min);
+            let best =
+                fits.all_reduce(ranks, false).iter().flatten().map(|c| c.seconds(wire)).fold(1.0, f64::min);
             assert!((best * 1e6 / us - 1.0).abs() < 0.2, "{ranks} {tokens}: {} µs", best * 1e6);
         }
     }

@@ -76,8 +76,7 @@ impl Collectives {
         let extra = if genz { 0.0 } else { params.collective_overhead.as_secs() };
         let ring = |ranks: f64, passes: f64| {
             let usual = if device.through_host { passes * (ranks - 1.0) * 5.3e-6 } else { 4.5e-6 };
-            let efficiency =
-                params.link_efficiency.unwrap_or(if device.through_host { 0.57 } else { 0.70 });
+            let efficiency = params.link_efficiency.unwrap_or(if device.through_host { 0.57 } else { 0.70 });
             let latency = match params.allreduce_latency {
                 _ if genz => 5e-6 + passes * (ranks - 1.0) * 1e-6,
                 Some(given) => given.as_secs(),
