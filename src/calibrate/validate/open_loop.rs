@@ -54,6 +54,7 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
             sequence_us: 8.2,
             prompt_step_ms: 0.0,
             front_end_ms: 0.0,
+            kv_efficiency: None,
         },
         uncached: None,
     };
@@ -140,6 +141,7 @@ pub(super) fn vllm_015(folder: &Path, context: &Context<'_>) -> Result<SetReport
                 sequence_us: 5.2,
                 prompt_step_ms: 0.0,
                 front_end_ms: 8.0,
+                kv_efficiency: None,
             },
             uncached: Some(32),
         };

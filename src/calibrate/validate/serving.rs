@@ -25,6 +25,8 @@ pub(super) struct Overhead {
     pub prompt_step_ms: f64,
     /// In front of the engine, in times to first token only (ms).
     pub front_end_ms: f64,
+    /// Fraction of the bandwidth at which its decode attention reads KV, where that is not as in the tables.
+    pub kv_efficiency: Option<f64>,
 }
 
 /// One run of a benchmark.
@@ -57,11 +59,12 @@ pub(super) struct Served {
 fn with_overhead(runtime: &Choice, overhead: &Overhead) -> Choice {
     let mut choice = runtime.clone();
     if choice.name == "Analytical" {
-        let given = [
+        let mut given = vec![
             ("step_overhead", format!("ms({:?})", overhead.step_ms)),
             ("sequence_overhead", format!("us({:?})", overhead.sequence_us)),
             ("prompt_step_overhead", format!("ms({:?})", overhead.prompt_step_ms)),
         ];
+        given.extend(overhead.kv_efficiency.map(|share| ("kv_efficiency", format!("{share:?}"))));
         let missing = given.iter().filter(|(field, _)| runtime.get(field).is_none());
         let more: Vec<String> = missing.map(|(field, value)| format!("{field}: {value}")).collect();
         let params = [choice.params.trim().trim_end_matches(','), &more.join(", ")].join(", ");

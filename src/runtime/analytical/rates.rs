@@ -105,7 +105,8 @@ impl Rates {
         }
         layers.ramp += launch;
         head.ramp += launch;
-        let kv = params.memory_efficiency.unwrap_or(set.kv[width(deployment.kv_bytes).min(1)]);
+        let kv = params.kv_efficiency.or(params.memory_efficiency);
+        let kv = kv.unwrap_or(set.kv[width(deployment.kv_bytes).min(1)]);
         let host = device.host_bandwidth.unwrap_or(f64::INFINITY) * HOST_EFFICIENCY;
         let zero = |seconds: f64| if genz { 0.0 } else { seconds };
         Self {
