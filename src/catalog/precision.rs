@@ -48,6 +48,7 @@ impl Precision {
     }
 
     /// What numbers in this format are multiplied in unless said otherwise: themselves, but 16 bit for `int4`.
+    #[must_use]
     pub const fn arithmetic(self) -> Self {
         match self {
             Self::Int4 => Self::Bf16,

@@ -1,4 +1,4 @@
-//! The two layers of GPT-3 that LLMCompass's authors measured: 4 A100, half precision, `PyTorch` operator by operator,
+//! The two layers of GPT-3 that the authors of `LLMCompass` measured: 4 A100, half precision, `PyTorch` operator by operator,
 //! attention not fused, NCCL.
 //!
 //! Format, `llmcompass/measured.csv`: rows whose `op` begins with `GPT-3-175B one layer` and holds `prefill` (8 prompts

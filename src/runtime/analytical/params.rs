@@ -94,7 +94,7 @@ pub enum Counting {
     /// None: what an engine computes.
     #[default]
     Engine,
-    /// Those of GenZ, to compare: attention without a causal mask, in decode activations at no cost of device memory,
+    /// Those of `GenZ`, to compare: attention without a causal mask, in decode activations at no cost of device memory,
     /// in prefill the embedding a matrix product and the LM head over all tokens, nothing elementwise, no overheads,
     /// arithmetic and memory overlapping perfectly. Give the efficiencies as 1 with it.
     GenZ,

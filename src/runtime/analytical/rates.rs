@@ -61,7 +61,7 @@ pub(super) struct Rates {
     counting: Counting,
 }
 
-/// GenZ's bandwidth for what stays on the chip (bytes/s): 18,000 GiB/s.
+/// `GenZ`'s bandwidth for what stays on the chip (bytes/s): 18,000 GiB/s.
 pub(super) const ON_CHIP: f64 = 18_000.0 * crate::units::GIB;
 
 /// Fraction of a link to the host that reads over it reach (assumed).
@@ -99,9 +99,10 @@ impl Rates {
             layers.flops *= params.dequantise_efficiency;
             experts *= params.dequantise_efficiency;
         }
-        let mut of_none = [&mut layers.ramp, &mut head.ramp, &mut layers.walk, &mut head.walk];
         if genz {
-            of_none.iter_mut().for_each(|time| **time = 0.0);
+            for time in [&mut layers.ramp, &mut head.ramp, &mut layers.walk, &mut head.walk] {
+                *time = 0.0;
+            }
         }
         layers.ramp += launch;
         head.ramp += launch;
@@ -128,7 +129,7 @@ impl Rates {
         }
     }
 
-    /// Whether all that is simplified which GenZ simplifies.
+    /// Whether all that is simplified which `GenZ` simplifies.
     pub(super) fn genz(&self) -> bool {
         self.counting == Counting::GenZ
     }

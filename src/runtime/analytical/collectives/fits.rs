@@ -42,6 +42,7 @@ impl Curve {
 
 /// What is done together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(clippy::enum_variant_names)] // Their names elsewhere.
 pub(super) enum Operation {
     AllReduce,
     AllGather,

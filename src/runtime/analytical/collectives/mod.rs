@@ -155,7 +155,7 @@ impl Collectives {
         }
     }
 
-    /// GenZ's all-reduce after the embedding, into `sink`.
+    /// `GenZ`'s all-reduce after the embedding, into `sink`.
     pub fn add_embedding(&self, tokens: f64, sink: &mut impl Sink) {
         let bytes = tokens * self.hidden * ACTIVATION_BYTES;
         let seconds = self.reduce.seconds(bytes);
