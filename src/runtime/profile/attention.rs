@@ -202,14 +202,18 @@ impl PrefillCurve {
             return plain;
         }
         let tile = f64::from(self.rule.tile);
-        let tiles = (tokens / tile).ceil() * batch * f64::from(self.shape.heads);
-        let waves = (tiles / f64::from(self.silicon.multiprocessors)).ceil();
-        let keys = match self.shape.window {
-            None => context,
-            Some(window) => {
-                let most = f64::from(window) + tile;
-                (context + tokens / 2.0).min(most) - (tokens / 2.0).min(most)
-            }
+        // Rows beyond the window see nothing of the prefix.
+        let most = self.shape.window_tokens() + tile;
+        let heads = batch * f64::from(self.shape.heads);
+        let multiprocessors = f64::from(self.silicon.multiprocessors);
+        let waves = ((tokens.min(most) / tile).ceil() * heads / multiprocessors).ceil();
+        let keys = if most.is_finite() {
+            // Those within the window of a row, on average over as many rows as these waves have at most:
+            // within a wave more rows cost no less.
+            let rows = (waves * multiprocessors * tile / heads).min(most);
+            context.min(most - rows / 2.0)
+        } else {
+            context
         };
         let seconds = plain + self.rule.ns_per_key * 1e-9 * waves * keys;
         seconds.max(self.silicon.prefill(&self.shape, batch, tokens, context))
