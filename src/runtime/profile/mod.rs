@@ -167,7 +167,7 @@ impl Profile {
 
     /// The text of the profile.
     pub fn write(&self) -> String {
-        let style = ron::ser::PrettyConfig::new().depth_limit(4).new_line("\n").compact_arrays(false);
+        let style = ron::ser::PrettyConfig::new().depth_limit(4).new_line("\n").compact_arrays(true);
         let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
         let text = options
             .to_string_pretty(self, style)

@@ -135,7 +135,7 @@ impl MoeShape {
     }
 
     /// Least seconds of the layer.
-    fn bound(&self, silicon: &Silicon, kind: WeightKind, tokens: f64) -> f64 {
+    pub(crate) fn bound(&self, silicon: &Silicon, kind: WeightKind, tokens: f64) -> f64 {
         let (expert, rows, _) = self.counts(tokens);
         let memory = expert * kind.bytes() / silicon.bandwidth();
         // Rows that one group has more than its share of make another's fewer.

@@ -23,8 +23,8 @@ fn gemm_table(kind: WeightKind, hot: bool) -> GemmTable {
 }
 
 fn attention_table(phase: Phase, head_dim: u32, kv_cache: Precision, window: Option<u32>) -> AttentionTable {
-    let (heads, group, batch, length) = (powers(0, 6), powers(0, 4), powers(0, 8), powers(0, 15));
-    let residual = wavy(heads.len() * group.len() * batch.len() * length.len(), heads.len() * group.len());
+    let (kv_heads, group, batch, length) = (powers(0, 3), powers(0, 4), powers(0, 8), powers(0, 15));
+    let residual = wavy(kv_heads.len() * group.len() * batch.len() * length.len(), kv_heads.len());
     AttentionTable {
         phase,
         head_dim,
@@ -34,8 +34,7 @@ fn attention_table(phase: Phase, head_dim: u32, kv_cache: Precision, window: Opt
         floor_us: 9.0,
         cold: (phase == Phase::Decode).then_some(0.8),
         hot: true,
-        most_kv_heads: 8,
-        heads,
+        kv_heads,
         group,
         batch,
         length,
