@@ -12,7 +12,7 @@ use super::score::{Errors, FOLDS, folds, quantile};
 use super::trees::{Columns, Growth, Trees, median};
 use crate::runtime::profile::{AttentionShape, AttentionTable, Phase, Residuals, Silicon};
 
-const GROWTH: Growth = Growth { trees: 400, leaves: 31, rate: 0.07, rows: 8 };
+const GROWTH: Growth = Growth { trees: 300, leaves: 31, rate: 0.08, rows: 8 };
 /// How far a measured residual may stand from what others make likely before it is held back (nat).
 const OUTLIER: f64 = 0.3;
 
@@ -93,7 +93,13 @@ fn axis<'a>(rows: impl Iterator<Item = &'a AttentionRow>, figure: fn(&AttentionR
     axis
 }
 
-/// At most so many of the values: those measured most, both ends among them.
+/// Those of `wanted` that were measured, or else all that were.
+fn measured_among(wanted: &[f64], measured: &[f64]) -> Vec<f64> {
+    let found: Vec<f64> = wanted.iter().copied().filter(|value| measured.contains(value)).collect();
+    if found.is_empty() { measured.to_vec() } else { found }
+}
+
+/// At most so many of the values, evenly chosen, both ends among them.
 fn thinned(axis: Vec<f64>, most: usize) -> Vec<f64> {
     if axis.len() <= most {
         return axis;
@@ -106,27 +112,32 @@ impl Fit {
     /// The table on the grid of what was measured.
     fn table(&self, silicon: &Silicon, set: &AttentionSet, known: &[&AttentionRow]) -> AttentionTable {
         let rows = || set.rows.iter();
+        let group = |row: &AttentionRow| row.heads / row.kv_heads;
         // A window is measured to see what it saves; its grid may be coarser.
         let coarse = set.window.is_some();
-        let most = |plain: usize, windowed: usize| if coarse { windowed } else { plain };
-        let heads = thinned(axis(rows(), |row| row.heads), most(8, 4));
-        let group = thinned(axis(rows(), |row| row.heads / row.kv_heads), most(7, 4));
-        let batch = thinned(axis(rows(), |row| row.batch), most(12, 6));
-        let length = thinned(axis(rows(), |row| row.length), most(24, 14));
-        let key = |row: &AttentionRow| {
-            [row.heads, row.heads / row.kv_heads, row.batch, row.length].map(f64::to_bits)
-        };
+        let kv_heads: &[f64] = if coarse { &[1.0, 8.0] } else { &[1.0, 2.0, 4.0, 8.0] };
+        let groups: &[f64] =
+            if coarse { &[1.0, 4.0, 8.0, 64.0] } else { &[1.0, 2.0, 4.0, 5.0, 8.0, 12.0, 16.0, 64.0] };
+        let kv_heads = measured_among(kv_heads, &axis(rows(), |row| row.kv_heads));
+        let groups = measured_among(groups, &axis(rows(), group));
+        let batch = thinned(axis(rows(), |row| row.batch), if coarse { 6 } else { 12 });
+        let length = thinned(axis(rows(), |row| row.length), 24);
+        let key = |row: &AttentionRow| [row.kv_heads, group(row), row.batch, row.length].map(f64::to_bits);
         let measured: BTreeMap<[u64; 4], &AttentionRow> = known.iter().map(|row| (key(row), *row)).collect();
         let mut residuals = Vec::new();
-        for heads in &heads {
-            for group in &group {
+        for kv_heads in &kv_heads {
+            for group in &groups {
                 for batch in &batch {
                     for length in &length {
-                        let (heads, kv_heads) = (*heads, (heads / group).max(1.0));
-                        let cell =
-                            AttentionRow { batch: *batch, length: *length, heads, kv_heads, seconds: 0.0 };
+                        let cell = AttentionRow {
+                            batch: *batch,
+                            length: *length,
+                            heads: kv_heads * group,
+                            kv_heads: *kv_heads,
+                            seconds: 0.0,
+                        };
                         let foretold = self.trees.answer(&features(silicon, set.phase, &cell));
-                        let own = measured.get(&[heads, *group, *batch, *length].map(f64::to_bits));
+                        let own = measured.get(&key(&cell));
                         residuals.push(own.map_or(foretold, |row| {
                             let off = residual(silicon, set, self.floor, row) - foretold;
                             foretold + off.clamp(-OUTLIER, OUTLIER)
@@ -135,8 +146,7 @@ impl Fit {
                 }
             }
         }
-        let lines = heads.len() * group.len();
-        let most_kv_heads = rows().map(|row| row.kv_heads as u32).max().unwrap_or(1);
+        let lines = kv_heads.len();
         AttentionTable {
             phase: set.phase,
             head_dim: set.head_dim,
@@ -146,9 +156,8 @@ impl Fit {
             floor_us: rounded(self.floor * 1e6),
             cold: (set.phase == Phase::Decode).then(|| rounded(cold(silicon, set, self.floor))),
             hot: hot(silicon, set),
-            most_kv_heads,
-            heads,
-            group,
+            kv_heads,
+            group: groups,
             batch,
             length,
             residual: Residuals::new(residuals, lines),

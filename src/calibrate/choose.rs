@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::measurements::{AttentionSet, GemmSet, MoeSet, Origin};
-use super::physics::{Verdict, check_attention, check_gemm};
+use super::physics::{Verdict, check_attention, check_gemm, check_moe};
 use super::{CalibrateError, Report};
 use crate::runtime::profile::{CollectiveTable, Library, Silicon};
 
@@ -30,11 +30,30 @@ impl Choice {
         Ok(Self { operator: operator.to_owned(), table: table.to_owned() })
     }
 
-    /// The table named for an operator, `gemm.fp8` before `gemm`.
-    fn named<'a>(choices: &'a [Self], operator: &str) -> Option<&'a str> {
+    /// The choice for an operator, `gemm.fp8` before `gemm`.
+    fn named<'a>(choices: &'a [Self], operator: &str) -> Option<&'a Self> {
         let of = |wanted: &str| choices.iter().rev().find(|choice| choice.operator == wanted);
         let first = operator.split('.').next().unwrap_or_default();
-        of(operator).or_else(|| of(first)).map(|choice| choice.table.as_str())
+        of(operator).or_else(|| of(first))
+    }
+
+    /// Refuses names that no table of a family of operators has.
+    fn check<'a>(
+        choices: &[Self],
+        family: &str,
+        tables: impl Iterator<Item = &'a str>,
+    ) -> Result<(), CalibrateError> {
+        let mut known: Vec<&str> = tables.collect();
+        known.sort_unstable_by_key(|table| rank(table));
+        known.dedup();
+        let of_family = |choice: &&Self| choice.operator.split('.').next() == Some(family);
+        match choices.iter().filter(of_family).find(|choice| !known.contains(&choice.table.as_str())) {
+            None => Ok(()),
+            Some(Self { operator, table }) => Err(CalibrateError::Choice(format!(
+                "{operator}: there is no table `{table}`; there is {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            ))),
+        }
     }
 }
 
@@ -54,40 +73,35 @@ fn pick<T>(
     origin: impl Fn(&T) -> &Origin,
     mut check: impl FnMut(&mut T) -> Result<Verdict, CalibrateError>,
 ) -> Result<Option<T>, CalibrateError> {
-    let named = Choice::named(choices, operator);
-    if let Some(named) = named {
-        let known: Vec<String> = sets.iter().map(|set| origin(set).table.clone()).collect();
-        sets.retain(|set| origin(set).table == named);
-        if sets.is_empty() {
-            let known = known.join(", ");
-            let message = format!("{operator}: there is no table `{named}`; there is {known}");
-            return Err(CalibrateError::Choice(message));
-        }
-    }
+    let is = |set: &T, choice: &Choice| origin(set).table == choice.table;
+    // What is named for a family of operators, such as `attention`, need not hold each of them.
+    let named = Choice::named(choices, operator)
+        .filter(|choice| choice.operator == operator || sets.iter().any(|set| is(set, choice)));
     sets.sort_by_key(|set| std::cmp::Reverse(rank(&origin(set).table)));
+    let mut chosen = None;
     for mut set in sets {
+        // Those that are not taken are looked at, too: what is wrong with them is worth knowing.
         let verdict = check(&mut set)?;
         let about = format!("{operator} {}", origin(&set).table);
+        let wanted = named.is_none_or(|named| is(&set, named));
         if let Some(why) = verdict.refused {
-            if named.is_some() {
+            if named.is_some() && wanted {
                 return Err(CalibrateError::Choice(format!("{about} is refused: {why}")));
             }
             report.remarks.push(format!("refused {about}: {why}"));
-            continue;
+        } else if wanted && chosen.is_none() {
+            for (rows, what) in [
+                (verdict.impossible, "faster than the device can be, and left out"),
+                (verdict.hot, "hot: faster than memory, as their operands were left in the cache"),
+            ] {
+                if rows > 0 {
+                    report.remarks.push(format!("{about}: {rows} rows are {what}"));
+                }
+            }
+            chosen = Some(set);
         }
-        if verdict.impossible > 0 {
-            let rows = verdict.impossible;
-            report.remarks.push(format!("{about}: left out {rows} rows faster than the device can be"));
-        }
-        if verdict.hot > 0 {
-            let rows = verdict.hot;
-            report.remarks.push(format!(
-                "{about}: {rows} rows are hot, faster than memory: their operands were left in the cache"
-            ));
-        }
-        return Ok(Some(set));
     }
-    Ok(None)
+    Ok(chosen)
 }
 
 fn grouped<T, K: Ord>(sets: Vec<T>, key: impl Fn(&T) -> K) -> BTreeMap<K, Vec<T>> {
@@ -104,6 +118,7 @@ pub(super) fn gemm(
     choices: &[Choice],
     report: &mut Report,
 ) -> Result<Vec<GemmSet>, CalibrateError> {
+    Choice::check(choices, "gemm", sets.iter().map(|set| set.origin.table.as_str()))?;
     let mut chosen = Vec::new();
     for (kind, sets) in grouped(sets, |set| set.kind) {
         let check = |set: &mut GemmSet| check_gemm(silicon, set);
@@ -118,6 +133,7 @@ pub(super) fn attention(
     choices: &[Choice],
     report: &mut Report,
 ) -> Result<Vec<AttentionSet>, CalibrateError> {
+    Choice::check(choices, "attention", sets.iter().map(|set| set.origin.table.as_str()))?;
     let mut chosen = Vec::new();
     let key = |set: &AttentionSet| (format!("{:?}", set.phase), set.head_dim, set.kv_cache, set.window);
     for ((phase, head_dim, kv_cache, window), sets) in grouped(sets, key) {
@@ -130,14 +146,16 @@ pub(super) fn attention(
 }
 
 pub(super) fn moe(
+    silicon: &Silicon,
     sets: Vec<MoeSet>,
     choices: &[Choice],
     report: &mut Report,
 ) -> Result<Vec<MoeSet>, CalibrateError> {
+    Choice::check(choices, "moe", sets.iter().map(|set| set.origin.table.as_str()))?;
     let mut chosen = Vec::new();
     for ((kind, _), sets) in grouped(sets, |set| (set.kind, set.routing as u8)) {
-        let sound = |_: &mut MoeSet| Ok(Verdict::default());
-        chosen.extend(pick(&format!("moe.{kind}"), sets, choices, report, |set| &set.origin, sound)?);
+        let check = |set: &mut MoeSet| Ok(check_moe(silicon, set));
+        chosen.extend(pick(&format!("moe.{kind}"), sets, choices, report, |set| &set.origin, check)?);
     }
     Ok(chosen)
 }
@@ -146,13 +164,17 @@ pub(super) fn collectives(
     tables: Vec<CollectiveTable>,
     choices: &[Choice],
 ) -> Result<Vec<CollectiveTable>, CalibrateError> {
+    for (family, nccl) in [("custom", false), ("nccl", true)] {
+        let of_family = tables.iter().filter(|table| (table.library == Library::Nccl) == nccl);
+        Choice::check(choices, family, of_family.map(|table| table.table.as_str()))?;
+    }
     let mut chosen = Vec::new();
     for ((library, ..), mut tables) in grouped(tables, |table| (table.library, table.operation, table.ranks))
     {
         let operator = if library == Library::Nccl { "nccl" } else { "custom" };
-        if let Some(named) = Choice::named(choices, operator) {
-            tables.retain(|table| table.table == named);
-        }
+        let named = Choice::named(choices, operator);
+        let named = named.filter(|named| tables.iter().any(|table| table.table == named.table));
+        tables.retain(|table| named.is_none_or(|named| table.table == named.table));
         // Points that are sizes apart; one point is no curve.
         tables.retain(|table| table.bytes.len() > 2);
         chosen.extend(tables.into_iter().max_by_key(|table| rank(&table.table)));

@@ -20,6 +20,8 @@ const TILE: u32 = 64;
 pub(super) struct ChunkScores {
     /// Chunks behind a prefix.
     pub(super) prefix: Vec<(String, Errors)>,
+    /// The same, where what the chunk takes without a prefix is known.
+    pub(super) beyond: Vec<(String, Errors)>,
     /// Prompts and decoding sequences together.
     pub(super) mixed: Vec<(String, Errors)>,
 }
@@ -57,7 +59,7 @@ pub(super) fn calibrate(
         return None;
     }
     profile.mixed = mixed_rule(profile, &sets.iter().collect::<Vec<_>>());
-    let mut scores = ChunkScores { prefix: Vec::new(), mixed: Vec::new() };
+    let mut scores = ChunkScores { prefix: Vec::new(), beyond: Vec::new(), mixed: Vec::new() };
     for (out, set) in sets.iter().enumerate() {
         let rest: Vec<&ChunkSet> =
             sets.iter().enumerate().filter(|(at, _)| *at != out).map(|(_, set)| set).collect();
@@ -70,6 +72,16 @@ pub(super) fn calibrate(
         let errors =
             Errors::of(chunks.map(|row| (curve.prefill.seconds(1.0, row.chunk, row.prefix), row.seconds)));
         scores.prefix.push((set.name.clone(), errors));
+        let own = |chunk: f64| {
+            let alone = |row: &&ChunkRow| row.decodes == 0.0 && row.prefix == 0.0 && row.chunk == chunk;
+            set.rows.iter().find(alone).map(|row| row.seconds)
+        };
+        let beyond = set.rows.iter().filter(behind_prefix).filter_map(|row| {
+            let more = curve.prefill.seconds(1.0, row.chunk, row.prefix)
+                - curve.prefill.seconds(1.0, row.chunk, 0.0);
+            Some((own(row.chunk)? + more, row.seconds))
+        });
+        scores.beyond.push((set.name.clone(), Errors::of(beyond)));
         let mixed = set.rows.iter().filter(both);
         let errors = Errors::of(mixed.map(|row| {
             let chunk = std::iter::once((row.chunk, row.prefix));

@@ -16,7 +16,7 @@ use crate::runtime::profile::kriging::{Kriging, Prior};
 use crate::runtime::profile::{GemmTable, Matrix, Residuals, Silicon};
 
 const PRIOR: Prior<'_> = Prior { lengths: &[2.0, 2.0], mean: 4.0, nugget: 0.05 };
-const GROWTH: Growth = Growth { trees: 400, leaves: 31, rate: 0.07, rows: 10 };
+const GROWTH: Growth = Growth { trees: 300, leaves: 31, rate: 0.08, rows: 10 };
 /// How far a measured residual may stand from what its neighbours make likely before it is held back
 /// (nat): one bad row is no law.
 const OUTLIER: f64 = 0.3;
@@ -290,23 +290,21 @@ fn read(sheet: &Sheet<'_>, table: &GemmTable, chosen: impl Fn(usize) -> bool) ->
 /// as wide as a shape of a real model meets.
 fn between(sheet: &Sheet<'_>, n: &[f64], k: &[f64]) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    for offset in [2, 3] {
-        let out = |axis: &[f64]| -> Vec<f64> {
-            axis.iter().skip(offset).step_by(3).copied().filter(|line| *line < axis[axis.len() - 2]).collect()
+    let out = |axis: &[f64]| -> Vec<f64> {
+        axis.iter().skip(2).step_by(3).copied().filter(|line| *line < axis[axis.len() - 2]).collect()
+    };
+    for (no_n, no_k) in [(out(n), Vec::new()), (Vec::new(), out(k))] {
+        let inside = |shape: usize| {
+            let (n, k) = sheet.shapes[shape];
+            !no_n.contains(&n) && !no_k.contains(&k)
         };
-        for (no_n, no_k) in [(out(n), Vec::new()), (Vec::new(), out(k))] {
-            let inside = |shape: usize| {
-                let (n, k) = sheet.shapes[shape];
-                !no_n.contains(&n) && !no_k.contains(&k)
-            };
-            let chosen: Vec<bool> = (0..sheet.shapes.len()).map(inside).collect();
-            let rest = |axis: &[f64], out: &[f64]| -> Vec<f64> {
-                axis.iter().copied().filter(|line| !out.contains(line)).collect()
-            };
-            let fit = sheet.fit(&chosen);
-            let table = GemmTable { hot: false, ..fit.table(inside, rest(n, &no_n), rest(k, &no_k)) };
-            pairs.extend(read(sheet, &table, |shape| !chosen[shape]));
-        }
+        let chosen: Vec<bool> = (0..sheet.shapes.len()).map(inside).collect();
+        let rest = |axis: &[f64], out: &[f64]| -> Vec<f64> {
+            axis.iter().copied().filter(|line| !out.contains(line)).collect()
+        };
+        let fit = sheet.fit(&chosen);
+        let table = GemmTable { hot: false, ..fit.table(inside, rest(n, &no_n), rest(k, &no_k)) };
+        pairs.extend(read(sheet, &table, |shape| !chosen[shape]));
     }
     pairs
 }

@@ -144,7 +144,7 @@ pub fn calibrate(
     let Measurements { gemm, attention, moe, collectives, chunks, streams, .. } = found;
     let gemm = choose::gemm(&silicon, gemm, request.choices, &mut report)?;
     let attention = choose::attention(&silicon, attention, request.choices, &mut report)?;
-    let moe = choose::moe(moe, request.choices, &mut report)?;
+    let moe = choose::moe(&silicon, moe, request.choices, &mut report)?;
     let collectives = choose::collectives(collectives, request.choices)?;
     if gemm.is_empty() {
         let why = "no table of products with weights passes the checks: a profile cannot do without";
@@ -199,13 +199,17 @@ pub fn calibrate(
             )),
         }
     }
-    for library in [Library::Custom, Library::Nccl] {
-        for (what, reduce) in [("all-reduce", true), ("other", false)] {
-            let tables = profile.collectives.iter().filter(|table| {
-                table.library == library && (table.operation == Operation::AllReduce) == reduce
-            });
-            report.collectives(what, library, collectives::sizes_left_out(tables));
-        }
+    let all = [Library::Custom, Library::Nccl];
+    for (operator, libraries, reduce) in [
+        ("all-reduce", &all[..], true),
+        ("all-reduce custom", &all[..1], true),
+        ("all-reduce nccl", &all[1..], true),
+        ("other collectives", &all[..], false),
+    ] {
+        let tables = profile.collectives.iter().filter(|table| {
+            libraries.contains(&table.library) && (table.operation == Operation::AllReduce) == reduce
+        });
+        report.collectives(operator, collectives::sizes_left_out(tables));
     }
     Ok((profile, report))
 }

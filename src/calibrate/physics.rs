@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use super::CalibrateError;
-use super::measurements::{AttentionSet, GemmSet};
+use super::measurements::{AttentionSet, GemmSet, MoeSet};
 use super::score::quantile;
 use crate::catalog::Precision;
 use crate::runtime::profile::{AttentionShape, Phase, Silicon, WeightKind};
@@ -154,6 +154,16 @@ pub(super) fn check_attention(silicon: &Silicon, set: &mut AttentionSet) -> Resu
             (set.rows.len() < 300).then(|| format!("only {} rows: a part of a table", set.rows.len()))
         });
     Ok(verdict)
+}
+
+/// Looks at layers of experts and leaves out what is impossible: rows faster than the arithmetic of a
+/// device's share of them, or than the weights of one expert arrive.
+pub(super) fn check_moe(silicon: &Silicon, set: &mut MoeSet) -> Verdict {
+    let before = set.rows.len();
+    let kind = set.kind;
+    set.rows.retain(|row| row.seconds >= SLACK * row.shape.bound(silicon, kind, row.tokens));
+    let impossible = before - set.rows.len();
+    Verdict { impossible, hot: 0, refused: too_many(impossible, before) }
 }
 
 fn too_many(impossible: usize, rows: usize) -> Option<String> {

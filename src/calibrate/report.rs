@@ -6,7 +6,6 @@ use super::gemm::GemmScores;
 use super::measurements::{AttentionSet, GemmSet, MoeSet};
 use super::moe::MoeScores;
 use super::score::Errors;
-use crate::runtime::profile::Library;
 
 /// The errors of one operator in one regime.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +64,11 @@ impl Report {
 
     pub(super) fn chunks(&mut self, scores: Option<ChunkScores>) {
         let Some(scores) = scores else { return };
-        for (operator, each) in [("behind prefix", scores.prefix), ("mixed step", scores.mixed)] {
+        for (operator, each) in [
+            ("behind prefix", scores.prefix),
+            ("… beyond own start", scores.beyond),
+            ("mixed step", scores.mixed),
+        ] {
             for (name, errors) in each {
                 self.add(operator, "llmservingsim", vec![(&format!("{name} held out"), errors)]);
             }
@@ -79,8 +82,7 @@ impl Report {
         self.add(&format!("moe {} {routing}", set.kind), &set.origin.table, regimes);
     }
 
-    pub(super) fn collectives(&mut self, what: &str, library: Library, errors: Errors) {
-        let library = format!("{library:?}").to_lowercase();
-        self.add(&format!("{what} {library}"), "", vec![("sizes left out", errors)]);
+    pub(super) fn collectives(&mut self, operator: &str, errors: Errors) {
+        self.add(operator, "", vec![("sizes left out", errors)]);
     }
 }

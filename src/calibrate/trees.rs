@@ -90,8 +90,8 @@ fn bin(column: &[f64], cuts: &[f64]) -> Vec<u8> {
     column.iter().map(|value| cuts.partition_point(|cut| cut < value) as u8).collect()
 }
 
-/// Signs and rows of a bin.
-type Histogram = Vec<(f64, u32)>;
+/// The sum of signs in a bin, and its rows. Whole numbers, so that no order of adding matters.
+type Histogram = Vec<(i32, u32)>;
 
 struct Open {
     rows: Vec<u32>,
@@ -107,7 +107,7 @@ enum Grown {
 }
 
 fn tree(binned: &[Vec<u8>], cuts: &[Vec<f64>], left: &mut [f64], growth: Growth) -> Vec<Node> {
-    let signs: Vec<f64> = left.iter().map(|rest| if *rest > 0.0 { 1.0 } else { -1.0 }).collect();
+    let signs: Vec<i8> = left.iter().map(|rest| if *rest > 0.0 { 1 } else { -1 }).collect();
     let open = |rows: Vec<u32>, histogram: Histogram, node: usize| {
         let best = best_split(&histogram, binned.len(), rows.len(), growth.rows);
         Open { rows, histogram, best, node }
@@ -178,12 +178,12 @@ fn lay_out(
     }
 }
 
-fn count(binned: &[Vec<u8>], signs: &[f64], rows: &[u32]) -> Histogram {
+fn count(binned: &[Vec<u8>], signs: &[i8], rows: &[u32]) -> Histogram {
     let one = |column: &Vec<u8>| {
-        let mut bins = vec![(0.0, 0_u32); BINS + 1];
+        let mut bins = vec![(0_i32, 0_u32); BINS + 1];
         for row in rows {
             let bin = &mut bins[usize::from(column[*row as usize])];
-            bin.0 += signs[*row as usize];
+            bin.0 += i32::from(signs[*row as usize]);
             bin.1 += 1;
         }
         bins
@@ -208,11 +208,11 @@ fn best_split(
     }
     for feature in 0..features {
         let bins = &histogram[feature * (BINS + 1)..][..=BINS];
-        let total: f64 = bins.iter().map(|bin| bin.0).sum();
+        let total: f64 = bins.iter().map(|bin| f64::from(bin.0)).sum();
         let whole = total * total / rows as f64;
         let (mut sum, mut count) = (0.0, 0_usize);
         for (at, bin) in bins.iter().enumerate() {
-            sum += bin.0;
+            sum += f64::from(bin.0);
             count += bin.1 as usize;
             if bin.1 == 0 || count < fewest {
                 continue;

@@ -55,17 +55,15 @@ pub struct AttentionTable {
     pub cold: Option<f64>,
     /// Whether KV that fits was left in the cache between repetitions.
     pub hot: bool,
-    /// Most KV heads that were measured.
-    pub most_kv_heads: u32,
-    /// Query heads.
-    pub heads: Vec<f64>,
+    /// Heads of keys and of values.
+    pub kv_heads: Vec<f64>,
     /// Query heads a KV head.
     pub group: Vec<f64>,
     /// Sequences.
     pub batch: Vec<f64>,
     /// Tokens of a prompt, or keys of a decoding sequence.
     pub length: Vec<f64>,
-    /// By `heads`, `group`, `batch`, `length`.
+    /// By `kv_heads`, `group`, `batch`, `length`.
     pub residual: Residuals,
 }
 
@@ -83,12 +81,8 @@ pub struct PrefixRule {
 
 impl AttentionTable {
     pub(super) fn check(&self) -> Result<(), String> {
-        let axes = [
-            ("heads", &self.heads),
-            ("group", &self.group),
-            ("batch", &self.batch),
-            ("length", &self.length),
-        ];
+        let axes =
+            [("kv_heads", &self.kv_heads), ("group", &self.group), ("batch", &self.batch), ("length", &self.length)];
         for (name, axis) in axes {
             check_axis(name, axis)?;
         }
@@ -96,8 +90,8 @@ impl AttentionTable {
         if self.residual.len() != expected {
             return Err(format!("`residual` has {} numbers, expected {expected}", self.residual.len()));
         }
-        if !(self.floor_us > 0.0 && self.cold.is_none_or(|cold| cold > 0.0) && self.most_kv_heads > 0) {
-            return Err("`floor_us`, `cold` and `most_kv_heads` must be above 0".to_owned());
+        if !(self.floor_us > 0.0 && self.cold.is_none_or(|cold| cold > 0.0)) {
+            return Err("`floor_us` and `cold` must be above 0".to_owned());
         }
         Ok(())
     }
@@ -105,17 +99,18 @@ impl AttentionTable {
     /// Seconds by batch and length for these heads, as they were measured or `cold`.
     pub(crate) fn surface(&self, silicon: &Silicon, shape: &AttentionShape, cold: bool) -> Surface {
         let (heads, kv_heads, _) = shape.figures();
-        let fold = (kv_heads / f64::from(self.most_kv_heads)).max(1.0);
-        let flat = self.flatten(heads / fold, heads / kv_heads);
+        let most = self.kv_heads.last().copied().unwrap_or(kv_heads);
+        let fold = (kv_heads / most).max(1.0);
+        let flat = self.flatten(kv_heads / fold, heads / kv_heads);
         let cold = self.cold.filter(|_| cold && self.hot);
         Surface::new(|batch, length| self.seconds(silicon, shape, &flat, fold, cold, batch, length))
     }
 
     /// Residuals by batch and length for these heads.
-    fn flatten(&self, heads: f64, group: f64) -> Vec<f64> {
+    fn flatten(&self, kv_heads: f64, group: f64) -> Vec<f64> {
         let size = self.batch.len() * self.length.len();
         let mut flat = vec![0.0; size];
-        for (row, by_heads) in between(&self.heads, heads) {
+        for (row, by_heads) in between(&self.kv_heads, kv_heads) {
             for (column, by_group) in between(&self.group, group) {
                 let first = (row * self.group.len() + column) * size;
                 for (at, residual) in flat.iter_mut().enumerate() {
@@ -206,14 +201,18 @@ impl PrefillCurve {
             return plain;
         }
         let tile = f64::from(self.rule.tile);
-        let tiles = (tokens / tile).ceil() * batch * f64::from(self.shape.heads);
-        let waves = (tiles / f64::from(self.silicon.multiprocessors)).ceil();
-        let keys = match self.shape.window {
-            None => context,
-            Some(window) => {
-                let most = f64::from(window) + tile;
-                (context + tokens / 2.0).min(most) - (tokens / 2.0).min(most)
-            }
+        // Rows beyond the window see nothing of the prefix.
+        let most = self.shape.window_tokens() + tile;
+        let heads = batch * f64::from(self.shape.heads);
+        let multiprocessors = f64::from(self.silicon.multiprocessors);
+        let waves = ((tokens.min(most) / tile).ceil() * heads / multiprocessors).ceil();
+        let keys = if most.is_finite() {
+            // Those within the window of a row, on average over as many rows as these waves have at most:
+            // within a wave more rows cost no less.
+            let rows = (waves * multiprocessors * tile / heads).min(most);
+            context.min(most - rows / 2.0)
+        } else {
+            context
         };
         let seconds = plain + self.rule.ns_per_key * 1e-9 * waves * keys;
         seconds.max(self.silicon.prefill(&self.shape, batch, tokens, context))

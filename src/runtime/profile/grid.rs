@@ -1,8 +1,8 @@
 //! Residuals on a grid: how they are written, and read between the lines.
 //!
 //! A residual is `ln(t / (t0 + R))`, how much longer than its floor and its bound an operator takes. It is
-//! kept in 1/256 nat, which rounds times by 0.2 % at most, as text: a line of whole numbers for each
-//! value of the first axis.
+//! kept in 1/256 nat, which rounds times by 0.2 % at most, as two characters: a number of two digits to the
+//! base of 90, counted from −4050. There are some ten thousand in a table, and nobody reads them.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -20,8 +20,9 @@ pub struct Residuals {
 impl Residuals {
     /// Rounds `nats`, to be written in so many lines.
     pub fn new(nats: impl IntoIterator<Item = f64>, lines: usize) -> Self {
-        // The limits of i16 are e^±128: no time is near them.
-        let step = |nat: f64| (nat * STEPS).round().clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16;
+        // The limits are a factor of some million: no time is near them.
+        let (least, most) = (f64::from(-ZERO), f64::from(BASE * BASE - 1 - ZERO));
+        let step = |nat: f64| (nat * STEPS).round().clamp(least, most) as i16;
         Self { steps: nats.into_iter().map(step).collect(), lines }
     }
 
@@ -41,26 +42,45 @@ impl Residuals {
     }
 }
 
+/// Digits: printable, but for the two that a string escapes.
+const DIGITS: &[u8; 90] =
+    b"!#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|";
+const BASE: i32 = DIGITS.len() as i32;
+const ZERO: i32 = BASE * BASE / 2;
+
 impl Serialize for Residuals {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let line = |steps: &[i16]| {
-            let words: Vec<String> = steps.iter().map(ToString::to_string).collect();
-            words.join(" ")
+        let digits = |step: &i16| {
+            let counted = (i32::from(*step) + ZERO).clamp(0, BASE * BASE - 1);
+            [counted / BASE, counted % BASE].map(|digit| char::from(DIGITS[digit as usize]))
         };
         let length = self.steps.len().div_ceil(self.lines.max(1)).max(1);
-        serializer.collect_seq(self.steps.chunks(length).map(line))
+        serializer.collect_seq(
+            self.steps.chunks(length).map(|line| line.iter().flat_map(digits).collect::<String>()),
+        )
     }
 }
 
 impl<'de> Deserialize<'de> for Residuals {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let lines = Vec::<String>::deserialize(deserializer)?;
+        let mut value = [None; 256];
+        for (digit, symbol) in DIGITS.iter().enumerate() {
+            value[usize::from(*symbol)] = Some(digit as i32);
+        }
         let mut steps = Vec::new();
-        for word in lines.iter().flat_map(|line| line.split_ascii_whitespace()) {
-            let step = word
-                .parse()
-                .map_err(|_| D::Error::custom(format!("expected a residual in 1/256 nat, found `{word}`")))?;
-            steps.push(step);
+        for line in &lines {
+            for pair in line.as_bytes().chunks(2) {
+                let digits: Option<Vec<i32>> = pair.iter().map(|symbol| value[usize::from(*symbol)]).collect();
+                match digits.as_deref() {
+                    Some([high, low]) => steps.push((high * BASE + low - ZERO) as i16),
+                    _ => {
+                        let found = String::from_utf8_lossy(pair);
+                        let message = format!("expected residuals of two characters each, found `{found}`");
+                        return Err(D::Error::custom(message));
+                    }
+                }
+            }
         }
         Ok(Self { steps, lines: lines.len() })
     }
@@ -119,9 +139,11 @@ mod tests {
     fn residuals_survive_their_text() {
         let residuals = Residuals::new([0.0, 0.5, -0.25, 1.0, 127.0, -300.0], 2);
         let text = ron::to_string(&residuals).unwrap();
-        assert_eq!(text, r#"["0 128 -64","256 32512 -32768"]"#);
+        assert_eq!(text, r#"["O!PYNC","Qx||!!"]"#);
         assert_eq!(ron::from_str::<Residuals>(&text).unwrap(), residuals);
-        assert!(ron::from_str::<Residuals>(r#"["1 2.5"]"#).is_err());
+        for wrong in [r#"["O!P"]"#, r#"["O! P"]"#, r#"["Oé"]"#] {
+            assert!(ron::from_str::<Residuals>(wrong).is_err());
+        }
         assert_eq!(residuals.at(1), 0.5);
     }
 

@@ -135,7 +135,7 @@ impl MoeShape {
     }
 
     /// Least seconds of the layer.
-    fn bound(&self, silicon: &Silicon, kind: WeightKind, tokens: f64) -> f64 {
+    pub(crate) fn bound(&self, silicon: &Silicon, kind: WeightKind, tokens: f64) -> f64 {
         let (expert, rows, _) = self.counts(tokens);
         let memory = expert * kind.bytes() / silicon.bandwidth();
         // Rows that one group has more than its share of make another's fewer.
@@ -208,7 +208,10 @@ impl MoeTable {
             }
             sums
         };
-        MoeCurve { curve: self.rising(silicon, shape, &residuals), measured: known.is_some() }
+        MoeCurve {
+            curve: self.rising(silicon, shape, &residuals),
+            measured: known.is_some(),
+        }
     }
 
     /// The curve through residuals at the table's token counts.
