@@ -7,7 +7,7 @@
 use super::EngineRecord;
 use crate::catalog::Precision;
 use crate::runtime::profile::{
-    AttentionShape, DecodeCurve, GemmCurve, MoeShape, PrefillCurve, Profile, ProfileError, Routing,
+    AttentionShape, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeShape, PrefillCurve, Profile, ProfileError, Routing,
     WeightKind,
 };
 use crate::runtime::{
@@ -52,6 +52,8 @@ struct Operators {
     reduce: Option<crate::runtime::profile::CollectiveCurve>,
     /// (Layers, prefill, decode); none where attention was never measured.
     attention: Vec<(f64, PrefillCurve, DecodeCurve)>,
+    /// The same for both in one launch, where that was measured.
+    mixed: Vec<(f64, MixedCurve)>,
 }
 
 impl EmpiricalModel {
@@ -165,6 +167,20 @@ impl EmpiricalModel {
             .sum()
     }
 
+    /// Attention of a step with prompts, where that of its decoding sequences alone takes `decode` (s).
+    fn mixed_attention(&self, shape: &StepShape<'_>, decode: f64) -> f64 {
+        let apart = self.prefill_attention(shape);
+        if shape.decode_seqs == 0 || self.operators.mixed.is_empty() {
+            return apart + decode;
+        }
+        let batch = f64::from(shape.decode_seqs);
+        let context = shape.decode_context as f64 / batch;
+        let chunks = shape.prefill.iter().map(|chunk| (f64::from(chunk.tokens), f64::from(chunk.context)));
+        let each = self.operators.mixed.iter();
+        let one: f64 = each.map(|(layers, curve)| layers * curve.seconds(chunks.clone(), batch, context)).sum();
+        one.max(apart).max(decode)
+    }
+
     fn host(&self, sequences: u32, prefill: bool) -> f64 {
         let engine = &self.engine;
         let prompts = if prefill { engine.prompt_step } else { 0.0 };
@@ -175,11 +191,10 @@ impl EmpiricalModel {
         let prefill = !shape.prefill.is_empty();
         let tokens = self.tokens(shape.tokens())[usize::from(prefill)];
         let decode = self.tabulated_attention(shape.decode_seqs, shape.decode_context);
-        let prompts = if prefill { self.prefill_attention(shape) } else { 0.0 };
+        let decode = self.engine.decode_attention * decode;
         tokens
             + self.sampled(shape.sampled())
-            + self.engine.decode_attention * decode
-            + prompts
+            + if prefill { self.mixed_attention(shape, decode) } else { decode }
             + self.host(shape.decode_seqs, prefill)
     }
 }
@@ -256,7 +271,9 @@ impl StepModel for EmpiricalModel {
         }
         let decode =
             engine.decode_attention * self.tabulated_attention(shape.decode_seqs, shape.decode_context);
-        push("decode attention", attention, layers, decode, Bound::Memory);
+        let together = if prefill { self.mixed_attention(shape, decode) } else { decode };
+        let beside = if prefill { together - self.prefill_attention(shape) } else { decode };
+        push("decode attention", attention, layers, beside, Bound::Memory);
         let sampled = shape.sampled();
         if sampled > 0 {
             let (product, gather) = self.operators.head(sampled as f64);
@@ -317,6 +334,7 @@ impl Operators {
             }
         };
         let shape = target.shape();
+        let mut mixed = Vec::new();
         let attention = if shape.mla.is_some() || shape.bidirectional {
             Vec::new()
         } else {
@@ -342,6 +360,10 @@ impl Operators {
                     profile.prefill_attention(&shape).or_else(|_| profile.prefill_attention(&wide))?;
                 let decode = profile.decode_attention(&shape).or_else(|_| profile.decode_attention(&wide))?;
                 curves.push((f64::from(layers), prefill, decode));
+                if matches!(profile.mixed, MixedRule::Together { .. }) {
+                    let both = profile.attention(&shape).or_else(|_| profile.attention(&wide))?;
+                    mixed.push((f64::from(layers), both));
+                }
             }
             curves
         };
@@ -363,6 +385,7 @@ impl Operators {
             rate: profile.silicon.bandwidth() * profile.elementwise.share,
             reduce,
             attention,
+            mixed,
             list,
         })
     }

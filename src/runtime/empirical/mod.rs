@@ -11,7 +11,8 @@
 //! large, is as in the [analytical model](super::Analytical); what each takes is the [profile's](super::profile).
 //!
 //! Prompts without a cached prefix are one launch, priced as so many of their root-mean-square length; pieces behind a
-//! prefix are priced one by one.
+//! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p` +
+//! `A_d` is that instead.
 //!
 //! Left out: what was never measured is priced analytically: latent attention, encoders, collectives of other numbers of
 //! devices. Token counts that fill no tile in fp8 are priced as if they did.
@@ -38,7 +39,8 @@ use crate::units::Span;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Empirical {
-    /// The profile, a file. Default: the one that ships for the accelerator.
+    /// The profile, a file, or a folder with one for each accelerator by its name, `H100-SXM5-80GB.ron`. Default: the
+    /// one that ships for the accelerator.
     pub profile: Option<PathBuf>,
     /// The engine: `vLLM`, `TensorRT`, `NIM` or `SGLang`. Default: `vLLM`.
     pub engine: Engine,
@@ -118,6 +120,13 @@ impl Empirical {
                 )
             })?;
             return Profile::read(text).map_err(|error| error.to_string());
+        };
+        let named;
+        let path = if path.is_dir() {
+            named = path.join(format!("{gpu}.ron"));
+            &named
+        } else {
+            path
         };
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read the profile {}: {error}", path.display()))?;
