@@ -169,8 +169,7 @@ pub(super) fn collectives(
         Choice::check(choices, family, of_family.map(|table| table.table.as_str()))?;
     }
     let mut chosen = Vec::new();
-    for ((library, ..), mut tables) in
-        grouped(tables, |table| (table.library, table.operation, table.ranks))
+    for ((library, ..), mut tables) in grouped(tables, |table| (table.library, table.operation, table.ranks))
     {
         let operator = if library == Library::Nccl { "nccl" } else { "custom" };
         let named = Choice::named(choices, operator);

@@ -46,7 +46,11 @@ fn both(row: &&ChunkRow) -> bool {
 }
 
 /// The rules for a profile whose attention is fitted already, written into it, and how well they foretell.
-pub(super) fn calibrate(profile: &mut Profile, sets: &[ChunkSet], prompts: Option<&AttentionSet>) -> Option<ChunkScores> {
+pub(super) fn calibrate(
+    profile: &mut Profile,
+    sets: &[ChunkSet],
+    prompts: Option<&AttentionSet>,
+) -> Option<ChunkScores> {
     profile.prefix = match sets {
         [] => from_prompts(&profile.silicon, prompts),
         sets => prefix_rule(profile, &sets.iter().collect::<Vec<_>>()),
@@ -135,7 +139,8 @@ fn from_prompts(silicon: &Silicon, prompts: Option<&AttentionSet>) -> PrefixRule
             let waves = (tiles / f64::from(silicon.multiprocessors)).ceil();
             libm::exp(x[0]) * 1e-6 + libm::exp(x[1]) * 1e-9 * waves * (row.length / 2.0 + libm::exp(x[2]))
         };
-        let cost = |x: &[f64]| set.rows.iter().map(|row| soft(libm::log(law(x, row) / row.seconds))).sum::<f64>();
+        let cost =
+            |x: &[f64]| set.rows.iter().map(|row| soft(libm::log(law(x, row) / row.seconds))).sum::<f64>();
         let found = minimise(cost, &[2.0, 2.5, 4.0], 0.5, 400);
         (cost(&found), libm::exp(found[1]))
     };

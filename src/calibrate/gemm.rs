@@ -128,8 +128,17 @@ impl<'a> Sheet<'a> {
 
     fn features(&self, m: f64, n: f64, k: f64, likely: f64) -> Vec<f64> {
         let log = libm::log2;
-        let mut features =
-            vec![log(m), log(n), log(k), log(n * k), log(n / k), log(m * n * k), log(m * n), m % 16.0, likely];
+        let mut features = vec![
+            log(m),
+            log(n),
+            log(k),
+            log(n * k),
+            log(n / k),
+            log(m * n * k),
+            log(m * n),
+            m % 16.0,
+            likely,
+        ];
         for (rows, columns) in [(128.0, 128.0), (128.0, 256.0), (64.0, 64.0), (256.0, 128.0), (64.0, 128.0)] {
             let tiles: f64 = (m / rows as f64).ceil() * (n / columns as f64).ceil();
             let waves = tiles / f64::from(self.silicon.multiprocessors);
@@ -190,7 +199,8 @@ pub(super) fn rounded(value: f64) -> f64 {
 /// Share of the bandwidth at which weights that no cache holds stream to few tokens.
 fn cold(sheet: &Sheet<'_>, floor: f64) -> f64 {
     let bytes = |row: &GemmRow| sheet.set.kind.bytes() * row.n * row.k;
-    let large = sheet.at.values().filter(|row| row.m <= 64.0 && bytes(row) > 2.0 * sheet.silicon.cache_bytes());
+    let large =
+        sheet.at.values().filter(|row| row.m <= 64.0 && bytes(row) > 2.0 * sheet.silicon.cache_bytes());
     let mut shares: Vec<f64> =
         large.map(|row| bytes(row) / sheet.silicon.bandwidth() / (row.seconds - floor)).collect();
     if shares.is_empty() { 0.8 } else { median(&mut shares).clamp(0.1, 1.0) }

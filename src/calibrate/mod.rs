@@ -37,9 +37,7 @@ pub use report::{Line, Report};
 pub use score::Errors;
 
 use crate::catalog::Accelerator;
-use crate::runtime::profile::{
-    Elementwise, FORM, Library, MixedRule, Operation, Phase, PrefixRule, Profile,
-};
+use crate::runtime::profile::{Elementwise, FORM, Library, MixedRule, Operation, Phase, PrefixRule, Profile};
 use measurements::{Measurements, StreamRow};
 
 /// Why there is no profile.

@@ -28,7 +28,11 @@ struct Sheet<'a> {
 }
 
 /// The table of a set, and how well such tables foretell; none where too little was measured.
-pub(super) fn calibrate(silicon: &Silicon, set: &MoeSet, scored: bool) -> Option<(MoeTable, Option<MoeScores>)> {
+pub(super) fn calibrate(
+    silicon: &Silicon,
+    set: &MoeSet,
+    scored: bool,
+) -> Option<(MoeTable, Option<MoeScores>)> {
     let sheet = Sheet::new(silicon, set);
     if sheet.shapes.len() < 2 * FOLDS || sheet.tokens.len() < 5 {
         return None;
@@ -62,7 +66,8 @@ impl<'a> Sheet<'a> {
             *counts.entry(*tokens).or_default() += 1;
         }
         let often = |count: usize| count as f64 > 0.9 * by_shape.len() as f64;
-        let tokens: Vec<u64> = counts.into_iter().filter(|(_, count)| often(*count)).map(|(at, _)| at).collect();
+        let tokens: Vec<u64> =
+            counts.into_iter().filter(|(_, count)| often(*count)).map(|(at, _)| at).collect();
         let mut shapes = Vec::new();
         let mut seconds = Vec::new();
         for (shape, times) in by_shape {
@@ -152,6 +157,9 @@ impl<'a> Sheet<'a> {
         for part in 0..FOLDS {
             let (seen, held): (Vec<usize>, Vec<usize>) =
                 (0..self.shapes.len()).partition(|shape| parts[group(*shape)] != part);
+            if seen.is_empty() {
+                continue;
+            }
             let form = self.form(&seen);
             let points = seen.iter().map(|shape| self.shapes[*shape].place()).collect();
             let values: Vec<Vec<f64>> = seen.iter().map(|shape| self.residuals(&form, *shape)).collect();

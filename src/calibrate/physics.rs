@@ -150,7 +150,9 @@ pub(super) fn check_attention(silicon: &Silicon, set: &mut AttentionSet) -> Resu
     verdict.impossible = before - set.rows.len();
     verdict.refused = too_many(verdict.impossible, before)
         .or_else(|| host_launched(set.rows.iter().map(|row| row.seconds)))
-        .or_else(|| (set.rows.len() < 300).then(|| format!("only {} rows: a part of a table", set.rows.len())));
+        .or_else(|| {
+            (set.rows.len() < 300).then(|| format!("only {} rows: a part of a table", set.rows.len()))
+        });
     Ok(verdict)
 }
 

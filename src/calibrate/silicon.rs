@@ -27,7 +27,8 @@ const CORES: [(&str, u32, f64); 13] = [
 /// # Errors
 /// Its cores are not known here, or its rates not to the catalog.
 pub(super) fn of(accelerator: &Accelerator) -> Result<Silicon, CalibrateError> {
-    let Some((_, multiprocessors, cache_mb)) = CORES.iter().find(|(name, ..)| *name == accelerator.name) else {
+    let Some((_, multiprocessors, cache_mb)) = CORES.iter().find(|(name, ..)| *name == accelerator.name)
+    else {
         let near = did_you_mean(&accelerator.name, CORES.iter().map(|(name, ..)| *name));
         return Err(CalibrateError::Device(format!(
             "how many multiprocessors {} has, and what cache, is not known; {near}",

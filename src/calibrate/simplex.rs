@@ -1,7 +1,12 @@
 //! The downhill simplex of Nelder and Mead: the least value of a function of few unknowns.
 
 /// Where `cost` is least, from `start` with steps of `step`; stops after so many calls.
-pub(super) fn minimise(mut cost: impl FnMut(&[f64]) -> f64, start: &[f64], step: f64, calls: usize) -> Vec<f64> {
+pub(super) fn minimise(
+    mut cost: impl FnMut(&[f64]) -> f64,
+    start: &[f64],
+    step: f64,
+    calls: usize,
+) -> Vec<f64> {
     let n = start.len();
     let mut simplex: Vec<(f64, Vec<f64>)> = vec![(cost(start), start.to_vec())];
     for unknown in 0..n {
@@ -15,8 +20,9 @@ pub(super) fn minimise(mut cost: impl FnMut(&[f64]) -> f64, start: &[f64], step:
         if simplex[n].0 - simplex[0].0 <= 1e-10 * simplex[0].0.abs() {
             break;
         }
-        let centre: Vec<f64> =
-            (0..n).map(|at| simplex[..n].iter().map(|(_, point)| point[at]).sum::<f64>() / n as f64).collect();
+        let centre: Vec<f64> = (0..n)
+            .map(|at| simplex[..n].iter().map(|(_, point)| point[at]).sum::<f64>() / n as f64)
+            .collect();
         let along = |by: f64| -> Vec<f64> {
             centre.iter().zip(&simplex[n].1).map(|(middle, worst)| middle + by * (middle - worst)).collect()
         };

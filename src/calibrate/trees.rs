@@ -32,7 +32,11 @@ pub(super) struct Trees {
 enum Node {
     Leaf(f64),
     /// Rows whose `feature` is at most `cut` go to the next node, others to `above`.
-    Split { feature: usize, cut: f64, above: usize },
+    Split {
+        feature: usize,
+        cut: f64,
+        above: usize,
+    },
 }
 
 const BINS: usize = 255;
@@ -41,7 +45,8 @@ impl Trees {
     /// Grows trees that answer `targets`.
     pub(super) fn grow(columns: &Columns, targets: &[f64], growth: Growth) -> Self {
         let cuts: Vec<Vec<f64>> = columns.iter().map(|column| cuts(column)).collect();
-        let binned: Vec<Vec<u8>> = columns.iter().zip(&cuts).map(|(column, cuts)| bin(column, cuts)).collect();
+        let binned: Vec<Vec<u8>> =
+            columns.iter().zip(&cuts).map(|(column, cuts)| bin(column, cuts)).collect();
         let start = median(&mut targets.to_vec());
         let mut left: Vec<f64> = targets.iter().map(|target| target - start).collect();
         let trees = (0..growth.trees).map(|_| tree(&binned, &cuts, &mut left, growth)).collect();
@@ -55,7 +60,9 @@ impl Trees {
             loop {
                 match nodes[at] {
                     Node::Leaf(value) => return value,
-                    Node::Split { feature, cut, above } => at = if row[feature] <= cut { at + 1 } else { above },
+                    Node::Split { feature, cut, above } => {
+                        at = if row[feature] <= cut { at + 1 } else { above }
+                    }
                 }
             }
         });
@@ -111,7 +118,8 @@ fn tree(binned: &[Vec<u8>], cuts: &[Vec<f64>], left: &mut [f64], growth: Growth)
     let mut grown: Vec<Option<Grown>> = vec![None];
     while leaves.len() < growth.leaves {
         let gain = |open: &Open| open.best.map_or(0.0, |(gain, ..)| gain);
-        let Some(at) = (0..leaves.len()).max_by(|a, b| gain(&leaves[*a]).total_cmp(&gain(&leaves[*b]))) else {
+        let Some(at) = (0..leaves.len()).max_by(|a, b| gain(&leaves[*a]).total_cmp(&gain(&leaves[*b])))
+        else {
             break;
         };
         let Some((gain, feature, bin)) = leaves[at].best else { break };
@@ -188,7 +196,12 @@ fn count(binned: &[Vec<u8>], signs: &[i8], rows: &[u32]) -> Histogram {
 }
 
 /// The split that separates signs best: its gain, its feature, and the last bin of its lower side.
-fn best_split(histogram: &Histogram, features: usize, rows: usize, fewest: usize) -> Option<(f64, usize, usize)> {
+fn best_split(
+    histogram: &Histogram,
+    features: usize,
+    rows: usize,
+    fewest: usize,
+) -> Option<(f64, usize, usize)> {
     let mut best: Option<(f64, usize, usize)> = None;
     if rows < 2 * fewest {
         return None;

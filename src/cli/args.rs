@@ -221,6 +221,7 @@ pub(super) enum Listed {
     Hardware,
     Models,
     Prices,
+    Profiles,
 }
 
 #[derive(Debug, Subcommand)]

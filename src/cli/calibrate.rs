@@ -14,8 +14,9 @@ use crate::workload::trace_tools::TraceToolError;
 
 /// Fits, prints the errors, and keeps the profile if a place for it is given.
 pub(super) fn calibrate(options: &CalibrateOptions) -> Result<(), Failure> {
-    let accelerator =
-        Catalog::embedded().accelerator(&options.gpu).map_err(|unknown| Failure::input(unknown.to_string()))?;
+    let accelerator = Catalog::embedded()
+        .accelerator(&options.gpu)
+        .map_err(|unknown| Failure::input(unknown.to_string()))?;
     if let Some(target) = options.output.as_ref().filter(|target| target.is_file() && !options.replace) {
         let message = format!("{} is there already; --force replaces it", target.display());
         return Err(Failure::input(message));
@@ -48,11 +49,13 @@ pub(super) fn calibrate(options: &CalibrateOptions) -> Result<(), Failure> {
 
 /// What makes this profile again, wherever the folder is.
 fn command(options: &CalibrateOptions) -> String {
-    let folder = options.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let folder =
+        options.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut command = format!("mist calibrate {folder} --gpu {}", options.gpu);
     for choice in &options.tables {
         let _ = write!(command, " --use {choice}");
     }
+    let _ = write!(command, " --source '{}' --licence '{}'", options.source, options.licence);
     command
 }
 

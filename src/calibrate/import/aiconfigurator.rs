@@ -19,9 +19,7 @@ use crate::calibrate::measurements::{
 };
 use crate::calibrate::{CalibrateError, trees::median};
 use crate::catalog::Precision;
-use crate::runtime::profile::{
-    CollectiveTable, Library, MoeShape, Operation, Phase, Routing, WeightKind,
-};
+use crate::runtime::profile::{CollectiveTable, Library, MoeShape, Operation, Phase, Routing, WeightKind};
 
 /// Smallest and shortest that a row may name.
 const ONE: f64 = 1.0;
@@ -197,21 +195,15 @@ fn attention(
 
 fn moe(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), CalibrateError> {
     let (kinds, routings) = (table.words("moe_dtype")?, table.words("distribution")?);
-    let names = [
-        "num_tokens",
-        "hidden_size",
-        "inter_size",
-        "topk",
-        "num_experts",
-        "moe_tp_size",
-        "moe_ep_size",
-    ];
+    let names =
+        ["num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size"];
     let mut figures = Vec::new();
     for name in names {
         figures.push(table.numbers(name, "count", ONE)?);
     }
     let seconds = seconds(table)?;
-    let mut sets: BTreeMap<(WeightKind, u8), (Routing, BTreeMap<(MoeShape, u64), Vec<f64>>)> = BTreeMap::new();
+    let mut sets: BTreeMap<(WeightKind, u8), (Routing, BTreeMap<(MoeShape, u64), Vec<f64>>)> =
+        BTreeMap::new();
     let mut unknown = BTreeMap::new();
     for row in 0..table.rows() {
         let routing = match routings[row].as_str() {
@@ -249,7 +241,8 @@ fn collectives(table: &Table, origin: &Origin, into: &mut Measurements) -> Resul
     let formats = table.words(if table.has("nccl_dtype") { "nccl_dtype" } else { "allreduce_dtype" })?;
     let operations = table.words("op_name")?;
     let backends = if table.has("backend") { Some(table.words("backend")?) } else { None };
-    let (ranks, sizes) = (table.numbers("num_gpus", "devices", ONE)?, table.numbers("message_size", "numbers", ONE)?);
+    let (ranks, sizes) =
+        (table.numbers("num_gpus", "devices", ONE)?, table.numbers("message_size", "numbers", ONE)?);
     let seconds = seconds(table)?;
     let mut sets: BTreeMap<(Library, Operation, u32), BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
     let mut unknown = BTreeMap::new();

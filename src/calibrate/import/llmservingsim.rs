@@ -43,7 +43,11 @@ fn attention(table: &Table, model: &Model, tp: u32, into: &mut Measurements) -> 
     let mut rows = Vec::new();
     for row in 0..table.rows() {
         if chunk[row] <= 0.0 && decodes[row] <= 0.0 {
-            return Err(table.fault("prefill_chunk", row, "a row without a chunk and without decoding sequences"));
+            return Err(table.fault(
+                "prefill_chunk",
+                row,
+                "a row without a chunk and without decoding sequences",
+            ));
         }
         rows.push(ChunkRow {
             chunk: chunk[row],
@@ -69,7 +73,8 @@ fn dense(table: &Table, model: &Model, tp: u32, into: &mut Measurements) -> Resu
     let (tokens, times) = (table.numbers("tokens", "count", 1.0)?, table.numbers("time_us", "µs", 1e-12)?);
     let hidden = f64::from(model.hidden);
     let devices = f64::from(tp);
-    let heads = f64::from(model.attention.heads + model.attention.kv_heads) * f64::from(model.attention.head_dim);
+    let heads =
+        f64::from(model.attention.heads + model.attention.kv_heads) * f64::from(model.attention.head_dim);
     for row in 0..table.rows() {
         // Bytes a token in 16 bit: a norm reads and writes its row and the sum of residuals.
         let bytes = match layers[row].as_str() {

@@ -51,7 +51,13 @@ fn only(path: &Path, columns: &[&str]) -> Result<Table, CalibrateError> {
 }
 
 /// What a word of a column stands for.
-fn one_of<T: Copy>(table: &Table, column: &str, row: usize, word: &str, known: &[(&str, T)]) -> Result<T, CalibrateError> {
+fn one_of<T: Copy>(
+    table: &Table,
+    column: &str,
+    row: usize,
+    word: &str,
+    known: &[(&str, T)],
+) -> Result<T, CalibrateError> {
     known.iter().find(|(name, _)| *name == word).map(|(_, value)| *value).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         table.fault(column, row, &format!("expected one of {}, found `{word}`", names.join(", ")))
@@ -60,8 +66,11 @@ fn one_of<T: Copy>(table: &Table, column: &str, row: usize, word: &str, known: &
 
 fn gemm(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), CalibrateError> {
     let kinds = table.words("kind")?;
-    let (m, n, k) =
-        (table.numbers("m", "count", 1.0)?, table.numbers("n", "count", 1.0)?, table.numbers("k", "count", 1.0)?);
+    let (m, n, k) = (
+        table.numbers("m", "count", 1.0)?,
+        table.numbers("n", "count", 1.0)?,
+        table.numbers("k", "count", 1.0)?,
+    );
     let times = table.numbers("time_us", "µs", 1e-12)?;
     let known = WeightKind::ALL.map(|kind| (kind.name(), kind));
     let mut sets: BTreeMap<WeightKind, Vec<GemmRow>> = BTreeMap::new();
@@ -83,8 +92,13 @@ fn attention(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<
     let mut sets: BTreeMap<(bool, u32, Precision, u32), Vec<AttentionRow>> = BTreeMap::new();
     for row in 0..table.rows() {
         let prefill = one_of(table, "phase", row, &phases[row], &[("prefill", true), ("decode", false)])?;
-        let kv_cache =
-            one_of(table, "kv_cache", row, &formats[row], &[("bf16", Precision::Bf16), ("fp8", Precision::Fp8)])?;
+        let kv_cache = one_of(
+            table,
+            "kv_cache",
+            row,
+            &formats[row],
+            &[("bf16", Precision::Bf16), ("fp8", Precision::Fp8)],
+        )?;
         let measured = AttentionRow {
             batch: batch[row],
             length: length[row],

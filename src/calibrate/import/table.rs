@@ -66,8 +66,11 @@ impl Table {
 
     fn csv(path: &Path) -> Result<Self, CalibrateError> {
         let broken = |error: csv::Error| CalibrateError::unreadable(path, &error);
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_path(path).map_err(broken)?;
+        let mut reader = csv::ReaderBuilder::new()
+            .trim(csv::Trim::All)
+            .comment(Some(b'#'))
+            .from_path(path)
+            .map_err(broken)?;
         let names: Vec<String> = reader.headers().map_err(broken)?.iter().map(str::to_owned).collect();
         let mut columns: Vec<Vec<String>> = vec![Vec::new(); names.len()];
         for record in reader.records() {
@@ -118,14 +121,20 @@ impl Table {
         let check = |row: usize, value: Option<f64>, found: &str| match value {
             Some(value) if value.is_finite() && value >= least => Ok(value),
             _ => {
-                let bound = if least > 0.0 && least < 1.0 { "above 0".to_owned() } else { format!("of at least {least}") };
+                let bound = if least > 0.0 && least < 1.0 {
+                    "above 0".to_owned()
+                } else {
+                    format!("of at least {least}")
+                };
                 Err(self.fault(name, row, &format!("expected a number {bound} [{unit}], found `{found}`")))
             }
         };
         match self.column(name)? {
-            Column::Numbers(numbers) => {
-                numbers.iter().enumerate().map(|(row, value)| check(row, Some(*value), &value.to_string())).collect()
-            }
+            Column::Numbers(numbers) => numbers
+                .iter()
+                .enumerate()
+                .map(|(row, value)| check(row, Some(*value), &value.to_string()))
+                .collect(),
             Column::Words(words) => {
                 words.iter().enumerate().map(|(row, word)| check(row, word.parse().ok(), word)).collect()
             }
