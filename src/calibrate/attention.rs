@@ -115,7 +115,7 @@ impl Fit {
         let group = |row: &AttentionRow| row.heads / row.kv_heads;
         // A window is measured to see what it saves; its grid may be coarser.
         let coarse = set.window.is_some();
-        let kv_heads: &[f64] = if coarse { &[1.0, 8.0] } else { &[1.0, 2.0, 4.0, 8.0] };
+        let kv_heads: &[f64] = if coarse { &[1.0, 8.0, 64.0] } else { &[1.0, 2.0, 4.0, 8.0, 16.0, 64.0] };
         let groups: &[f64] =
             if coarse { &[1.0, 4.0, 8.0, 64.0] } else { &[1.0, 2.0, 4.0, 5.0, 8.0, 12.0, 16.0, 64.0] };
         let kv_heads = measured_among(kv_heads, &axis(rows(), |row| row.kv_heads));

@@ -157,6 +157,9 @@ impl<'a> Sheet<'a> {
         for part in 0..FOLDS {
             let (seen, held): (Vec<usize>, Vec<usize>) =
                 (0..self.shapes.len()).partition(|shape| parts[group(*shape)] != part);
+            if seen.is_empty() {
+                continue;
+            }
             let form = self.form(&seen);
             let points = seen.iter().map(|shape| self.shapes[*shape].place()).collect();
             let values: Vec<Vec<f64>> = seen.iter().map(|shape| self.residuals(&form, *shape)).collect();

@@ -56,7 +56,8 @@ fn gemm_perf(kind: &str, scale: f64) -> String {
 /// Rows of our own attention file, at half of what physics allows.
 fn own_attention() -> String {
     let silicon = silicon::of(Catalog::embedded().accelerator(GPU).unwrap()).unwrap();
-    let mut text = "# made up\nphase,head_dim,kv_cache,window,batch,length,heads,kv_heads,time_us\n".to_owned();
+    let mut text =
+        "# made up\nphase,head_dim,kv_cache,window,batch,length,heads,kv_heads,time_us\n".to_owned();
     for (heads, kv_heads) in [(4, 1), (8, 2), (16, 4), (32, 8), (64, 8), (16, 2)] {
         let shape =
             AttentionShape { heads, kv_heads, head_dim: 128, kv_cache: Precision::Bf16, window: None };
@@ -90,7 +91,10 @@ fn a_formula_is_found_again() {
     let folder = folder(&[
         ("gemm/vllm-0.19.0/gemm_perf.csv", gemm_perf("bfloat16", 1.0)),
         ("mist_attention.csv", own_attention()),
-        ("mist_all_reduce.csv", "library,ranks,bytes,time_us\nnccl,2,1024,10\nnccl,2,4096,11\nnccl,2,8192,12\n".to_owned()),
+        (
+            "mist_all_reduce.csv",
+            "library,ranks,bytes,time_us\nnccl,2,1024,10\nnccl,2,4096,11\nnccl,2,8192,12\n".to_owned(),
+        ),
     ]);
     let (profile, report) = fit(&folder, &[], true).unwrap();
     for line in report.lines.iter().filter(|line| line.regime.contains("held out")) {

@@ -316,6 +316,7 @@ pub(super) enum Listed {
     Hardware,
     Models,
     Prices,
+    Profiles,
 }
 
 #[derive(Debug, Subcommand)]

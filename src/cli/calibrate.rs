@@ -55,6 +55,7 @@ fn command(options: &CalibrateOptions) -> String {
     for choice in &options.tables {
         let _ = write!(command, " --use {choice}");
     }
+    let _ = write!(command, " --source '{}' --licence '{}'", options.source, options.licence);
     command
 }
 

@@ -112,7 +112,7 @@ pub(super) enum Keep {
 
 /// What to show of which catalog.
 pub(super) struct ListOptions {
-    pub(super) what: Catalogued,
+    pub(super) what: Listing,
     /// What names must hold, whatever the case.
     pub(super) filter: Option<String>,
     pub(super) catalog: Option<PathBuf>,
@@ -124,6 +124,14 @@ pub(super) enum Catalogued {
     Hardware,
     Models,
     Prices,
+}
+
+/// What to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    Catalogued(Catalogued),
+    /// The runtime profiles that ship.
+    Profiles,
 }
 
 /// Which tiers of memory to compare, and how to print it.
@@ -205,9 +213,13 @@ impl Command {
             Verb::Reference => Self::Reference,
             Verb::List { what, filter, catalog } => {
                 let what = match what {
-                    Listed::Hardware => Catalogued::Hardware,
-                    Listed::Models => Catalogued::Models,
-                    Listed::Prices => Catalogued::Prices,
+                    Listed::Hardware => Listing::Catalogued(Catalogued::Hardware),
+                    Listed::Models => Listing::Catalogued(Catalogued::Models),
+                    Listed::Prices => Listing::Catalogued(Catalogued::Prices),
+                    Listed::Profiles if catalog.is_some() => {
+                        return Err(Failure::input("profiles are not of a catalog: leave out --catalog"));
+                    }
+                    Listed::Profiles => Listing::Profiles,
                 };
                 Self::List(ListOptions { what, filter, catalog })
             }

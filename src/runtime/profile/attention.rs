@@ -81,8 +81,12 @@ pub struct PrefixRule {
 
 impl AttentionTable {
     pub(super) fn check(&self) -> Result<(), String> {
-        let axes =
-            [("kv_heads", &self.kv_heads), ("group", &self.group), ("batch", &self.batch), ("length", &self.length)];
+        let axes = [
+            ("kv_heads", &self.kv_heads),
+            ("group", &self.group),
+            ("batch", &self.batch),
+            ("length", &self.length),
+        ];
         for (name, axis) in axes {
             check_axis(name, axis)?;
         }

@@ -107,13 +107,16 @@ impl Matrix<'_> {
     /// The curve through residuals at token counts, nowhere below `cold` seconds.
     pub(crate) fn curve(&self, m: &[f64], residuals: &[f64], cold: f64) -> GemmCurve {
         let pays = matches!(self.kind, WeightKind::Fp8 | WeightKind::Fp8Block);
-        let pick = |ragged: bool| -> Curve {
+        let pick = |ragged: bool| -> Option<Curve> {
             let chosen = |tokens: f64| !pays || tokens < 4.0 || self.belongs(tokens as u32, ragged);
             let (m, residuals): (Vec<f64>, Vec<f64>) =
                 m.iter().zip(residuals).filter(|(tokens, _)| chosen(**tokens)).unzip();
-            self.rising(&m, &residuals, cold)
+            // A table may have measured no count of tokens of the kind.
+            (!m.is_empty()).then(|| self.rising(&m, &residuals, cold))
         };
-        GemmCurve { aligned: pick(false), ragged: pays.then(|| pick(true)), kind: self.kind }
+        let ragged = if pays { pick(true) } else { None };
+        let aligned = pick(false).unwrap_or_else(|| self.rising(m, residuals, cold));
+        GemmCurve { aligned, ragged, kind: self.kind }
     }
 
     fn belongs(&self, tokens: u32, ragged: bool) -> bool {

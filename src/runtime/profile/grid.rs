@@ -71,7 +71,8 @@ impl<'de> Deserialize<'de> for Residuals {
         let mut steps = Vec::new();
         for line in &lines {
             for pair in line.as_bytes().chunks(2) {
-                let digits: Option<Vec<i32>> = pair.iter().map(|symbol| value[usize::from(*symbol)]).collect();
+                let digits: Option<Vec<i32>> =
+                    pair.iter().map(|symbol| value[usize::from(*symbol)]).collect();
                 match digits.as_deref() {
                     Some([high, low]) => steps.push((high * BASE + low - ZERO) as i16),
                     _ => {

@@ -25,8 +25,7 @@ pub enum WeightKind {
 
 impl WeightKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Bf16, Self::Fp8, Self::Fp8Block, Self::Nvfp4, Self::Int4, Self::Mxfp4];
+    pub const ALL: [Self; 6] = [Self::Bf16, Self::Fp8, Self::Fp8Block, Self::Nvfp4, Self::Int4, Self::Mxfp4];
 
     /// The kind a precision stands for, unless more is known; none for `int8`, which was never measured.
     pub const fn of(precision: Precision) -> Option<Self> {

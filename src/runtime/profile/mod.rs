@@ -42,14 +42,12 @@ use ron::extensions::Extensions;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use attention::{
-    AttentionTable, DecodeCurve, MixedCurve, MixedRule, Phase, PrefillCurve, PrefixRule,
-};
+pub use attention::{AttentionTable, DecodeCurve, MixedCurve, MixedRule, Phase, PrefillCurve, PrefixRule};
 pub use collectives::{CollectiveCurve, CollectiveTable, Library, Operation};
 pub use device::Silicon;
 pub use elementwise::Elementwise;
-pub use gemm::{GemmCurve, GemmTable};
 pub(crate) use gemm::Matrix;
+pub use gemm::{GemmCurve, GemmTable};
 pub use grid::Residuals;
 pub use kinds::{AttentionShape, WeightKind};
 pub(crate) use moe::PRIOR as MOE_PRIOR;
@@ -133,7 +131,14 @@ pub enum ProfileError {
 }
 
 /// The profiles that ship, by the name of their device.
-const EMBEDDED: [(&str, &str); 0] = [];
+const EMBEDDED: [(&str, &str); 6] = [
+    ("A100-80GB-SXM4", include_str!("../../../assets/profiles/A100-80GB-SXM4.ron")),
+    ("H100-SXM5-80GB", include_str!("../../../assets/profiles/H100-SXM5-80GB.ron")),
+    ("H200-SXM-141GB", include_str!("../../../assets/profiles/H200-SXM-141GB.ron")),
+    ("B200-SXM", include_str!("../../../assets/profiles/B200-SXM.ron")),
+    ("L40S", include_str!("../../../assets/profiles/L40S.ron")),
+    ("RTX-PRO-6000-Server", include_str!("../../../assets/profiles/RTX-PRO-6000-Server.ron")),
+];
 
 impl Profile {
     /// Reads a profile.
@@ -142,7 +147,8 @@ impl Profile {
     /// The text is not one, or its tables are not whole.
     pub fn read(text: &str) -> Result<Self, ProfileError> {
         let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
-        let profile: Self = options.from_str(text).map_err(|error| ProfileError::Malformed(Box::new(error)))?;
+        let profile: Self =
+            options.from_str(text).map_err(|error| ProfileError::Malformed(Box::new(error)))?;
         if profile.form != FORM {
             return Err(ProfileError::Form { found: profile.form });
         }
@@ -157,7 +163,10 @@ impl Profile {
         });
         let moe = self.moe.iter().map(|table| (format!("experts of {}", table.kind), table.check()));
         let collectives = self.collectives.iter().map(|table| {
-            (format!("{:?} of {} devices by {:?}", table.operation, table.ranks, table.library), table.check())
+            (
+                format!("{:?} of {} devices by {:?}", table.operation, table.ranks, table.library),
+                table.check(),
+            )
         });
         for (table, found) in gemm.chain(attention).chain(moe).chain(collectives) {
             found.map_err(|problem| ProfileError::Table { table, problem })?;
@@ -253,9 +262,8 @@ impl Profile {
     /// # Errors
     /// It was not measured with so many devices.
     pub fn collective(&self, operation: Operation, ranks: u32) -> Result<CollectiveCurve, ProfileError> {
-        let fits = |table: &&CollectiveTable| {
-            table.operation == operation && table.library != Library::CustomEager
-        };
+        let fits =
+            |table: &&CollectiveTable| table.operation == operation && table.library != Library::CustomEager;
         let tables: Vec<&CollectiveTable> =
             self.collectives.iter().filter(fits).filter(|table| table.ranks == ranks).collect();
         if tables.is_empty() {
@@ -272,7 +280,12 @@ impl Profile {
     ///
     /// # Errors
     /// Experts of this kind were not measured.
-    pub fn moe(&self, shape: &MoeShape, kind: WeightKind, routing: Routing) -> Result<MoeCurve, ProfileError> {
+    pub fn moe(
+        &self,
+        shape: &MoeShape,
+        kind: WeightKind,
+        routing: Routing,
+    ) -> Result<MoeCurve, ProfileError> {
         let of_kind = || self.moe.iter().filter(|table| table.kind == kind);
         // Not every device was measured under every routing.
         let table = of_kind().find(|table| table.routing == routing).or_else(|| of_kind().next());

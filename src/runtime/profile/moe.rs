@@ -208,10 +208,7 @@ impl MoeTable {
             }
             sums
         };
-        MoeCurve {
-            curve: self.rising(silicon, shape, &residuals),
-            measured: known.is_some(),
-        }
+        MoeCurve { curve: self.rising(silicon, shape, &residuals), measured: known.is_some() }
     }
 
     /// The curve through residuals at the table's token counts.

@@ -111,7 +111,13 @@ pub(crate) fn profile() -> Profile {
     }
 }
 
-fn shape(heads: u32, kv_heads: u32, head_dim: u32, kv_cache: Precision, window: Option<u32>) -> AttentionShape {
+fn shape(
+    heads: u32,
+    kv_heads: u32,
+    head_dim: u32,
+    kv_cache: Precision,
+    window: Option<u32>,
+) -> AttentionShape {
     AttentionShape { heads, kv_heads, head_dim, kv_cache, window }
 }
 
@@ -131,6 +137,24 @@ fn a_profile_survives_its_text() {
     let text = made.write();
     assert!(text.starts_with("// What operators cost on H100-SXM5-80GB"), "{}", &text[..200]);
     assert_eq!(Profile::read(&text).unwrap(), made);
+}
+
+#[test]
+fn profiles_that_ship_are_of_their_device_and_price_its_models() {
+    for gpu in Profile::shipped() {
+        let text = Profile::embedded(gpu).unwrap();
+        let made = Profile::read(text).unwrap();
+        assert!(made.expect_gpu(gpu).is_ok() && text.len() < 800_000, "{gpu}: {} bytes", text.len());
+        assert!(made.command.starts_with("mist calibrate"), "{gpu}");
+        let gemm = made.gemm(6144, 4096, WeightKind::Bf16).unwrap();
+        let bound = made.silicon.gemm(WeightKind::Bf16, 1.0, 6144.0, 4096.0);
+        assert!((bound..20.0 * bound).contains(&gemm.seconds(1.0)), "{gpu}");
+        let attention = made.attention(&shape(32, 8, 128, Precision::Bf16, None)).unwrap();
+        assert!(attention.decode.seconds(64.0, 2048.0) < 2e-3, "{gpu}");
+        assert!(attention.prefill.seconds(1.0, 2048.0, 8192.0) > attention.prefill.seconds(1.0, 2048.0, 0.0));
+        assert!(made.all_reduce(2).is_ok(), "{gpu}");
+    }
+    assert!(Profile::embedded("MI300X").is_none());
 }
 
 #[test]
@@ -162,8 +186,9 @@ fn what_was_not_measured_is_refused_by_name() {
 #[test]
 fn what_stands_in_for_something_else_says_so() {
     let made = profile();
-    let borrowed =
-        |head_dim| made.decode_attention(&shape(32, 8, head_dim, Precision::Bf16, None)).unwrap().borrowed_head_dim;
+    let borrowed = |head_dim| {
+        made.decode_attention(&shape(32, 8, head_dim, Precision::Bf16, None)).unwrap().borrowed_head_dim
+    };
     assert_eq!([64, 80, 128, 256].map(borrowed), [None, Some(128), None, Some(128)]);
     let experts = |hidden| MoeShape { hidden, inter: 768, top_k: 8, experts: 128, tp: 1, ep: 1 };
     let measured = |hidden| made.moe(&experts(hidden), WeightKind::Bf16, Routing::Skewed).unwrap().measured;
@@ -191,7 +216,12 @@ fn the_faster_library_moves_the_data() {
     let made = profile();
     let both = made.all_reduce(2).unwrap();
     let nccl_alone = Profile {
-        collectives: made.collectives.iter().filter(|table| table.library == Library::Nccl).cloned().collect(),
+        collectives: made
+            .collectives
+            .iter()
+            .filter(|table| table.library == Library::Nccl)
+            .cloned()
+            .collect(),
         ..made
     };
     assert!(both.seconds(4096.0) < nccl_alone.all_reduce(2).unwrap().seconds(4096.0));
