@@ -158,7 +158,7 @@ mod tests {
         let prompt = [Chunk { tokens: 2048, context: 0, last: true }];
         let prefill = StepShape { prefill: &prompt, ..StepShape::default() };
         let layer = 4096.0 * 6144.0 + 4096.0 * 4096.0 + 3.0 * 4096.0 * 14336.0;
-        let close = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-3, "{a} {b}");
+        let close = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-2, "{a} {b}");
         close(of(&prefill, Part::Linear), 32.0 * 2.0 * 2048.0 * layer / peak);
         close(of(&prefill, Part::Head), 2.0 * 2.0 * 2048.0 * 4096.0 * 128_256.0 / peak);
         // 4·d FLOPs for each of all pairs.
