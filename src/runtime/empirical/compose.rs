@@ -7,8 +7,8 @@
 use super::EngineRecord;
 use crate::catalog::Precision;
 use crate::runtime::profile::{
-    AttentionShape, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeShape, PrefillCurve, Profile, ProfileError, Routing,
-    WeightKind,
+    AttentionShape, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeShape, PrefillCurve, Profile,
+    ProfileError, Routing, WeightKind,
 };
 use crate::runtime::{
     AnalyticalModel, Bound, Chunk, Item, OperatorList, Part, StepCost, StepModel, StepShape, Target,
@@ -177,7 +177,8 @@ impl EmpiricalModel {
         let context = shape.decode_context as f64 / batch;
         let chunks = shape.prefill.iter().map(|chunk| (f64::from(chunk.tokens), f64::from(chunk.context)));
         let each = self.operators.mixed.iter();
-        let one: f64 = each.map(|(layers, curve)| layers * curve.seconds(chunks.clone(), batch, context)).sum();
+        let one: f64 =
+            each.map(|(layers, curve)| layers * curve.seconds(chunks.clone(), batch, context)).sum();
         one.max(apart).max(decode)
     }
 
