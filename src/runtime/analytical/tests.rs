@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::runtime::{Bound, Chunk, StepCost, StepModel, StepShape};
-use crate::units::Span;
 
 fn llama_8b() -> DecoderShape {
     DecoderShape {
