@@ -16,7 +16,7 @@ use crate::runtime::profile::kriging::{Kriging, Prior};
 use crate::runtime::profile::{GemmTable, Matrix, Residuals, Silicon};
 
 const PRIOR: Prior<'_> = Prior { lengths: &[2.0, 2.0], mean: 4.0, nugget: 0.05 };
-const GROWTH: Growth = Growth { trees: 500, leaves: 31, rate: 0.08, rows: 10 };
+const GROWTH: Growth = Growth { trees: 300, leaves: 31, rate: 0.08, rows: 10 };
 /// How far a measured residual may stand from what its neighbours make likely before it is held back
 /// (nat): one bad row is no law.
 const OUTLIER: f64 = 0.3;
