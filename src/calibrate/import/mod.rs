@@ -24,7 +24,7 @@ pub(super) fn gather(folder: &Path, gpu: &str) -> Result<Measurements, Calibrate
     for file in &files {
         let _known = aiconfigurator::read(file, gpu, &mut found)?
             || llmservingsim::read(file, &mut found)?
-            || plain::read(file, gpu, &mut found)?;
+            || plain::read(file, &mut found)?;
     }
     if found.is_empty() {
         return Err(CalibrateError::Nothing { folder: folder.to_owned() });

@@ -20,7 +20,7 @@ use crate::catalog::Precision;
 use crate::runtime::profile::{CollectiveTable, Library, Operation, Phase, WeightKind};
 
 /// Reads a file if its name is one of ours.
-pub(super) fn read(path: &Path, _gpu: &str, into: &mut Measurements) -> Result<bool, CalibrateError> {
+pub(super) fn read(path: &Path, into: &mut Measurements) -> Result<bool, CalibrateError> {
     let origin = Origin { table: "own".to_owned(), file: path.to_owned() };
     match path.file_name().and_then(|name| name.to_str()) {
         Some("mist_gemm.csv") => gemm(&only(path, &["kind", "m", "n", "k", "time_us"])?, &origin, into)?,

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The logarithm of `t` is pooled along the tokens, so that it never falls, before it is read between
-//! knots. Kernels of fp8 pay for token counts that do not fill a tile (up to 1.8 times); such counts have a
-//! curve of their own, as one curve for both could not rise.
+//! knots. Kernels pay for token counts that do not fill a tile, those of fp8 up to 1.8 times, others some
+//! percent; such counts have a curve of their own, as one curve for both could not rise.
 
 use serde::{Deserialize, Serialize};
 
@@ -106,22 +106,21 @@ impl Matrix<'_> {
 
     /// The curve through residuals at token counts, nowhere below `cold` seconds.
     pub(crate) fn curve(&self, m: &[f64], residuals: &[f64], cold: f64) -> GemmCurve {
-        let pays = matches!(self.kind, WeightKind::Fp8 | WeightKind::Fp8Block);
         let pick = |ragged: bool| -> Option<Curve> {
-            let chosen = |tokens: f64| !pays || tokens < 4.0 || self.belongs(tokens as u32, ragged);
+            let chosen = |tokens: f64| tokens < 4.0 || self.belongs(tokens as u32, ragged);
             let (m, residuals): (Vec<f64>, Vec<f64>) =
                 m.iter().zip(residuals).filter(|(tokens, _)| chosen(**tokens)).unzip();
             // A table may have measured no count of tokens of the kind.
             (!m.is_empty()).then(|| self.rising(&m, &residuals, cold))
         };
-        let ragged = if pays { pick(true) } else { None };
+        let ragged = pick(true);
         let aligned = pick(false).unwrap_or_else(|| self.rising(m, residuals, cold));
         GemmCurve { aligned, ragged, kind: self.kind }
     }
 
     fn belongs(&self, tokens: u32, ragged: bool) -> bool {
-        // Up to 256 tokens, fp8 kernels do not care, and both curves have these knots.
-        let both = self.kind == WeightKind::Fp8 && tokens <= 256;
+        // Up to 256 tokens, most kernels do not care, and both curves have these knots.
+        let both = self.kind != WeightKind::Fp8Block && tokens <= 256;
         both || self.kind.aligned(tokens) != ragged
     }
 

@@ -140,7 +140,7 @@ mod tests {
     fn residuals_survive_their_text() {
         let residuals = Residuals::new([0.0, 0.5, -0.25, 1.0, 127.0, -300.0], 2);
         let text = ron::to_string(&residuals).unwrap();
-        assert_eq!(text, r#"["O!PYNC","Qx||!!"]"#);
+        assert_eq!(text, r#"["O!PHN<","Qo||!!"]"#);
         assert_eq!(ron::from_str::<Residuals>(&text).unwrap(), residuals);
         for wrong in [r#"["O!P"]"#, r#"["O! P"]"#, r#"["Oé"]"#] {
             assert!(ron::from_str::<Residuals>(wrong).is_err());
