@@ -247,7 +247,13 @@ impl Ground<'_> {
                     at.pc += 1;
                 }
                 Op::Jump(to) => at.pc = *to,
-                Op::End => return done(journey, actions),
+                Op::End => {
+                    // Where every draw said no, nothing was done for it that it could be judged by.
+                    if journey.laps().iter().all(|lap| lap.total() == SimSpan::ZERO) {
+                        journey.rejection = journey.rejection.or(Some(Rejection::EmptyOutput));
+                    }
+                    return done(journey, actions);
+                }
             }
         }
     }
