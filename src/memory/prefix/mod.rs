@@ -28,7 +28,7 @@
 mod cache;
 mod names;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 
 pub use cache::{Found, Pin, PrefixCache};
@@ -36,6 +36,20 @@ pub use names::Names;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// How often the cache was asked, and with what success; sequences that come back after a preemption are
+/// not counted again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrefixTally {
+    /// Sequences.
+    pub queries: u64,
+    /// Those that found something.
+    pub hits: u64,
+    /// Tokens of their prompts.
+    pub query_tokens: u64,
+    /// Those that were there.
+    pub hit_tokens: u64,
+}
 
 /// How KV is kept for later requests whose prompt begins the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

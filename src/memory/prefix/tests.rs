@@ -1,6 +1,6 @@
 //! The tree against the engines' own bookkeeping, block by block and token by token.
 
-mod naive;
+pub(crate) mod naive;
 
 use proptest::prelude::*;
 

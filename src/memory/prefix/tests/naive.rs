@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use crate::memory::prefix::Found;
 
 /// What a test asks of an engine.
-pub(super) trait Naive {
+pub(crate) trait Naive {
     fn new(blocks: u64, block: u32) -> Self;
     /// What is there of `tokens`.
     fn find(&self, tokens: &[u64]) -> Found;
@@ -21,7 +21,7 @@ pub(super) trait Naive {
 }
 
 /// vLLM's block pool: a table of hashes, a free queue. A hash is the text up to the end of the block.
-pub(super) struct NaiveBlocks {
+pub(crate) struct NaiveBlocks {
     block: usize,
     hashes: Vec<Option<Vec<u64>>>,
     users: Vec<u32>,
@@ -138,7 +138,7 @@ struct Req {
 }
 
 /// `SGLang`'s radix cache over keys of tokens, with an allocator that counts pages.
-pub(super) struct NaiveRadix {
+pub(crate) struct NaiveRadix {
     block: usize,
     free: u64,
     total: u64,
