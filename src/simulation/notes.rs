@@ -70,8 +70,8 @@ fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
     if !names.is_empty() {
         let names = names.join(", ");
         notes.push(format!(
-            "a replay takes arrivals, lengths, and models and pipelines as the scenario names them; it leaves \
-             out what else this trace records: {names}"
+            "a replay takes arrivals, what they follow, lengths, blocks, and models and pipelines as the \
+             scenario names them; it leaves out what else this trace records: {names}"
         ));
     }
     if empty > 0 {
