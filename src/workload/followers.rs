@@ -25,6 +25,8 @@ pub(super) struct Coming {
     pub asks: Asks,
     /// What its prompt shares with others, if it may.
     pub text: Option<Text>,
+    /// Whether it is the first turn of a conversation.
+    pub opens: bool,
 }
 
 /// How one request follows another.
@@ -234,7 +236,7 @@ mod tests {
 
     fn coming() -> Option<Coming> {
         let lengths = Lengths { prompt_tokens: 1, output_tokens: 1 };
-        Some(Coming { lengths, asks: Asks::default(), text: None })
+        Some(Coming { lengths, asks: Asks::default(), text: None, opens: false })
     }
 
     const fn at(ns: u64) -> SimTime {

@@ -38,6 +38,8 @@ pub(super) struct Recording {
     set_off: HashMap<Box<str>, SmallVec<[u32; 1]>>,
     /// Whether rows had names so far.
     named: bool,
+    /// Whether one followed another as the next turn of a session.
+    has_turns: bool,
     over: bool,
 }
 
@@ -52,13 +54,14 @@ impl Recording {
             sessions: HashMap::new(),
             set_off: HashMap::new(),
             named: false,
+            has_turns: false,
             over: false,
         }
     }
 
-    /// Conversations so far, if there were names of any.
-    pub fn sessions(&self) -> u64 {
-        self.sessions.len() as u64
+    /// Whether any row so far followed another as the next turn of a session.
+    pub const fn has_turns(&self) -> bool {
+        self.has_turns
     }
 
     /// The instant of the next arrival that follows nothing. Reads ahead, `left` rows at most; what is found to
@@ -116,7 +119,8 @@ impl Recording {
         if delay.is_some_and(|delay| SimTime::ZERO + delay > LAST_ARRIVAL) {
             return Err(self.replay.error(SourceError::TooLate.to_string()));
         }
-        let coming = Coming { lengths: self.replay.lengths(), asks: self.replay.asks(asks)?, text };
+        let opens = !row.session.is_empty() && !self.sessions.contains_key(row.session.as_str());
+        let coming = Coming { lengths: self.replay.lengths(), asks: self.replay.asks(asks)?, text, opens };
         let node = followers.add(Some(coming), delay.unwrap_or(SimSpan::ZERO), SimTime::ZERO);
         let follows = self.replay.may_follow() && self.link(followers, node, delay.is_some())?;
         if follows || delay.is_some() {
@@ -146,7 +150,7 @@ impl Recording {
             let label = if let Some(label) = self.sessions.get(row.session.as_str()).copied() {
                 if delayed {
                     followers.follow_label(node, label, Link::Turn);
-                    follows = true;
+                    (follows, self.has_turns) = (true, true);
                 }
                 label
             } else {

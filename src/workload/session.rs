@@ -42,8 +42,8 @@ pub(super) struct Sessions {
     draws: Stream,
     /// Tokens of conversations that have names.
     named: u64,
-    /// Conversations that began.
-    pub begun: u64,
+    /// Conversations that were drawn.
+    pub drawn: u64,
     /// Those of them that the context had no room for.
     pub cut: u64,
 }
@@ -53,7 +53,7 @@ impl Sessions {
     pub fn new(spec: &SessionSpec, longest: u32, draws: Stream) -> Self {
         let SessionSpec { turns, think, max_context } = *spec;
         let max_context = max_context.unwrap_or(longest);
-        Self { turns, think, max_context, draws, named: 0, begun: 0, cut: 0 }
+        Self { turns, think, max_context, draws, named: 0, drawn: 0, cut: 0 }
     }
 
     /// The next conversation. It begins with `prefix`, and has at most `left` turns after the first, which it
@@ -90,7 +90,7 @@ impl Sessions {
             *left -= u64::from(at > 0);
             history = asked + u64::from(output_tokens);
         }
-        self.begun += u64::from(!turns.is_empty());
+        self.drawn += u64::from(!turns.is_empty());
         let last = turns.len().saturating_sub(1);
         for (at, (turn, (history, asked))) in turns.iter_mut().zip(&spoken).enumerate() {
             let mut text = prefix.clone();
@@ -156,7 +156,7 @@ mod tests {
     fn the_context_and_the_number_of_requests_cut_it_short() {
         let (sessions, drawn) = draw(Count::Exactly(9), Some(50), &mut 99, 1);
         // 13 + 5, 29 + 5, 46 + 5.
-        assert_eq!((drawn[0].len(), sessions.cut, sessions.begun), (2, 1, 1));
+        assert_eq!((drawn[0].len(), sessions.cut, sessions.drawn), (2, 1, 1));
         let mut left = 3;
         let (sessions, drawn) = draw(Count::Exactly(3), None, &mut left, 2);
         assert_eq!((drawn[0].len(), drawn[1].len(), left, sessions.cut), (3, 2, 0, 0));

@@ -7,7 +7,7 @@ use super::error::on_the_clock;
 use super::followers::{Coming, Followers, Ready};
 use super::naming::Names;
 use super::recording::Recording;
-use super::session::Turns;
+use super::session::{Turn, Turns};
 use super::trace::TraceHeader;
 use super::{
     ArrivalProcess, Asks, LengthSource, Lengths, Replay, SessionCounts, SourceError, Vocabulary, Wording,
@@ -25,7 +25,9 @@ pub struct Source {
     wording: Wording,
     /// Requests it may still bring.
     left: u64,
-    /// Sessions that a rejection ended before their last turn.
+    /// Conversations that began.
+    begun: u64,
+    /// Those that a rejection ended before their last turn.
     broken: u64,
 }
 
@@ -66,7 +68,7 @@ impl Source {
 
     fn of(requests: Requests, asks: Asks, left: u64) -> Self {
         let (followers, wording) = (Followers::default(), Wording::default());
-        Self { requests, followers, asks, wording, left, broken: 0 }
+        Self { requests, followers, asks, wording, left, begun: 0, broken: 0 }
     }
 
     /// Its rows, if it is recorded, ask for models and pipelines in these words.
@@ -99,16 +101,17 @@ impl Source {
 
     /// What became of its conversations, if there are any.
     fn sessions(&self) -> Option<SessionCounts> {
-        let unsent_turns = self.followers.unsent();
-        let (begun, cut_at_context) = match &self.requests {
-            Requests::Drawn(drawing) => {
-                let sessions = drawing.sessions.as_ref()?;
-                (sessions.begun, sessions.cut)
-            }
-            Requests::Recorded(_) if unsent_turns == 0 => return None,
-            Requests::Recorded(recording) => (recording.sessions(), 0),
+        let cut_at_context = match &self.requests {
+            Requests::Drawn(drawing) => drawing.sessions.as_ref()?.cut,
+            Requests::Recorded(recording) => recording.has_turns().then_some(0)?,
         };
-        Some(SessionCounts { begun, cut_at_context, ended_by_rejection: self.broken, unsent_turns })
+        let (begun, ended_by_rejection) = (self.begun, self.broken);
+        Some(SessionCounts {
+            begun,
+            cut_at_context,
+            ended_by_rejection,
+            unsent_turns: self.followers.unsent(),
+        })
     }
 
     /// The instant of the next arrival that needs no departure first. What is found to be due after
@@ -152,10 +155,10 @@ impl Source {
         }
     }
 
-    /// Conversations that it began, if it draws any.
-    pub(super) fn begun(&self) -> Option<u64> {
+    /// Conversations that it has drawn, if it draws any.
+    pub(super) fn conversations(&self) -> Option<u64> {
         match &self.requests {
-            Requests::Drawn(drawing) => Some(drawing.sessions.as_ref()?.begun),
+            Requests::Drawn(drawing) => Some(drawing.sessions.as_ref()?.drawn),
             Requests::Recorded(_) => None,
         }
     }
@@ -178,13 +181,15 @@ impl Source {
 
     /// The request whose arrival is due, with the number `id`; `None` when there are no more lengths.
     fn draw(&mut self, id: u64) -> Result<Option<Coming>, SourceError> {
-        if let Requests::Recorded(recording) = &mut self.requests {
-            return Ok(recording.pop().and_then(|node| self.followers.come_in(node, id)));
-        }
-        let asks = self.asks;
-        let mut coming = self.turns()?.into_iter().map(|turn| {
-            let coming = Coming { lengths: turn.lengths, asks, text: turn.text };
-            (turn.think, coming)
+        let drawing = match &mut self.requests {
+            Requests::Drawn(drawing) => drawing,
+            Requests::Recorded(recording) => {
+                return Ok(recording.pop().and_then(|node| self.followers.come_in(node, id)));
+            }
+        };
+        let (asks, in_session) = (self.asks, drawing.sessions.is_some());
+        let mut coming = self.turns()?.into_iter().enumerate().map(|(at, Turn { think, lengths, text })| {
+            (think, Coming { lengths, asks, text, opens: at == 0 && in_session })
         });
         let first = coming.next();
         self.followers.open_session(id, coming);
@@ -287,7 +292,8 @@ impl Sources {
             Some(node) => source.followers.come_in(node, self.next_id),
             None => source.draw(self.next_id)?,
         };
-        let Some(Coming { lengths, asks, text }) = coming else { return Ok(None) };
+        let Some(Coming { lengths, asks, text, opens }) = coming else { return Ok(None) };
+        source.begun += u64::from(opens);
         let id = self.next_id;
         self.next_id += 1;
         self.in_flight += 1;

@@ -84,7 +84,7 @@ impl<W: Write> Export<W> {
     fn drawn(&mut self, source: &mut Source) -> Result<(), TraceToolError> {
         let names = source.names();
         while let Some(arrival) = source.next_drawn()? {
-            let session = source.begun();
+            let session = source.conversations();
             if !self.arrive(arrival) {
                 break;
             }
