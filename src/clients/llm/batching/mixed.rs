@@ -82,6 +82,7 @@ impl Mixed {
 impl BatchingPolicy for Mixed {
     fn form(&mut self, scheduler: &mut Scheduler) {
         scheduler.resume_all();
+        let nobody_was_passed_over = self.passed_over.is_empty();
         let urgent = self.passed_over.values().filter(|passes| **passes >= self.max_passes).count() as u32;
         let room = self.admit(scheduler, self.max_num_batched_tokens.saturating_sub(urgent)) + urgent;
         if scheduler.decoding() > room {
@@ -89,7 +90,9 @@ impl BatchingPolicy for Mixed {
         } else {
             self.passed_over.clear();
         }
-        if !scheduler.decode_all() && scheduler.paused().next().is_none() {
+        let preempted = scheduler.decode_all();
+        // Those who were passed over may have kept a prompt out that comes in next time.
+        if !preempted && nobody_was_passed_over && self.passed_over.is_empty() {
             scheduler.repeat_decodes();
         }
     }
