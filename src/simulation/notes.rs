@@ -79,10 +79,7 @@ fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
     let names = left_out.names();
     if !names.is_empty() {
         let names = names.join(", ");
-        notes.push(format!(
-            "a replay takes arrivals, what they follow, lengths, blocks, and models and pipelines as the \
-             scenario names them; it leaves out what else this trace records: {names}"
-        ));
+        notes.push(format!("a replay leaves out some of what this trace records: {names}"));
     }
     if empty > 0 {
         notes.push(format!(

@@ -249,6 +249,20 @@ fn generation_that_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn conversations_and_prefixes_are_generated() {
+    let sandbox = Sandbox::new();
+    let shared =
+        ["--prefix", "[System(tokens: 100)]", "--sessions", "(turns: Exactly(3), think: Exactly(s(2)))"];
+    let trace = sandbox.ok(&[&gen_args(&["7"])[..], &shared].concat());
+    assert_eq!(trace.lines().count(), 8, "`--requests` counts turns");
+    assert_eq!(trace.matches("\"delay_ns\":2000000000").count(), 4, "the third has one turn only");
+    assert_eq!(trace.matches("\"blocks\":[[0,100]").count(), 7);
+    let refused = |option: &'static str, text: &'static str| sandbox.refused(&gen_args(&["7", option, text]));
+    assert!(refused("--prefix", "[System(tokens: 0)]").contains("must be 1 to 1000000000, found 0"));
+    assert!(refused("--sessions", "(turn: Exactly(3))").contains("such as `(turns: Geometric(mean: 4)"));
+}
+
+#[test]
 fn hostile_files_are_refused_with_their_line() {
     let sandbox = Sandbox::new();
     for (name, text, said) in [
