@@ -45,6 +45,7 @@ fn class(said: &Class) -> Result<WorkloadSpec, Failure> {
     let class = WorkloadSpec {
         name: String::new(),
         model: None,
+        priority: 0,
         pipeline: Vec::new(),
         requests: Some(*requests),
         trace: None,

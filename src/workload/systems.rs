@@ -72,9 +72,12 @@ pub(super) struct Gate<'w, 's> {
 impl Gate<'_, '_> {
     /// Lets it in, if there is one.
     fn admit(&mut self, drawn: Option<Drawn>, source: u16, now: SimTime) {
-        let Some(Drawn { id, asks: Asks { program, model }, lengths, text }) = drawn else { return };
+        let Some(Drawn { id, asks: Asks { program, model, priority }, lengths, text }) = drawn else {
+            return;
+        };
         let Lengths { prompt_tokens, output_tokens } = lengths;
-        let request = Request { id, source, program, model, prompt_tokens, output_tokens, arrived: now };
+        let request =
+            Request { id, source, program, model, priority, prompt_tokens, output_tokens, arrived: now };
         let mut spawned = match text {
             Some(text) => self.commands.spawn((request, text)),
             None => self.commands.spawn(request),

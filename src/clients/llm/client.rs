@@ -7,13 +7,15 @@ use bevy_ecs::entity::Entity;
 
 use super::StrideEnded;
 use super::batching::BatchingPolicy;
+use super::packing::PackingPolicy;
 use super::scheduler::Scheduler;
 use super::sequence::Landed;
 use crate::clients::Usage;
 use crate::engine::Calendar;
 use crate::memory::BlockPool;
-use crate::request::Rejection;
+use crate::memory::prefix::PrefixCaching;
 use crate::request::pipeline::Work;
+use crate::request::{Rejection, Text};
 use crate::runtime::{Bound, StepCost, StepModel};
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
@@ -30,12 +32,16 @@ pub struct LlmSetup {
     pub index: u32,
     /// The KV blocks of the cluster.
     pub kv: BlockPool,
+    /// How KV is kept in them for later prompts.
+    pub prefix_caching: PrefixCaching,
     /// Most sequences that run at once.
     pub max_num_seqs: u32,
     /// Longest prompt plus output served (tokens).
     pub max_model_len: u32,
     /// Composes the steps.
     pub policy: Box<dyn BatchingPolicy>,
+    /// The order of the queue.
+    pub packing: Box<dyn PackingPolicy>,
     /// Prices the steps.
     pub model: Arc<dyn StepModel>,
     /// Whether steps that repeat are run as strides. Results are the same to the bit.
@@ -88,7 +94,9 @@ impl LlmClient {
     pub fn new(setup: LlmSetup) -> Self {
         Self {
             index: setup.index,
-            scheduler: Scheduler::new(setup.kv, setup.max_num_seqs),
+            scheduler: Scheduler::new(setup.kv, setup.max_num_seqs)
+                .packed(setup.packing)
+                .with_prefix_caching(setup.prefix_caching),
             policy: setup.policy,
             model: setup.model,
             max_model_len: setup.max_model_len,
@@ -115,7 +123,8 @@ impl LlmClient {
         self.shared
     }
 
-    /// Gives the turn to what serves `other`; nothing is under way here. KV that was kept is lost.
+    /// Gives the turn to what serves `other`; nothing is under way here. KV that was kept is lost, that of the
+    /// prefix cache too.
     pub(super) fn give_way(&mut self, other: &mut Self) {
         self.scheduler.lose_holdings();
         // Both count on, so that no end of a stride before can be taken for one after.
@@ -180,25 +189,25 @@ impl LlmClient {
             Some(Rejection::ContextLength)
         } else if total - 1 > self.scheduler.kv().capacity_tokens() {
             Some(Rejection::KvCapacity)
-        } else if self.policy.longest_prompt().is_some_and(|longest| prompt - ready.min(prompt) > longest) {
-            Some(Rejection::PromptTooLong)
         } else {
-            None
+            self.policy.refuses(prompt - ready.min(prompt), self.scheduler.kv())
         }
     }
 
-    /// Takes in a request that [`refuses`](Self::refuses) has nothing against. When that cuts the
-    /// stride under way short, tells its new end, which is after `now`: see [`catch_up`](Self::catch_up).
+    /// Takes in a request that [`refuses`](Self::refuses) has nothing against, whose prompt consists of
+    /// `text` as far as that is known. When that cuts the stride under way short, tells its new end, which is
+    /// after `now`: see [`catch_up`](Self::catch_up).
     pub fn enqueue(
         &mut self,
         stage: Entity,
         work: &Work,
         base: Option<u32>,
+        text: Option<&Text>,
         now: SimTime,
     ) -> Option<StrideEnd> {
         let interrupts = self.policy.arrival_interrupts(work.prompt_tokens, &self.scheduler);
-        self.scheduler.enqueue(stage, work, base);
-        if interrupts { self.interrupt(now) } else { None }
+        let goes_ahead = self.scheduler.enqueue(stage, work, base, text, now);
+        if interrupts || goes_ahead { self.interrupt(now) } else { None }
     }
 
     /// KV that is kept in the holding `id` is no longer needed, while it is not the turn of this model.
@@ -242,9 +251,14 @@ impl LlmClient {
 
     /// Composes the next step if the client is idle; tells whether there is one.
     pub fn form(&mut self) -> bool {
-        if self.busy || self.scheduler.is_empty() {
+        if self.busy {
             return false;
         }
+        if self.scheduler.is_empty() {
+            self.policy.idle();
+            return false;
+        }
+        self.scheduler.arrange_queue();
         self.policy.form(&mut self.scheduler);
         if !self.scheduler.has_step() && self.scheduler.give_up_base() {
             self.policy.form(&mut self.scheduler);
@@ -324,6 +338,7 @@ impl LlmClient {
         usage.decode_tokens += decode_seqs * steps;
         usage.batch_seqs += shape_seqs * steps;
         usage.preemptions = self.scheduler.preemptions();
+        usage.prefix = self.scheduler.prefix_tally();
         self.stride.clear();
         self.busy = false;
         true

@@ -2,12 +2,14 @@
 //!
 //! Plain Rust without a world. A [`BatchingPolicy`](super::BatchingPolicy) looks at it (`view.rs`)
 //! and composes steps with its verbs (`verbs.rs`); the client runs them and makes them take effect
-//! (`steps.rs`). Invariants, kept by `books.rs`: the blocks taken from the pool are exactly those that
-//! admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set
+//! (`steps.rs`). What is kept for later prompts is in `prefix.rs`. Invariants, kept by `books.rs`: the blocks taken
+//! from the pool are exactly those that admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set
 //! and pause list.
 
 mod books;
 mod holdings;
+mod prefix;
+mod queue;
 mod steps;
 mod verbs;
 mod view;
@@ -18,12 +20,18 @@ use bevy_ecs::entity::Entity;
 use smallvec::SmallVec;
 
 use self::holdings::Holdings;
+use self::prefix::Prefixes;
+pub use self::queue::Back;
+use self::queue::Queue;
 use super::decoding::DecodeSet;
+use super::packing::{Fcfs, PackingPolicy};
 use super::sequence::{SeqId, Sequence};
 use super::step::Step;
 use super::token_clock::TokenClock;
 use crate::memory::BlockPool;
+use crate::request::Text;
 use crate::request::pipeline::Work;
+use crate::units::SimTime;
 
 /// For how much of a sequence [`Scheduler::admit`] takes KV blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +48,19 @@ pub enum Reserve {
     OracleWhole,
 }
 
+impl Reserve {
+    /// So many tokens, or all of memory where that is less.
+    pub fn at_most(tokens: u32, kv: &BlockPool) -> Self {
+        Self::Tokens(u64::from(tokens).min(kv.capacity_tokens()) as u32)
+    }
+}
+
 /// Queue, running sequences, KV blocks and next step of one client.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Scheduler {
     seqs: Vec<Sequence>,
     vacant: Vec<SeqId>,
-    waiting: VecDeque<SeqId>,
+    waiting: Queue,
     prefilling: SmallVec<[SeqId; 4]>,
     paused: VecDeque<SeqId>,
     decoding: DecodeSet,
@@ -57,18 +72,19 @@ pub struct Scheduler {
     max_num_seqs: u32,
     kv: BlockPool,
     holdings: Holdings,
+    prefixes: Option<Box<Prefixes>>,
     step: Step,
     clock: TokenClock,
     preemptions: u64,
 }
 
 impl Scheduler {
-    /// An idle scheduler over `kv` that runs `max_num_seqs` sequences at most.
+    /// An idle scheduler over `kv` that runs `max_num_seqs` sequences at most, first come, first served.
     pub fn new(kv: BlockPool, max_num_seqs: u32) -> Self {
         Self {
             seqs: Vec::new(),
             vacant: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: Queue::new(Box::new(Fcfs {})),
             prefilling: SmallVec::new(),
             paused: VecDeque::new(),
             decoding: DecodeSet::new(kv.block_size()),
@@ -79,14 +95,30 @@ impl Scheduler {
             max_num_seqs,
             kv,
             holdings: Holdings::default(),
+            prefixes: None,
             step: Step::default(),
             clock: TokenClock::default(),
             preemptions: 0,
         }
     }
 
-    /// Takes in a request. What it goes on with, a holding of this client, must not have been released.
-    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>) {
+    /// The same, idle as it is, with another order of the queue.
+    #[must_use]
+    pub fn packed(self, packing: Box<dyn PackingPolicy>) -> Self {
+        Self { waiting: Queue::new(packing), ..self }
+    }
+
+    /// Takes in a request at `now`, whose prompt consists of `text` as far as that is known. What it goes on
+    /// with, a holding of this client, must not have been released. Tells whether it may go ahead of others
+    /// that wait.
+    pub fn enqueue(
+        &mut self,
+        stage: Entity,
+        work: &Work,
+        base: Option<u32>,
+        text: Option<&Text>,
+        now: SimTime,
+    ) -> bool {
         let seq = Sequence::new(stage, work, base, self.arrivals);
         if let Some(base) = base {
             self.holdings.refer(base);
@@ -99,7 +131,9 @@ impl Scheduler {
             self.seqs.push(seq);
             SeqId(self.seqs.len() as u32 - 1)
         };
-        self.waiting.push_back(id);
+        self.name_tokens(id, text);
+        self.waiting.know(id, work.priority, now);
+        self.wait(id, Back::Tail)
     }
 
     /// What a finished sequence left in the holding `id` is no longer needed.
@@ -107,16 +141,18 @@ impl Scheduler {
         self.holdings.release(id, &mut self.kv);
     }
 
-    /// Gives back all blocks that are kept for later, while no sequence is here: what they held is computed
+    /// Gives back all blocks that are kept for later, those of the prefix cache too, while no sequence is here: what they held is computed
     /// again.
     pub fn lose_holdings(&mut self) {
         debug_assert!(self.is_empty(), "a running sequence needs its blocks");
         self.holdings.lose(&mut self.kv);
+        self.lose_prefixes();
     }
 
-    /// Counts preemptions on from those of `before`.
-    pub const fn count_on(&mut self, before: &Self) {
+    /// Counts preemptions, and what came of prefix caching, on from those of `before`.
+    pub fn count_on(&mut self, before: &Self) {
         self.preemptions = before.preemptions;
+        self.count_prefixes_on(before);
     }
 
     /// Tokens whose KV the holding `id` gives whoever goes on with it now.
