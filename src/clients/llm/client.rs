@@ -14,7 +14,7 @@ use crate::engine::Calendar;
 use crate::memory::BlockPool;
 use crate::request::Rejection;
 use crate::request::pipeline::Work;
-use crate::runtime::{Bound, StepCost, StepModel};
+use crate::runtime::{Bound, StepCost, StepModel, StepShape};
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
 
@@ -72,6 +72,19 @@ pub struct LlmClient {
 struct PricedStep {
     end: SimTime,
     bound: Bound,
+}
+
+/// The stride that a client is running: steps that are all the same but for the growing context.
+#[derive(Clone, Copy, Debug)]
+pub struct Stride<'a> {
+    /// What its first step computes.
+    pub shape: StepShape<'a>,
+    /// When it began.
+    pub begun: SimTime,
+    /// How many steps it has.
+    pub steps: usize,
+    /// When the last of them ends, unless it is cut.
+    pub end: SimTime,
 }
 
 /// When a stride ends, unless it is cut.
@@ -139,6 +152,13 @@ impl LlmClient {
         self.busy
     }
 
+    /// The stride under way, once it is priced.
+    pub fn stride(&self) -> Option<Stride<'_>> {
+        let end = self.stride.last()?.end;
+        let (shape, begun) = (self.scheduler.shape(), self.begun);
+        Some(Stride { shape, begun, steps: self.stride.len(), end })
+    }
+
     /// Replaces the runtime model from the next step on: the step under way keeps its price. `me` is
     /// the client's own entity. For systems before `Phase::Price`, which prices steps that begin now.
     pub fn set_model(&mut self, me: Entity, model: Arc<dyn StepModel>, calendar: &mut Calendar) {
@@ -197,7 +217,7 @@ impl LlmClient {
         now: SimTime,
     ) -> Option<StrideEnd> {
         let interrupts = self.policy.arrival_interrupts(work.prompt_tokens, &self.scheduler);
-        self.scheduler.enqueue(stage, work, base);
+        self.scheduler.enqueue(stage, work, base, now);
         if interrupts { self.interrupt(now) } else { None }
     }
 

@@ -24,6 +24,7 @@ use super::step::Step;
 use super::token_clock::TokenClock;
 use crate::memory::BlockPool;
 use crate::request::pipeline::Work;
+use crate::units::SimTime;
 
 /// For how much of a sequence [`Scheduler::admit`] takes KV blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,9 +86,10 @@ impl Scheduler {
         }
     }
 
-    /// Takes in a request. What it goes on with, a holding of this client, must not have been released.
-    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>) {
-        let seq = Sequence::new(stage, work, base, self.arrivals);
+    /// Takes in a request at `now`. What it goes on with, a holding of this client, must not have been
+    /// released.
+    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>, now: SimTime) {
+        let seq = Sequence::new(stage, work, base, self.arrivals, now);
         if let Some(base) = base {
             self.holdings.refer(base);
         }

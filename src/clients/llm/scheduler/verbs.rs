@@ -73,10 +73,20 @@ impl Scheduler {
         base.is_some()
     }
 
-    /// Preempts the sequence admitted last: its blocks are free at once, it goes to the head of the
-    /// queue, and all of it will be computed again. Paused ones are spared; `false` when no other runs.
+    /// Preempts the sequence admitted last, as [`preempt`](Self::preempt) does. Paused ones are spared;
+    /// `false` when no other runs.
     pub fn preempt_last(&mut self) -> bool {
-        let Some(id) = self.last_admitted() else { return false };
+        let last = self.last_admitted();
+        if let Some(id) = last {
+            self.preempt(id);
+        }
+        last.is_some()
+    }
+
+    /// Preempts `id`, which prefills or decodes: its blocks are free at once, it goes to the head of the
+    /// queue, and all of it will be computed again.
+    pub fn preempt(&mut self, id: SeqId) {
+        debug_assert!(matches!(self.seq(id).state, State::Prefilling | State::Decoding));
         self.step.drop_chunk(id);
         self.prefilling.retain(|other| *other != id);
         self.withdraw(id);
@@ -88,7 +98,22 @@ impl Scheduler {
         self.preemptions += 1;
         self.release(id, State::Waiting);
         self.waiting.push_front(id);
-        true
+    }
+
+    /// Preempts `id` and takes what it had computed, its last token included, for its prompt and all else
+    /// for output: what is left of a prompt that was under way will be generated token by token. No engine
+    /// does that; it is what Vidur's `Request.restart` comes to. For requests that do not reason.
+    pub fn preempt_cutting_prompt(&mut self, id: SeqId) {
+        debug_assert_eq!(self.seq(id).reason, 0, "where the answer begins is not known any more");
+        let computed = self.seq(id).computed;
+        let under_way = self.seq(id).state == State::Prefilling;
+        self.preempt(id);
+        if under_way {
+            let seq = self.seq_mut(id);
+            let total = seq.prompt + seq.output;
+            (seq.prompt, seq.output) = (computed, total - computed);
+            (seq.generated, seq.goal) = (0, computed);
+        }
     }
 
     /// Takes the decoding sequence `id` out of the decode set; it keeps its blocks.

@@ -4,6 +4,7 @@ use super::Scheduler;
 use super::books::is_admitted;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::memory::BlockPool;
+use crate::units::SimTime;
 
 impl Scheduler {
     /// Sequences in the queue.
@@ -17,6 +18,11 @@ impl Scheduler {
         let id = *self.waiting.front()?;
         let seq = self.seq(id);
         (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(seq).0)
+    }
+
+    /// The head of the queue.
+    pub fn head(&self) -> Option<SeqId> {
+        self.waiting.front().copied()
     }
 
     /// Sequences admitted: prefilling, decoding or paused.
@@ -35,6 +41,18 @@ impl Scheduler {
         Some(seq.goal - seq.computed)
     }
 
+    /// Prompt tokens left of `id`, if its prompt is under way, and its place among those.
+    pub fn prefill_of(&self, id: SeqId) -> Option<(usize, u32)> {
+        let at = self.prefilling.iter().position(|other| *other == id)?;
+        Some((at, self.prefill_left(at)?))
+    }
+
+    /// Whether the sequence that reached this client as the `arrival`-th is still `id`, and admitted.
+    pub fn runs(&self, id: SeqId, arrival: u64) -> bool {
+        let seq = self.seq(id);
+        seq.arrival == arrival && matches!(seq.state, State::Prefilling | State::Decoding | State::Paused)
+    }
+
     /// The sequences that decode, in the order of their admission. Slow: looks at all that run.
     pub fn decodes(&self) -> impl Iterator<Item = SeqId> {
         let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
@@ -50,6 +68,11 @@ impl Scheduler {
     /// Number of `id` in the order in which requests reached this client; unlike `id`, never reused.
     pub fn arrival(&self, id: SeqId) -> u64 {
         self.seq(id).arrival
+    }
+
+    /// When `id` reached this client.
+    pub fn arrived(&self, id: SeqId) -> SimTime {
+        self.seq(id).arrived
     }
 
     /// Tokens of `id` whose KV is stored.
