@@ -72,12 +72,13 @@ pub fn compare(ours: &Simulated, theirs: &Recorded, replicas: usize) -> Verdict 
     for batch in &ours.batches {
         by_replica[batch.replica].push(*batch);
     }
-    for (id, (ours, theirs)) in ours.requests.iter().zip(&theirs.requests).enumerate() {
-        compare_request(id, *ours, theirs, &by_replica, &mut verdict);
-    }
+    // Batches come first: the first that differs tells why.
     if let Some(batches) = &theirs.batches {
         verdict.batches = Some(batches.len());
         compare_batches(&by_replica, batches, &mut verdict);
+    }
+    for (id, (ours, theirs)) in ours.requests.iter().zip(&theirs.requests).enumerate() {
+        compare_request(id, *ours, theirs, &by_replica, &mut verdict);
     }
     verdict
 }
