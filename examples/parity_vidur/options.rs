@@ -52,6 +52,9 @@ pub fn settings(folder: &Path, options: &Options) -> Result<(Settings, Option<St
             return Err(format!("`{assignment}` is no setting").into());
         }
     }
+    if found.stages > 1 {
+        return Err(format!("{} pipeline stages: clients here have one", found.stages).into());
+    }
     Ok((found.settings, found.tables))
 }
 
@@ -63,6 +66,7 @@ pub fn name(folder: &Path) -> String {
 #[derive(Default)]
 struct Found {
     settings: Settings,
+    stages: u32,
     tables: Option<String>,
 }
 
@@ -77,14 +81,14 @@ impl Found {
             part.split_at(part.find(is_digit).unwrap_or(part.len()))
         };
         let key = match word {
-            "sarathi" => "chunk_size",
             "rep" | "reps" | "replica" | "replicas" => "replicas",
             "blocks" | "blk" | "nb" => "blocks",
             "cap" | "batch" => "batch_size_cap",
-            "chunk" | "cs" => "chunk_size",
+            "sarathi" | "chunk" | "cs" => "chunk_size",
             "maxtok" | "mtib" => "max_tokens_in_batch",
             "wm" | "watermark" => "watermark",
             "bs" => "block_size",
+            "pp" => "num_pipeline_stages",
             "seed" => "seed",
             _ => "",
         };
@@ -114,7 +118,7 @@ impl Found {
 
     /// Takes in a setting; `false` if it is none, or has no such value.
     fn set(&mut self, key: &str, value: &str) -> bool {
-        let Self { settings, tables } = self;
+        let Self { settings, stages, tables } = self;
         match key {
             "scheduler"
             | "replica_scheduler"
@@ -154,6 +158,7 @@ impl Found {
             "slots" => parsed(value, &mut settings.slots),
             "seed" => parsed(value, &mut settings.seed),
             "draws_before" => parsed(value, &mut settings.draws_before),
+            "num_pipeline_stages" | "pipeline_parallel_size" => parsed(value, stages),
             "tables" | "predictor_tables" => {
                 *tables = Some(value.to_owned());
                 true

@@ -56,13 +56,14 @@ struct Operators {
     input_layernorm: f64,
     post_attention_layernorm: f64,
     add: f64,
+    #[serde(default)]
     all_reduce: f64,
 }
 
 impl Operators {
     /// A layer without its attention, but for saving KV.
     fn layer(&self, meta: &Meta) -> f64 {
-        let skew = meta.nccl_skew_ms * f64::from(meta.tp).powf(1.25);
+        let skew = meta.nccl_skew_ms * libm::pow(f64::from(meta.tp), 1.25);
         let all_reduce = if meta.tp > 1 { self.all_reduce + meta.nccl_launch_ms + skew } else { 0.0 };
         let attention = self.attn_pre_proj + self.attn_post_proj + self.attn_rope + self.input_layernorm;
         let ffn = self.mlp_up_proj + self.mlp_down_proj + self.mlp_act + self.post_attention_layernorm;
@@ -99,11 +100,12 @@ impl Tables {
         let [layer, _] = self.per_token.get(&tokens.next_multiple_of(8))?;
         let [_, save] = self.per_token.get(&tokens)?;
         let over = |share: f64, several: bool| if several { 1.0 + share } else { 1.0 };
-        let decode = if seqs == 0 {
-            0.0
-        } else {
-            let mean = (shape.decode_context / seqs).next_multiple_of(grain);
-            self.decode.get(&(seqs, mean))? * over(self.meta.attn_decode_batching_overhead, seqs > 1)
+        let decode = match shape.decode_context.checked_div(seqs) {
+            None => 0.0,
+            Some(mean) => {
+                let one = self.decode.get(&(seqs, mean.next_multiple_of(grain)))?;
+                one * over(self.meta.attn_decode_batching_overhead, seqs > 1)
+            }
         };
         let prefill = if shape.prefill.is_empty() {
             0.0

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use mist::clients::llm::{Scheduler, SeqId};
+use mist::clients::llm::{Back, Scheduler, SeqId};
 
 /// A request on a client, by its number in the order of arrival: names of sequences are used again.
 #[derive(Clone, Copy)]
@@ -59,13 +59,11 @@ pub fn may_decode(
     scheduler: &mut Scheduler,
 ) -> bool {
     while scheduler.kv().free() <= *opened {
-        match others.pop_back() {
-            Some(victim) => scheduler.preempt_cutting_prompt(victim.id),
-            None => {
-                scheduler.preempt_cutting_prompt(request.id);
-                return false;
-            }
-        }
+        let Some(victim) = others.pop_back() else {
+            scheduler.preempt_cutting_prompt(request.id, Back::Head);
+            return false;
+        };
+        scheduler.preempt_cutting_prompt(victim.id, Back::Head);
     }
     let full = scheduler.stored(request.id).is_multiple_of(scheduler.kv().block_size());
     *opened += u64::from(full);

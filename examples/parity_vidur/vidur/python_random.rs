@@ -1,5 +1,5 @@
 //! `random.randint` of Python, which the reference's `random` global scheduler draws from: MT19937
-//! (Matsumoto & Nishimura 1998), seeded and cut to a range as CPython does.
+//! (Matsumoto & Nishimura 1998), seeded and cut to a range as `CPython` does.
 
 const SIZE: usize = 624;
 

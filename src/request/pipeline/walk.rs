@@ -61,12 +61,22 @@ pub struct Work {
     pub keep: bool,
     /// The model that is asked for, numbered as the deployment does.
     pub model: u16,
+    /// How urgent it is: lower values are more urgent.
+    pub priority: i16,
 }
 
 impl Work {
     /// `prompt_tokens` to be computed and `output_tokens` to be generated.
     pub const fn new(prompt_tokens: u32, output_tokens: u32) -> Self {
-        Self { prompt_tokens, output_tokens, reason_tokens: 0, fetched_tokens: 0, keep: false, model: 0 }
+        Self {
+            prompt_tokens,
+            output_tokens,
+            reason_tokens: 0,
+            fetched_tokens: 0,
+            keep: false,
+            model: 0,
+            priority: 0,
+        }
     }
 }
 
@@ -247,7 +257,13 @@ impl Ground<'_> {
                     at.pc += 1;
                 }
                 Op::Jump(to) => at.pc = *to,
-                Op::End => return done(journey, actions),
+                Op::End => {
+                    // Where every draw said no, nothing was done for it that it could be judged by.
+                    if journey.laps().iter().all(|lap| lap.total() == SimSpan::ZERO) {
+                        journey.rejection = journey.rejection.or(Some(Rejection::EmptyOutput));
+                    }
+                    return done(journey, actions);
+                }
             }
         }
     }

@@ -402,7 +402,7 @@ impl Vidur<'_> {
     }
 }
 
-/// The first words of the Mersenne Twister after Python's `random.seed(7)`, as CPython 3 gives them.
+/// The first words of the Mersenne Twister after Python's `random.seed(7)`, as `CPython` 3 gives them.
 fn twisted(seed: u32) -> Vec<u32> {
     if seed != 7 {
         return Vec::new();
