@@ -2,6 +2,7 @@
 
 use bevy_ecs::component::Component;
 
+use crate::memory::prefix::PrefixTally;
 use crate::runtime::Bound;
 use crate::units::{SimSpan, SimTime};
 
@@ -28,6 +29,8 @@ pub struct Usage {
     pub swapping: SimSpan,
     /// Sequences preempted for want of KV blocks.
     pub preemptions: u64,
+    /// What came of prefix caching; none if the client does not.
+    pub prefix: Option<PrefixTally>,
     /// KV blocks the client has.
     pub kv_blocks: u64,
     /// Most KV blocks in use at once.

@@ -8,7 +8,7 @@ use super::shelf::Shelf;
 use super::{Formed, Idle, Llm, Shared, StrideEnded, StrideWatch, Swapped};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
-use crate::request::{KvHandle, Passage, ReleaseKv, Stage, StageDone};
+use crate::request::{KvHandle, Passage, ReleaseKv, Stage, StageDone, Text};
 use crate::stats::TokenGaps;
 
 /// `Land`: strides that end now take effect, in the order of their clients.
@@ -81,6 +81,7 @@ pub(super) fn accept_stages(
     mut delivered: Rx<Delivered<Llm>>,
     mut clients: Query<(&mut LlmClient, &mut Usage)>,
     mut stages: Query<(&mut Stage, Option<&Passage>)>,
+    texts: Query<&Text>,
     mut gaps: ResMut<TokenGaps>,
     mut calendar: ResMut<Calendar>,
     mut done: Tx<StageDone>,
@@ -99,7 +100,8 @@ pub(super) fn accept_stages(
         if calendar.is_first_tick() {
             llm.catch_up(now, &mut usage, &mut gaps);
         }
-        let cut = llm.enqueue(entity, &work, base, now);
+        let text = text_for(&llm, &texts, &stage);
+        let cut = llm.enqueue(entity, &work, base, text, now);
         if let Some(end) = cut {
             calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
         }
@@ -115,6 +117,7 @@ pub(super) fn accept_shared(
     mut delivered: Rx<Delivered<Shared>>,
     mut clients: Query<(&mut LlmClient, &mut Shelf, &mut Usage)>,
     mut stages: Query<(&mut Stage, Option<&Passage>)>,
+    texts: Query<&Text>,
     mut gaps: ResMut<TokenGaps>,
     mut calendar: ResMut<Calendar>,
     mut done: Tx<StageDone>,
@@ -128,7 +131,8 @@ pub(super) fn accept_shared(
             llm.catch_up(now, &mut usage, &mut gaps);
         }
         let asked = (stage.work(passage), passage.and_then(|passage| passage.base));
-        match shelf.accept(&mut llm, entity, asked, now) {
+        let text = text_for(&llm, &texts, &stage);
+        match shelf.accept(&mut llm, entity, asked, text, now) {
             Ok(Some(end)) => {
                 calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
             }
@@ -143,6 +147,11 @@ pub(super) fn accept_shared(
         }
     }
     Ok(())
+}
+
+/// What the prompt of `stage` consists of, if that is known and matters to its client.
+fn text_for<'a>(llm: &LlmClient, texts: &'a Query<&Text>, stage: &Stage) -> Option<&'a Text> {
+    llm.scheduler().caches_prefixes().then(|| texts.get(stage.request).ok()).flatten()
 }
 
 /// `Land`: models that were being loaded are there, in the order of their clients.
