@@ -16,7 +16,7 @@ use crate::memory::BlockPool;
 use crate::memory::prefix::PrefixCaching;
 use crate::request::pipeline::Work;
 use crate::request::{Rejection, Text};
-use crate::runtime::{Bound, StepCost, StepModel};
+use crate::runtime::{Bound, StepCost, StepModel, StepShape};
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
 
@@ -97,6 +97,19 @@ struct PricedStep {
     bound: Bound,
 }
 
+/// The stride that a client is running: steps that are all the same but for the growing context.
+#[derive(Clone, Copy, Debug)]
+pub struct Stride<'a> {
+    /// What its first step computes.
+    pub shape: StepShape<'a>,
+    /// When it began.
+    pub begun: SimTime,
+    /// How many steps it has.
+    pub steps: usize,
+    /// When the last of them ends, unless it is cut.
+    pub end: SimTime,
+}
+
 /// When a stride ends, unless it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StrideEnd {
@@ -165,6 +178,13 @@ impl LlmClient {
     /// Whether a step is composed or under way.
     pub const fn is_busy(&self) -> bool {
         self.busy
+    }
+
+    /// The stride under way, once it is priced.
+    pub fn stride(&self) -> Option<Stride<'_>> {
+        let end = self.stride.last()?.end;
+        let (shape, begun) = (self.scheduler.shape(), self.begun);
+        Some(Stride { shape, begun, steps: self.stride.len(), end })
     }
 
     /// Replaces the runtime model from the next step on: the step under way keeps its price. `me` is

@@ -37,13 +37,14 @@ mod tests;
 mod token_clock;
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub(crate) use batching::built_in as built_in_batching;
 pub use batching::{
     BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, Mixed, Orca, Sglang, Static,
 };
-pub use client::{LlmClient, LlmSetup, StrideEnd};
+pub use client::{LlmClient, LlmSetup, Stride, StrideEnd};
 pub(crate) use packing::built_in as built_in_packing;
 pub use packing::{
     Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
@@ -96,6 +97,20 @@ impl Plugin for LlmPlugin {
         sim.systems(Phase::Admit, accept.in_set(LlmSet::Accept));
         sim.systems(Phase::Batch, systems::form_steps.in_set(LlmSet::Form));
         sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
+    }
+}
+
+/// What a plugin inserts to be shown every stride when it begins, with the position of its client among
+/// all. A stride may be cut later, where it has more than one step.
+#[derive(Resource)]
+pub struct StrideWatch(Box<Watch>);
+
+type Watch = dyn FnMut(u32, &Stride<'_>) + Send + Sync;
+
+impl StrideWatch {
+    /// Calls `watch` for each stride.
+    pub fn new(watch: impl FnMut(u32, &Stride<'_>) + Send + Sync + 'static) -> Self {
+        Self(Box::new(watch))
     }
 }
 
