@@ -8,9 +8,10 @@
 //! ```
 //!
 //! A client runs one step at a time, which arrivals cannot interrupt. A [`BatchingPolicy`] composes
-//! the step on a [`Scheduler`]; a [`StepModel`](crate::runtime::StepModel) prices it. Decode steps
-//! that would all be composed the same are run as one *stride*, cut at the next step boundary when a
-//! newcomer may change it; the results are those of one tick a step, to the bit.
+//! the step on a [`Scheduler`], whose queue is in the order of a [`PackingPolicy`]; a
+//! [`StepModel`](crate::runtime::StepModel) prices it. Decode steps that would all be composed the same are
+//! run as one *stride*, cut at the next step boundary when a newcomer may change it; the results are those of
+//! one tick a step, to the bit.
 //!
 //! A client may serve several models by turns: see [`Shelf`].
 //!

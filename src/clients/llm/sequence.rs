@@ -94,7 +94,7 @@ impl Sequence {
             started: SimTime::MAX,
             first_token: SimTime::MAX,
             answer: SimTime::MAX,
-            last_token: SimTime::MAX,
+            last_token: work.last_token.unwrap_or(SimTime::MAX),
             preemptions: 0,
         }
     }
