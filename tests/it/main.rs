@@ -9,6 +9,7 @@ mod determinism;
 mod fuzz;
 mod laws;
 mod models;
+mod parity;
 mod pipelines;
 mod replications;
 mod scenarios;

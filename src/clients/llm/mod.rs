@@ -8,9 +8,10 @@
 //! ```
 //!
 //! A client runs one step at a time, which arrivals cannot interrupt. A [`BatchingPolicy`] composes
-//! the step on a [`Scheduler`]; a [`StepModel`](crate::runtime::StepModel) prices it. Decode steps
-//! that would all be composed the same are run as one *stride*, cut at the next step boundary when a
-//! newcomer may change it; the results are those of one tick a step, to the bit.
+//! the step on a [`Scheduler`], whose queue is in the order of a [`PackingPolicy`]; a
+//! [`StepModel`](crate::runtime::StepModel) prices it. Decode steps that would all be composed the same are
+//! run as one *stride*, cut at the next step boundary when a newcomer may change it; the results are those of
+//! one tick a step, to the bit.
 //!
 //! A client may serve several models by turns: see [`Shelf`].
 //!
@@ -36,13 +37,14 @@ mod tests;
 mod token_clock;
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub(crate) use batching::built_in as built_in_batching;
 pub use batching::{
     BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, Mixed, Orca, Sglang, Static,
 };
-pub use client::{LlmClient, LlmSetup, StrideEnd};
+pub use client::{LlmClient, LlmSetup, Stride, StrideEnd};
 pub(crate) use packing::built_in as built_in_packing;
 pub use packing::{
     Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
@@ -95,6 +97,20 @@ impl Plugin for LlmPlugin {
         sim.systems(Phase::Admit, accept.in_set(LlmSet::Accept));
         sim.systems(Phase::Batch, systems::form_steps.in_set(LlmSet::Form));
         sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
+    }
+}
+
+/// What a plugin inserts to be shown every stride when it begins, with the position of its client among
+/// all. A stride may be cut later, where it has more than one step.
+#[derive(Resource)]
+pub struct StrideWatch(Box<Watch>);
+
+type Watch = dyn FnMut(u32, &Stride<'_>) + Send + Sync;
+
+impl StrideWatch {
+    /// Calls `watch` for each stride.
+    pub fn new(watch: impl FnMut(u32, &Stride<'_>) + Send + Sync + 'static) -> Self {
+        Self(Box::new(watch))
     }
 }
 
