@@ -82,10 +82,10 @@ pub(super) fn set_out(
             ground.start(&mut journey, &mut desk.actions);
             desk.act(entity, request, &mut journey, None)?;
         } else {
-            let Request { model, prompt_tokens, output_tokens, .. } = *request;
+            let Request { model, prompt_tokens, output_tokens, priority, .. } = *request;
             let pool = desk.programs.models()[usize::from(model)].prefill;
             let member = desk.pools.choose(pool, &query(request, prompt_tokens))?;
-            let work = Work { model, ..Work::new(prompt_tokens, output_tokens) };
+            let work = Work { model, priority, ..Work::new(prompt_tokens, output_tokens) };
             let stage = desk.stage(entity, pool, member, &work);
             let stage = desk.commands.spawn(stage).id();
             desk.routed.send(Routed { stage, after: SimSpan::ZERO });
@@ -180,6 +180,7 @@ impl Desk<'_, '_> {
         slot: Option<Slot<'_>>,
     ) -> Result<(), String> {
         let Visit { thread, place, pool, mut work, base, payload } = visit;
+        work.priority = request.priority;
         // Where the KV is there is where the work goes.
         let here = base.and_then(|kv| self.pools.seat_of(kv.index, pool).map(|member| (kv.id, member)));
         let member = match here {

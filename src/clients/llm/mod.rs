@@ -23,6 +23,7 @@ mod batching;
 mod client;
 mod decoding;
 mod deployed;
+mod packing;
 mod scheduler;
 mod sequence;
 mod serving;
@@ -38,9 +39,16 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub(crate) use batching::built_in as built_in_batching;
-pub use batching::{BatchingExt, BatchingPolicy, BatchingRegistry, Chunked, Continuous};
+pub use batching::{
+    BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, Mixed, Orca, Sglang, Static,
+};
 pub use client::{LlmClient, LlmSetup, StrideEnd};
-pub use scheduler::{Reserve, Scheduler};
+pub(crate) use packing::built_in as built_in_packing;
+pub use packing::{
+    Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
+    ShortestPrompt, Waiting,
+};
+pub use scheduler::{Back, Reserve, Scheduler};
 pub use sequence::{Finished, FirstToken, Landed, SeqId};
 pub use shelf::{Parked, Shelf};
 pub use spec::LlmSpec;

@@ -61,12 +61,22 @@ pub struct Work {
     pub keep: bool,
     /// The model that is asked for, numbered as the deployment does.
     pub model: u16,
+    /// How urgent it is: lower values are more urgent.
+    pub priority: i16,
 }
 
 impl Work {
     /// `prompt_tokens` to be computed and `output_tokens` to be generated.
     pub const fn new(prompt_tokens: u32, output_tokens: u32) -> Self {
-        Self { prompt_tokens, output_tokens, reason_tokens: 0, fetched_tokens: 0, keep: false, model: 0 }
+        Self {
+            prompt_tokens,
+            output_tokens,
+            reason_tokens: 0,
+            fetched_tokens: 0,
+            keep: false,
+            model: 0,
+            priority: 0,
+        }
     }
 }
 
@@ -247,7 +257,13 @@ impl Ground<'_> {
                     at.pc += 1;
                 }
                 Op::Jump(to) => at.pc = *to,
-                Op::End => return done(journey, actions),
+                Op::End => {
+                    // Where every draw said no, nothing was done for it that it could be judged by.
+                    if journey.laps().iter().all(|lap| lap.total() == SimSpan::ZERO) {
+                        journey.rejection = journey.rejection.or(Some(Rejection::EmptyOutput));
+                    }
+                    return done(journey, actions);
+                }
             }
         }
     }
@@ -358,10 +374,17 @@ fn done(journey: &mut Journey, actions: &mut Vec<Action>) {
 /// Releases KV that no thread can go on with.
 fn release_unused(journey: &mut Journey, actions: &mut Vec<Action>) {
     let Journey { threads, groups, kept, .. } = journey;
+    if kept.is_empty() {
+        return;
+    }
+    let key = |kv: &KvHandle| (kv.index, kv.model, kv.id);
+    let running = threads.iter().filter(|thread| thread.live).map(|thread| &thread.payload);
+    let ended = groups.iter().flat_map(|group| &group.ends).map(|end| &end.payload);
+    let mut held: SmallVec<[_; 8]> =
+        running.chain(ended).filter_map(|payload| payload.kv.as_ref()).map(key).collect();
+    held.sort_unstable();
     kept.retain(|handle| {
-        let holds = |payload: &Payload| payload.kv == Some(*handle);
-        let used = threads.iter().any(|thread| thread.live && holds(&thread.payload))
-            || groups.iter().flat_map(|group| &group.ends).any(|end| holds(&end.payload));
+        let used = held.binary_search(&key(handle)).is_ok();
         if !used {
             actions.push(Action::Release(*handle));
         }

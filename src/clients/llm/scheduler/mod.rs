@@ -9,6 +9,7 @@
 mod books;
 mod holdings;
 mod prefix;
+mod queue;
 mod steps;
 mod verbs;
 mod view;
@@ -20,13 +21,17 @@ use smallvec::SmallVec;
 
 use self::holdings::Holdings;
 use self::prefix::Prefixes;
+pub use self::queue::Back;
+use self::queue::Queue;
 use super::decoding::DecodeSet;
+use super::packing::{Fcfs, PackingPolicy};
 use super::sequence::{SeqId, Sequence};
 use super::step::Step;
 use super::token_clock::TokenClock;
 use crate::memory::BlockPool;
 use crate::request::Text;
 use crate::request::pipeline::Work;
+use crate::units::SimTime;
 
 /// For how much of a sequence [`Scheduler::admit`] takes KV blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +48,19 @@ pub enum Reserve {
     OracleWhole,
 }
 
+impl Reserve {
+    /// So many tokens, or all of memory where that is less.
+    pub fn at_most(tokens: u32, kv: &BlockPool) -> Self {
+        Self::Tokens(u64::from(tokens).min(kv.capacity_tokens()) as u32)
+    }
+}
+
 /// Queue, running sequences, KV blocks and next step of one client.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Scheduler {
     seqs: Vec<Sequence>,
     vacant: Vec<SeqId>,
-    waiting: VecDeque<SeqId>,
+    waiting: Queue,
     prefilling: SmallVec<[SeqId; 4]>,
     paused: VecDeque<SeqId>,
     decoding: DecodeSet,
@@ -67,12 +79,12 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// An idle scheduler over `kv` that runs `max_num_seqs` sequences at most.
+    /// An idle scheduler over `kv` that runs `max_num_seqs` sequences at most, first come, first served.
     pub fn new(kv: BlockPool, max_num_seqs: u32) -> Self {
         Self {
             seqs: Vec::new(),
             vacant: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: Queue::new(Box::new(Fcfs {})),
             prefilling: SmallVec::new(),
             paused: VecDeque::new(),
             decoding: DecodeSet::new(kv.block_size()),
@@ -90,9 +102,23 @@ impl Scheduler {
         }
     }
 
-    /// Takes in a request, whose prompt consists of `text` as far as that is known. What it goes on with, a
-    /// holding of this client, must not have been released.
-    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>, text: Option<&Text>) {
+    /// The same, idle as it is, with another order of the queue.
+    #[must_use]
+    pub fn packed(self, packing: Box<dyn PackingPolicy>) -> Self {
+        Self { waiting: Queue::new(packing), ..self }
+    }
+
+    /// Takes in a request at `now`, whose prompt consists of `text` as far as that is known. What it goes on
+    /// with, a holding of this client, must not have been released. Tells whether it may go ahead of others
+    /// that wait.
+    pub fn enqueue(
+        &mut self,
+        stage: Entity,
+        work: &Work,
+        base: Option<u32>,
+        text: Option<&Text>,
+        now: SimTime,
+    ) -> bool {
         let seq = Sequence::new(stage, work, base, self.arrivals);
         if let Some(base) = base {
             self.holdings.refer(base);
@@ -106,7 +132,8 @@ impl Scheduler {
             SeqId(self.seqs.len() as u32 - 1)
         };
         self.name_tokens(id, text);
-        self.waiting.push_back(id);
+        self.waiting.know(id, work.priority, now);
+        self.wait(id, Back::Tail)
     }
 
     /// What a finished sequence left in the holding `id` is no longer needed.

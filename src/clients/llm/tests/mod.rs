@@ -49,34 +49,29 @@ pub(super) struct Outcome {
     pub strides: u64,
 }
 
-fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool, caching: PrefixCaching) -> LlmClient {
-    LlmClient::new(LlmSetup {
+fn setup(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmSetup {
+    LlmSetup {
         index: 0,
         kv: BlockPool::new(case.blocks, case.block_size),
-        prefix_caching: caching,
+        prefix_caching: PrefixCaching::Off,
         max_num_seqs: case.max_num_seqs,
         max_model_len: u32::MAX,
         policy,
+        packing: Box::new(Fcfs {}),
         model: Arc::new(price),
         strides,
-    })
+    }
 }
 
 /// Runs the jobs through one client; arrivals beat step ends at the same instant, as in the engine
 /// they are accepted before the next step is formed.
 pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
-    run_with(case, policy, strides, PrefixCaching::Off, &[])
+    run_with(case, setup(case, Box::new(policy), strides), &[])
 }
 
-/// The same, with what the prompts consist of, and a cache for it.
-pub(super) fn run_with(
-    case: &Case,
-    policy: impl BatchingPolicy,
-    strides: bool,
-    caching: PrefixCaching,
-    texts: &[Text],
-) -> Outcome {
-    let mut llm = client(case, Box::new(policy), strides, caching);
+/// The same through a client like this, with what the prompts consist of.
+fn run_with(case: &Case, setup: LlmSetup, texts: &[Text]) -> Outcome {
+    let mut llm = LlmClient::new(setup);
     let mut out = Outcome {
         times: vec![(0, 0); case.jobs.len()],
         gaps: TokenGaps::default(),
@@ -182,8 +177,11 @@ proptest! {
             if continuous {
                 run(&case, Continuous { max_num_batched_tokens: 64, watermark: 0.05 }, strides)
             } else {
-                let policy =
-                    Chunked { max_num_batched_tokens: case.budget, long_prefill_token_threshold: threshold };
+                let policy = Chunked {
+                    max_num_batched_tokens: case.budget,
+                    long_prefill_token_threshold: threshold,
+                    ..Chunked::default()
+                };
                 run(&case, policy, strides)
             }
         };
@@ -220,12 +218,8 @@ fn a_long_decode_takes_few_strides() {
 fn what_cannot_be_served_is_refused_with_its_reason() {
     use crate::request::Rejection;
     let case = Case { blocks: 10, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![] };
-    let llm = client(
-        &case,
-        Box::new(Continuous { max_num_batched_tokens: 64, watermark: 0.0 }),
-        true,
-        PrefixCaching::Off,
-    );
+    let policy = Continuous { max_num_batched_tokens: 64, watermark: 0.0 };
+    let llm = LlmClient::new(setup(&case, Box::new(policy), true));
     assert_eq!(llm.refuses(&Work::new(60, 10), None), None);
     assert_eq!(llm.refuses(&Work::new(0, 10), None), Some(Rejection::EmptyPrompt));
     assert_eq!(llm.refuses(&Work::new(65, 10), None), Some(Rejection::PromptTooLong));
