@@ -95,8 +95,8 @@ impl LlmClient {
         Self {
             index: setup.index,
             scheduler: Scheduler::new(setup.kv, setup.max_num_seqs)
-                .with_prefix_caching(setup.prefix_caching)
-                .packed(setup.packing),
+                .packed(setup.packing)
+                .with_prefix_caching(setup.prefix_caching),
             policy: setup.policy,
             model: setup.model,
             max_model_len: setup.max_model_len,
