@@ -153,10 +153,7 @@ impl Scheduler {
         entry.pin = Some(pin);
         if admission == 0 {
             entry.found = found.blocks * self.kv.block_size();
-            tally.queries += 1;
-            tally.hits += u64::from(found.blocks > 0);
-            tally.query_tokens += u64::from(goal);
-            tally.hit_tokens += u64::from(entry.found);
+            tally.count(goal, entry.found);
         }
         found.blocks
     }
