@@ -170,6 +170,7 @@ fn record_requests(recorder: &mut Recorder, count: u64) {
             prompt_tokens: 1_000,
             output_tokens: 200,
             generated_tokens: 200,
+            cached_tokens: 0,
             preemptions: 0,
         };
         recorder.completed(&record, &[]).unwrap();

@@ -159,6 +159,7 @@ impl Desk<'_, '_> {
                         started: journey.started(),
                         times: journey.times(),
                         generated: journey.generated(),
+                        cached_tokens: journey.cached_tokens(),
                         preemptions: journey.preemptions(),
                         rejection: journey.rejection(),
                     };
@@ -252,6 +253,7 @@ fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
         started: stage.started,
         times: TokenTimes { first, answer: first, last: calendar.now(), count },
         generated: count.into(),
+        cached_tokens: stage.cached_tokens,
         preemptions: stage.preemptions,
         rejection: stage.rejection,
     }
@@ -259,7 +261,7 @@ fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
 
 /// What a visit to `client` came to.
 fn visited(stage: &Stage, passage: &Passage, client: u32) -> Visited {
-    let Stage { started, first_token, preemptions, rejection, .. } = *stage;
+    let Stage { started, first_token, cached_tokens, preemptions, rejection, .. } = *stage;
     let Passage { answer, kept, payload, .. } = *passage;
-    Visited { client, started, first_token, answer, payload, kept, preemptions, rejection }
+    Visited { client, started, first_token, answer, payload, kept, cached_tokens, preemptions, rejection }
 }

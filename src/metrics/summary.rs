@@ -156,9 +156,26 @@ pub struct Utilisation {
     pub decode_tokens: u64,
     /// Times a request lost its KV blocks and had to start over.
     pub preemptions: u64,
+    /// What was found in prefix caches by what was admitted; null where no client has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_cache: Option<PrefixCacheHits>,
     /// Changes of models on clients that serve several by turns; null without such clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_swaps: Option<ModelSwaps>,
+}
+
+/// What was found in prefix caches. vLLM `vllm:prefix_cache_queries_total`, `vllm:prefix_cache_hits_total`,
+/// which are in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PrefixCacheHits {
+    /// Tokens that were looked up: whole prompts, once each, however often they were preempted.
+    pub query_tokens: u64,
+    /// Tokens that were there.
+    pub hit_tokens: u64,
+    /// The one over the other.
+    pub token_hit_frac: f64,
+    /// Share of requests that found anything.
+    pub request_hit_frac: f64,
 }
 
 /// Changes of models on clients that serve several by turns.
@@ -234,6 +251,9 @@ pub struct SourceSummary {
     pub requests: RequestCounts,
     /// Tokens of completed requests.
     pub tokens: TokenCounts,
+    /// What completed requests found of their prompts in prefix caches; null where no client has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_cache: Option<PrefixCacheHits>,
     /// Rates over the run.
     pub throughput: Throughput,
     /// Latencies of completed requests. ITL is missing: steps mix the tokens of all sources.

@@ -88,6 +88,7 @@ pub(super) fn run() -> (Summary, Provenance) {
             prefill_tokens: 2_310_000,
             decode_tokens: 398_002,
             preemptions: 0,
+            prefix_cache: None,
             model_swaps: None,
         },
         bottleneck: Bottleneck {
@@ -132,6 +133,7 @@ pub(super) fn run_of_two_sources() -> (Summary, Provenance) {
         name: name.to_owned(),
         requests: summary.requests.clone(),
         tokens: summary.tokens,
+        prefix_cache: None,
         throughput: summary.throughput,
         latency: summary.latency.clone(),
         stages: Vec::new(),

@@ -11,8 +11,8 @@ use super::page::Page;
 use super::stages::stages;
 use super::{Exporter, ReplicationsExporter, Report};
 use crate::metrics::{
-    Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, TokenCounts,
-    Verdict,
+    Attainment, BoundBy, Cost, GroupSummary, PrefixCacheHits, RequestCounts, SourceSummary, Stability,
+    Summary, TokenCounts, Verdict,
 };
 use crate::request::Rejection;
 use crate::stats::{SKETCH_ERROR_FRAC, Statistics};
@@ -315,6 +315,14 @@ fn hardware(page: &mut Page, summary: &Summary) {
             counted(used.preemptions, "preemption")
         ),
     );
+    if let Some(PrefixCacheHits { token_hit_frac, request_hit_frac, .. }) = used.prefix_cache {
+        let found = (percent(token_hit_frac), percent(request_hit_frac));
+        page.row(
+            1,
+            "prefix cache",
+            &format!("{} of prompt tokens found, by {} of requests", found.0, found.1),
+        );
+    }
     if let Some(swaps) = used.model_swaps {
         let share = percent(swaps.accelerator_frac);
         page.row(1, "models", &format!("{}, {share} of the time", counted(swaps.count, "swap")));

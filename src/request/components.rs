@@ -52,6 +52,8 @@ pub struct Stage {
     pub pool: u16,
     /// The model that is asked of an LLM client, numbered as the deployment does.
     pub model: u16,
+    /// Tokens of the text that were in the client's prefix cache when it was first admitted.
+    pub cached_tokens: u32,
     /// How often the client preempted it.
     pub preemptions: u16,
     /// How urgent it is: lower values are more urgent.
@@ -94,6 +96,7 @@ impl Stage {
             member,
             pool,
             model: work.model,
+            cached_tokens: 0,
             preemptions: 0,
             priority: work.priority,
             rejection: None,
@@ -136,6 +139,8 @@ pub struct Departed {
     pub times: TokenTimes,
     /// Tokens generated, those of branches that were dropped too.
     pub generated: u64,
+    /// Most tokens that one of its visits found in a prefix cache.
+    pub cached_tokens: u32,
     /// How often clients preempted it.
     pub preemptions: u16,
     /// Why it was turned away, if it was.

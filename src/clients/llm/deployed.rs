@@ -77,7 +77,8 @@ impl Deployed for LlmDeployed {
     fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity {
         let first = &self.models[0];
         let client = self.client(first, index, strides);
-        let usage = Usage { kv_blocks: first.capacity.blocks, ..Usage::default() };
+        let prefix = client.scheduler().prefix_tally();
+        let usage = Usage { kv_blocks: first.capacity.blocks, prefix, ..Usage::default() };
         if !self.is_shared() {
             let inbox = sim.wake::<Delivered<Llm>>();
             return sim.world().spawn((Client { index, inbox }, usage, client)).id();

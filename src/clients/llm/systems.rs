@@ -35,6 +35,7 @@ pub(super) fn land_strides(
         }
         for finished in landed.finished.drain(..) {
             let (mut stage, passage) = stages.get_mut(finished.stage)?;
+            stage.cached_tokens = finished.cached_tokens;
             stage.preemptions = finished.preemptions;
             if let Some(mut passage) = passage {
                 let (index, model) = (llm.index(), stage.model);

@@ -18,6 +18,7 @@ pub struct Journey {
     pub(super) kept: SmallVec<[KvHandle; 1]>,
     /// Tokens generated, those of branches that were dropped too.
     pub(super) generated: u64,
+    pub(super) cached_tokens: u32,
     pub(super) preemptions: u16,
     pub(super) started: SimTime,
     pub(super) rejection: Option<Rejection>,
@@ -125,6 +126,7 @@ impl Journey {
             under_way: 0,
             kept: SmallVec::new(),
             generated: 0,
+            cached_tokens: 0,
             preemptions: 0,
             started: SimTime::MAX,
             rejection: None,
@@ -150,6 +152,11 @@ impl Journey {
     /// When a client first began to work on it.
     pub const fn started(&self) -> SimTime {
         self.started
+    }
+
+    /// Most tokens that one of its visits found in a prefix cache.
+    pub const fn cached_tokens(&self) -> u32 {
+        self.cached_tokens
     }
 
     /// How often clients preempted it.

@@ -98,6 +98,8 @@ pub struct Visited {
     pub payload: Payload,
     /// KV that the client keeps.
     pub kept: Option<KvHandle>,
+    /// Tokens of the text that were in the client's prefix cache.
+    pub cached_tokens: u32,
     /// How often it was preempted.
     pub preemptions: u16,
     /// Why it was turned away, if it was.
@@ -140,6 +142,7 @@ impl Ground<'_> {
     pub fn finish(&self, journey: &mut Journey, thread: u32, visited: &Visited, actions: &mut Vec<Action>) {
         journey.under_way -= 1;
         journey.started = journey.started.min(visited.started);
+        journey.cached_tokens = journey.cached_tokens.max(visited.cached_tokens);
         journey.preemptions = journey.preemptions.saturating_add(visited.preemptions);
         journey.last_client = visited.client;
         journey.kept.extend(visited.kept);

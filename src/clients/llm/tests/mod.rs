@@ -56,30 +56,24 @@ pub(super) fn priority(at: usize) -> i16 {
     (at * 7 % 5) as i16 - 2
 }
 
-fn client(
-    case: &Case,
-    policy: Box<dyn BatchingPolicy>,
-    packing: Box<dyn PackingPolicy>,
-    strides: bool,
-    caching: PrefixCaching,
-) -> LlmClient {
-    LlmClient::new(LlmSetup {
+fn setup(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmSetup {
+    LlmSetup {
         index: 0,
         kv: BlockPool::new(case.blocks, case.block_size),
-        prefix_caching: caching,
+        prefix_caching: PrefixCaching::Off,
         max_num_seqs: case.max_num_seqs,
         max_model_len: u32::MAX,
         policy,
-        packing,
+        packing: Box::new(Fcfs {}),
         model: Arc::new(price),
         strides,
-    })
+    }
 }
 
 /// Runs the jobs through one client; arrivals beat step ends at the same instant, as in the engine
 /// they are accepted before the next step is formed.
 pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
-    run_packed(case, Box::new(policy), Box::new(Fcfs {}), strides)
+    run_with(case, setup(case, Box::new(policy), strides), &[])
 }
 
 /// The same with another order of the queue.
@@ -89,21 +83,12 @@ pub(super) fn run_packed(
     packing: Box<dyn PackingPolicy>,
     strides: bool,
 ) -> Outcome {
-    drive(case, &mut client(case, policy, packing, strides, PrefixCaching::Off), &[])
+    run_with(case, LlmSetup { packing, ..setup(case, policy, strides) }, &[])
 }
 
-/// The same with what the prompts consist of, and a cache for it.
-pub(super) fn run_with(
-    case: &Case,
-    policy: impl BatchingPolicy,
-    strides: bool,
-    caching: PrefixCaching,
-    texts: &[Text],
-) -> Outcome {
-    drive(case, &mut client(case, Box::new(policy), Box::new(Fcfs {}), strides, caching), texts)
-}
-
-fn drive(case: &Case, llm: &mut LlmClient, texts: &[Text]) -> Outcome {
+/// The same through a client like this, with what the prompts consist of.
+fn run_with(case: &Case, setup: LlmSetup, texts: &[Text]) -> Outcome {
+    let mut llm = LlmClient::new(setup);
     let mut out = Outcome {
         times: vec![(0, 0); case.jobs.len()],
         gaps: TokenGaps::default(),
@@ -213,7 +198,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
     use crate::request::Rejection;
     let case = Case { blocks: 10, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![] };
     let policy = Continuous { max_num_batched_tokens: 64, watermark: 0.0 };
-    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, PrefixCaching::Off);
+    let llm = LlmClient::new(setup(&case, Box::new(policy), true));
     assert_eq!(llm.refuses(&Work::new(60, 10), None), None);
     assert_eq!(llm.refuses(&Work::new(0, 10), None), Some(Rejection::EmptyPrompt));
     assert_eq!(llm.refuses(&Work::new(65, 10), None), Some(Rejection::PromptTooLong));
@@ -222,7 +207,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
 
     // Vetted by vLLM v0 when its turn comes: 9 blocks would leave less than 2 of 10.
     let policy = Continuous { max_num_batched_tokens: 512, watermark: 0.2 };
-    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, PrefixCaching::Off);
+    let llm = LlmClient::new(setup(&case, Box::new(policy), true));
     assert_eq!(llm.refuses(&Work::new(128, 1), None), None);
     assert_eq!(llm.refuses(&Work::new(129, 1), None), Some(Rejection::KvCapacity));
 }
