@@ -53,7 +53,7 @@ pub(super) struct Outcome {
 
 /// The priority of the `at`-th job.
 pub(super) fn priority(at: usize) -> i16 {
-    (at * 7 % 5) as i16 - 2
+    [-2, 0, 2, -1, 1][at % 5]
 }
 
 fn setup(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmSetup {
