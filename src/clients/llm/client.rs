@@ -1,5 +1,6 @@
 //! An LLM client as plain Rust: scheduler, policy, runtime model, and the stride it is running.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bevy_ecs::component::Component;
@@ -46,8 +47,8 @@ pub struct LlmSetup {
 #[derive(Component)]
 pub struct LlmClient {
     index: u32,
-    scheduler: Scheduler,
-    policy: Box<dyn BatchingPolicy>,
+    pub(super) scheduler: Scheduler,
+    pub(super) policy: Box<dyn BatchingPolicy>,
     model: Arc<dyn StepModel>,
     max_model_len: u32,
     stride_limit: usize,
@@ -55,10 +56,12 @@ pub struct LlmClient {
     /// it shrinks to where strides were cut, and doubles when one was not.
     reach: usize,
     /// The steps of the stride under way, with their ends; empty when idle.
-    stride: Vec<PricedStep>,
-    begun: SimTime,
+    pub(super) stride: Vec<PricedStep>,
+    pub(super) begun: SimTime,
     /// Holdings to be released when the step under way is over.
     releases: Vec<u32>,
+    /// Stages whose KV is to come here once there is room for it.
+    pub(super) incoming: VecDeque<Entity>,
     /// Whether a step is composed or under way.
     busy: bool,
     /// Tells the end of the current stride from those of strides that were cut.
@@ -69,8 +72,8 @@ pub struct LlmClient {
 
 /// A step of a stride.
 #[derive(Clone, Copy)]
-struct PricedStep {
-    end: SimTime,
+pub(super) struct PricedStep {
+    pub end: SimTime,
     bound: Bound,
 }
 
@@ -97,6 +100,7 @@ impl LlmClient {
             stride: Vec::new(),
             begun: SimTime::ZERO,
             releases: Vec::new(),
+            incoming: VecDeque::new(),
             busy: false,
             epoch: 0,
             shared: false,
@@ -196,7 +200,9 @@ impl LlmClient {
         base: Option<u32>,
         now: SimTime,
     ) -> Option<StrideEnd> {
-        let interrupts = self.policy.arrival_interrupts(work.prompt_tokens, &self.scheduler);
+        let ready = base.map_or(work.fetched_tokens, |base| self.scheduler.held_tokens(base));
+        let left = work.prompt_tokens.saturating_sub(ready).max(1);
+        let interrupts = self.policy.arrival_interrupts(left, &self.scheduler);
         self.scheduler.enqueue(stage, work, base);
         if interrupts { self.interrupt(now) } else { None }
     }
@@ -218,7 +224,10 @@ impl LlmClient {
     }
 
     /// Ends the stride under way with its current step.
-    fn interrupt(&mut self, now: SimTime) -> Option<StrideEnd> {
+    pub(super) fn interrupt(&mut self, now: SimTime) -> Option<StrideEnd> {
+        if self.busy && self.stride.is_empty() {
+            self.scheduler.run_once(); // composed, and yet to be priced
+        }
         let steps = self.stride.partition_point(|step| step.end <= now) + 1;
         if steps >= self.stride.len() {
             return None;
@@ -247,6 +256,9 @@ impl LlmClient {
         }
         self.policy.form(&mut self.scheduler);
         if !self.scheduler.has_step() && self.scheduler.give_up_base() {
+            self.policy.form(&mut self.scheduler);
+        }
+        while !self.scheduler.has_step() && self.scheduler.give_up_landed() {
             self.policy.form(&mut self.scheduler);
         }
         self.busy = self.scheduler.has_step();
@@ -299,14 +311,31 @@ impl LlmClient {
         if epoch != self.epoch || !self.busy {
             return false;
         }
+        self.land_steps(self.stride.len(), usage, gaps, landed);
+        self.scheduler.clear_step();
+        for id in self.releases.drain(..) {
+            self.scheduler.release_holding(id);
+        }
+        usage.preemptions = self.scheduler.preemptions();
+        self.busy = false;
+        true
+    }
+
+    /// Makes the first `steps` of the stride under way take effect.
+    pub(super) fn land_steps(
+        &mut self,
+        steps: usize,
+        usage: &mut Usage,
+        gaps: &mut TokenGaps,
+        landed: &mut Landed,
+    ) {
         let (shape_seqs, prefill_tokens, decode_seqs) = {
             let shape = self.scheduler.shape();
             let prompts = shape.prefill.len() as u64;
             (prompts + u64::from(shape.decode_seqs), shape.prefill_tokens(), u64::from(shape.decode_seqs))
         };
-        let steps = self.stride.len() as u64;
         let mut from = self.begun;
-        for (at, step) in self.stride.iter().enumerate() {
+        for (at, step) in self.stride.drain(..steps).enumerate() {
             let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, landed);
             let span = step.end.since(from);
             usage.busy[step.bound as usize] += span;
@@ -314,18 +343,11 @@ impl LlmClient {
             usage.kv_blocks_peak = usage.kv_blocks_peak.max(in_use);
             from = step.end;
         }
-        self.scheduler.clear_step();
-        for id in self.releases.drain(..) {
-            self.scheduler.release_holding(id);
-        }
+        let steps = steps as u64;
         usage.steps += steps;
         usage.last_step_end = from;
         usage.prefill_tokens += prefill_tokens;
         usage.decode_tokens += decode_seqs * steps;
         usage.batch_seqs += shape_seqs * steps;
-        usage.preemptions = self.scheduler.preemptions();
-        self.stride.clear();
-        self.busy = false;
-        true
     }
 }

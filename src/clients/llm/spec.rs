@@ -69,6 +69,11 @@ pub struct LlmSpec {
     /// vLLM `--kv-transfer-config` (`kv_producer`, `kv_consumer`), SGLang `--disaggregation-mode`.
     #[serde(default)]
     pub role: Role,
+    /// Whether a client of one part may be asked for the other, too: it is a guest in the other pool, where a
+    /// routing policy that borrows, such as `MixedPool`, may send it work. Default: false.
+    /// vLLM `kv_role: kv_both`.
+    #[serde(default)]
+    pub lends: bool,
     /// How requests are batched into steps. Default: `Chunked`.
     #[serde(default = "default_batching")]
     #[schemars(extend("x-choice" = "batching policy"))]
@@ -196,6 +201,10 @@ impl LlmSpec {
             if self.models().take(at).any(|before| before == name) {
                 problems.push(Problem::new(place(at), format!("`{name}` is named twice")));
             }
+        }
+        if self.lends && self.role == Role::Both {
+            let message = "has no effect: the client prefills and decodes anyway";
+            problems.push(Problem::new("lends", message).help("leave it out, or give the client a `role`"));
         }
         for (path, span) in [("swap", self.swap), ("stay", self.stay)] {
             if span.is_some() && self.also.is_empty() {

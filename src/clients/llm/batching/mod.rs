@@ -17,6 +17,7 @@ mod foreign;
 pub use chunked::Chunked;
 pub use continuous::Continuous;
 
+use bevy_ecs::entity::Entity;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,18 @@ use serde::de::DeserializeOwned;
 use super::scheduler::Scheduler;
 use crate::engine::SimBuilder;
 use crate::scenario::Registry;
+use crate::units::SimSpan;
+
+/// What becomes of KV that is to move to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receive {
+    /// It sets out if there is room for it, or waits in line until there is.
+    IfRoom,
+    /// It waits in line.
+    Later,
+    /// It is asked for again after so long, whatever happens until then.
+    Retry(SimSpan),
+}
 
 /// Decides what a client's next step computes.
 pub trait BatchingPolicy: Send + Sync + 'static {
@@ -38,7 +51,26 @@ pub trait BatchingPolicy: Send + Sync + 'static {
         None
     }
 
-    /// Whether a request of `prompt` tokens that now reaches the client, and is not in the queue yet,
+    /// A visit of `request` reaches the client; asked before
+    /// [`arrival_interrupts`](Self::arrival_interrupts), in the same order as sequences [arrive](Scheduler::arrival).
+    /// For policies that tell requests apart.
+    fn arrives(&mut self, request: Entity) {
+        let _ = request;
+    }
+
+    /// Whether KV of `tokens` tokens of `request` may set out for this client now.
+    fn receive(&mut self, request: Entity, tokens: u32, scheduler: &Scheduler) -> Receive {
+        let _ = (request, tokens, scheduler);
+        Receive::IfRoom
+    }
+
+    /// KV of `request` has moved from here to another client; whether that may change the next step.
+    fn kv_left(&mut self, request: Entity, scheduler: &Scheduler) -> bool {
+        let _ = (request, scheduler);
+        false
+    }
+
+    /// Whether a request with `prompt` tokens to compute that now reaches the client, and is not in the queue yet,
     /// may change the next step. If not, and steps [repeat](Scheduler::repeat_decodes), the policy is
     /// not asked again before one of the running sequences completes. Asked at every arrival, also
     /// when nothing repeats. First-come-first-served policies look only at the head of the queue.

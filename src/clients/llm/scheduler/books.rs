@@ -46,7 +46,7 @@ impl Scheduler {
     }
 
     /// Takes blocks, from holdings that nobody uses if there are too few.
-    pub(super) fn take(&mut self, blocks: u64) -> bool {
+    pub(in crate::clients::llm) fn take(&mut self, blocks: u64) -> bool {
         if self.kv.take(blocks) {
             return true;
         }
@@ -145,11 +145,11 @@ impl Scheduler {
         None
     }
 
-    pub(super) fn seq(&self, id: SeqId) -> &Sequence {
+    pub(in crate::clients::llm) fn seq(&self, id: SeqId) -> &Sequence {
         &self.seqs[id.0 as usize]
     }
 
-    pub(super) fn seq_mut(&mut self, id: SeqId) -> &mut Sequence {
+    pub(in crate::clients::llm) fn seq_mut(&mut self, id: SeqId) -> &mut Sequence {
         &mut self.seqs[id.0 as usize]
     }
 }

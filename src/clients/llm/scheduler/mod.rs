@@ -60,6 +60,8 @@ pub struct Scheduler {
     step: Step,
     clock: TokenClock,
     preemptions: u64,
+    /// Blocks taken for KV that is on its way here.
+    pub(super) expected: u64,
 }
 
 impl Scheduler {
@@ -82,11 +84,12 @@ impl Scheduler {
             step: Step::default(),
             clock: TokenClock::default(),
             preemptions: 0,
+            expected: 0,
         }
     }
 
     /// Takes in a request. What it goes on with, a holding of this client, must not have been released.
-    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>) {
+    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>) -> SeqId {
         let seq = Sequence::new(stage, work, base, self.arrivals);
         if let Some(base) = base {
             self.holdings.refer(base);
@@ -100,11 +103,34 @@ impl Scheduler {
             SeqId(self.seqs.len() as u32 - 1)
         };
         self.waiting.push_back(id);
+        id
     }
 
     /// What a finished sequence left in the holding `id` is no longer needed.
     pub fn release_holding(&mut self, id: u32) {
         self.holdings.release(id, &mut self.kv);
+    }
+
+    /// Keeps the KV of the holding `id`, which is there, from being evicted.
+    pub(super) fn pin_holding(&mut self, id: u32) {
+        debug_assert!(self.holds(id), "KV that is not there cannot be sent");
+        self.holdings.pin(id);
+    }
+
+    /// Lets it be evicted again.
+    pub(super) fn unpin_holding(&mut self, id: u32) {
+        self.holdings.unpin(id);
+    }
+
+    /// The step under way is followed by one that is the same, whose blocks are taken now.
+    pub(super) fn open_step(&mut self) {
+        let took = self.kv.take(self.decoding.growth(0));
+        debug_assert!(took, "a stride ends before blocks run short");
+    }
+
+    /// The KV blocks, to take and to give back.
+    pub(super) const fn kv_mut(&mut self) -> &mut BlockPool {
+        &mut self.kv
     }
 
     /// Gives back all blocks that are kept for later, while no sequence is here: what they held is computed

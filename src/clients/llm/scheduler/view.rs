@@ -11,6 +11,11 @@ impl Scheduler {
         self.waiting.len()
     }
 
+    /// The sequences in the queue, in its order.
+    pub fn queue(&self) -> impl Iterator<Item = SeqId> {
+        self.waiting.iter().copied()
+    }
+
     /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits or
     /// `max_num_seqs` sequences run already.
     pub fn next_waiting(&self) -> Option<u32> {
@@ -59,12 +64,17 @@ impl Scheduler {
         seq.computed + decoded
     }
 
+    /// Whether the KV of the holding `id` is there: it may have been evicted.
+    pub fn holds(&self, id: u32) -> bool {
+        self.holdings.nearest(id).is_some_and(|(nearest, _)| nearest == id)
+    }
+
     /// Holdings: KV of finished sequences that is kept, or that something refers to.
     pub fn holdings(&self) -> usize {
         self.holdings.len()
     }
 
-    /// Blocks that sequences, holdings and the composed step hold: those taken from the pool. Slow: looks
+    /// Blocks that sequences, holdings, KV on its way here and the composed step hold: those taken from the pool. Slow: looks
     /// at all of them.
     pub fn held(&self) -> u64 {
         let of = |seq: &Sequence| match seq.state {
@@ -75,7 +85,7 @@ impl Scheduler {
             _ => u64::from(seq.blocks),
         };
         let opened = if self.step.decodes { self.decoding.growth(0) } else { 0 };
-        self.seqs.iter().map(of).sum::<u64>() + self.holdings.blocks() + opened
+        self.seqs.iter().map(of).sum::<u64>() + self.holdings.blocks() + opened + self.expected
     }
 
     /// The KV blocks.
