@@ -21,7 +21,7 @@ use crate::units::SimTime;
 use crate::workload::{Asks, Sources};
 
 /// Ticks between two looks at the progress.
-const TICKS_A_LOOK: u32 = 16_384;
+const TICKS_A_LOOK: u32 = 1_024;
 
 /// A scenario in a world, at time zero.
 pub struct Run {

@@ -151,7 +151,9 @@ fn parallel(parallel: &mut Parallel, registry: &StageRegistry) -> Built {
 }
 
 fn repeat(repeat: &mut Repeat, registry: &StageRegistry) -> Built {
-    fault("times", repeat.times.and_then(Count::fault))?;
+    let never =
+        (repeat.times == Some(Count::Exactly(0))).then(|| "0 times is never: leave it out".to_owned());
+    fault("times", repeat.times.and_then(Count::fault).or(never))?;
     fault("until", repeat.until.and_then(When::fault))?;
     let run = build_some(&mut repeat.run, "run", registry)?;
     Ok(Step::Repeat { run, times: repeat.times, until: repeat.until })

@@ -266,7 +266,13 @@ impl Ground<'_> {
                     at.pc += 1;
                 }
                 Op::Jump(to) => at.pc = *to,
-                Op::End => return done(journey, actions),
+                Op::End => {
+                    // Where every draw said no, nothing was done for it that it could be judged by.
+                    if journey.laps().iter().all(|lap| lap.total() == SimSpan::ZERO) {
+                        journey.rejection = journey.rejection.or(Some(Rejection::EmptyOutput));
+                    }
+                    return done(journey, actions);
+                }
             }
         }
     }
@@ -378,10 +384,17 @@ fn done(journey: &mut Journey, actions: &mut Vec<Action>) {
 /// Releases KV that no thread can go on with.
 fn release_unused(journey: &mut Journey, actions: &mut Vec<Action>) {
     let Journey { threads, groups, kept, .. } = journey;
+    if kept.is_empty() {
+        return;
+    }
+    let key = |kv: &KvHandle| (kv.index, kv.model, kv.id);
+    let running = threads.iter().filter(|thread| thread.live).map(|thread| &thread.payload);
+    let ended = groups.iter().flat_map(|group| &group.ends).map(|end| &end.payload);
+    let mut held: SmallVec<[_; 8]> =
+        running.chain(ended).filter_map(|payload| payload.kv.as_ref()).map(key).collect();
+    held.sort_unstable();
     kept.retain(|handle| {
-        let holds = |payload: &Payload| payload.kv == Some(*handle);
-        let used = threads.iter().any(|thread| thread.live && holds(&thread.payload))
-            || groups.iter().flat_map(|group| &group.ends).any(|end| holds(&end.payload));
+        let used = held.binary_search(&key(handle)).is_ok();
         if !used {
             actions.push(Action::Release(*handle));
         }
