@@ -44,6 +44,7 @@ fn class(arrivals: &str, lengths: &str, requests: u64) -> Result<WorkloadSpec, F
         (Ok(arrivals), Ok(lengths)) => Ok(WorkloadSpec {
             name: String::new(),
             model: None,
+            priority: 0,
             pipeline: Vec::new(),
             requests: Some(requests),
             trace: None,

@@ -61,6 +61,11 @@ pub trait Deployed {
     /// Brings the usage of `client` up to `now`, where the simulation stops before all is done.
     fn settle(&self, world: &mut World, client: Entity, now: SimTime);
 
+    /// Whether priorities of requests have an effect here.
+    fn reads_priority(&self) -> bool {
+        false
+    }
+
     /// Where the figures that price its steps come from.
     fn source_of_latency(&self) -> String;
 }

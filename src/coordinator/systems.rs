@@ -101,10 +101,10 @@ pub(super) fn set_out(
             ground.start(&mut journey, &mut desk.actions);
             desk.act(entity, request, &mut journey, None)?;
         } else {
-            let Request { model, prompt_tokens, output_tokens, .. } = *request;
+            let Request { model, prompt_tokens, output_tokens, priority, .. } = *request;
             let pool = desk.programs.models()[usize::from(model)].prefill;
             let member = desk.pools.choose(pool, &query(entity, request, Part::Whole, prompt_tokens))?;
-            let work = Work { model, ..Work::new(prompt_tokens, output_tokens) };
+            let work = Work { model, priority, ..Work::new(prompt_tokens, output_tokens) };
             let stage = desk.stage(entity, pool, member, &work, prompt_tokens);
             let stage = desk.commands.spawn(stage).id();
             desk.routed.send(Routed { stage });
@@ -223,6 +223,7 @@ impl Desk<'_, '_> {
             }
             (None, split) => self.pools.choose(pool, &query(entity, request, part(split), text))?,
         };
+        work.priority = request.priority;
         let index = self.pools.member(pool, member).index;
         let here = base.filter(|kv| kv.index == index);
         let moved = base.filter(|_| here.is_none()).map(|from| {

@@ -21,6 +21,8 @@ pub struct Request {
     pub program: u16,
     /// The model it asks for, a position there.
     pub model: u16,
+    /// How urgent it is: lower values are more urgent.
+    pub priority: i16,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
     /// Tokens of the answer: the world's knowledge, which no policy may use.
@@ -55,6 +57,8 @@ pub struct Stage {
     pub model: u16,
     /// How often the client preempted it.
     pub preemptions: u16,
+    /// How urgent it is: lower values are more urgent.
+    pub priority: i16,
     /// Why the client turned it away, if it did.
     pub rejection: Option<Rejection>,
 }
@@ -110,13 +114,15 @@ impl Stage {
             pool,
             model: work.model,
             preemptions: 0,
+            priority: work.priority,
             rejection: None,
         }
     }
 
     /// What is asked of an LLM client, in a visit with this passage or without one.
     pub fn work(&self, passage: Option<&Passage>) -> Work {
-        let alone = Work { model: self.model, ..Work::new(self.prompt_tokens, self.output_tokens) };
+        let Self { model, priority, .. } = *self;
+        let alone = Work { model, priority, ..Work::new(self.prompt_tokens, self.output_tokens) };
         passage.map_or(alone, |passage| passage.work)
     }
 }

@@ -182,6 +182,10 @@ pub struct WorkloadSpec {
     /// Mirrors `--model` of `vllm bench serve`.
     #[serde(default)]
     pub model: Option<String>,
+    /// How urgent the requests are where clients pack by `Priority`: lower values are more urgent, -32768 to
+    /// 32767. Default: 0. Mirrors `priority` of a request to vLLM.
+    #[serde(default)]
+    pub priority: i16,
     /// The stages that a request goes through, such as `[Rag(documents: 10), Prefill, Decode]`.
     /// Default: `[Prefill, Decode]`.
     #[serde(default = "prefill_and_decode")]

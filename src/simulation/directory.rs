@@ -60,6 +60,11 @@ impl Directory {
         let (mut wordings, mut vocabularies) = (Vec::new(), Vec::new());
         for (at, class) in scenario.workload.iter().enumerate() {
             let path = format!("workload[{at}]");
+            if class.priority != 0 && !groups.iter().any(|group| group.deployed.reads_priority()) {
+                let message = "has no effect: no client packs its requests by priority";
+                let help = "leave it out, or write `packing: Priority` in the `Llm` clients";
+                findings.report(Problem::new(format!("{path}.priority"), message).help(help));
+            }
             let stages = format!("{path}.pipeline");
             let compiled = match pipeline::build(&class.pipeline, registry) {
                 Ok(steps) => pipeline::compile(&steps, &book),
@@ -80,7 +85,7 @@ impl Directory {
             match (program, asks_model.map(|asks_model| book.asked(class, asks_model))) {
                 (Ok(program), Some(Ok(model))) => {
                     let first = programs.len() as u16;
-                    asks.push(Asks { program: first, model });
+                    asks.push(Asks { program: first, model, priority: class.priority });
                     let named = book.models.get(usize::from(model)).map(|model| model.name.clone());
                     let model = named.filter(|_| program.asks_model()).unwrap_or_default();
                     let mut all = vec![program];

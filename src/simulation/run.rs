@@ -109,7 +109,7 @@ impl Run {
     /// The classes of traffic, as rows of results know them.
     pub fn row_sources(&self) -> Vec<RowSource> {
         let Directory { programs, asks, .. } = &self.deployment.directory;
-        let source = |(class, Asks { program, model }): (&WorkloadSpec, &Asks)| {
+        let source = |(class, Asks { program, model, .. }): (&WorkloadSpec, &Asks)| {
             let one_visit = programs.is_single_visit(*program, *model);
             let stages = if one_visit { Vec::new() } else { programs.program(*program).labels().to_vec() };
             RowSource { name: class.name.clone(), stages }

@@ -21,8 +21,7 @@ pub struct Source {
 /// A request that arrives.
 pub(super) struct Drawn {
     pub id: u64,
-    pub program: u16,
-    pub model: u16,
+    pub asks: Asks,
     pub lengths: Lengths,
 }
 
@@ -202,8 +201,8 @@ impl Sources {
         let id = self.next_id;
         self.next_id += 1;
         self.in_flight += 1;
-        let Asks { program, model } = source.asks()?;
-        Ok(Some(Drawn { id, program, model, lengths }))
+        let asks = source.asks()?;
+        Ok(Some(Drawn { id, asks, lengths }))
     }
 
     /// A request of `source` has left at `now`; tells when that brings another one, which then

@@ -3,7 +3,7 @@
 use bevy_ecs::prelude::{BevyError, Commands, Res, ResMut};
 
 use super::source::Drawn;
-use super::{Lengths, Sources};
+use super::{Asks, Lengths, Sources};
 use crate::engine::{Calendar, Rx, Streams, Tx, Wake};
 use crate::request::pipeline::{Journey, Programs};
 use crate::request::{Arrived, Entered, Payload, Request, Vacated};
@@ -43,10 +43,19 @@ pub(super) fn arrive(
         let mut next = Some(now);
         while next == Some(now) {
             let drawn = sources.draw(source)?;
-            if let Some(Drawn { id, program, model, lengths }) = drawn {
+            if let Some(Drawn { id, asks, lengths }) = drawn {
+                let Asks { program, model, priority } = asks;
                 let Lengths { prompt_tokens, output_tokens } = lengths;
-                let request =
-                    Request { id, source, program, model, prompt_tokens, output_tokens, arrived: now };
+                let request = Request {
+                    id,
+                    source,
+                    program,
+                    model,
+                    priority,
+                    prompt_tokens,
+                    output_tokens,
+                    arrived: now,
+                };
                 let mut spawned = commands.spawn(request);
                 if !programs.is_single_visit(program, model) {
                     let payload = Payload::new(prompt_tokens, output_tokens, model);

@@ -8,6 +8,7 @@ use bevy_ecs::entity::Entity;
 
 use super::StrideEnded;
 use super::batching::BatchingPolicy;
+use super::packing::PackingPolicy;
 use super::scheduler::Scheduler;
 use super::sequence::Landed;
 use crate::clients::Usage;
@@ -37,6 +38,8 @@ pub struct LlmSetup {
     pub max_model_len: u32,
     /// Composes the steps.
     pub policy: Box<dyn BatchingPolicy>,
+    /// The order of the queue.
+    pub packing: Box<dyn PackingPolicy>,
     /// Prices the steps.
     pub model: Arc<dyn StepModel>,
     /// Whether steps that repeat are run as strides. Results are the same to the bit.
@@ -91,7 +94,7 @@ impl LlmClient {
     pub fn new(setup: LlmSetup) -> Self {
         Self {
             index: setup.index,
-            scheduler: Scheduler::new(setup.kv, setup.max_num_seqs),
+            scheduler: Scheduler::new(setup.kv, setup.max_num_seqs).packed(setup.packing),
             policy: setup.policy,
             model: setup.model,
             max_model_len: setup.max_model_len,
@@ -184,10 +187,8 @@ impl LlmClient {
             Some(Rejection::ContextLength)
         } else if total - 1 > self.scheduler.kv().capacity_tokens() {
             Some(Rejection::KvCapacity)
-        } else if self.policy.longest_prompt().is_some_and(|longest| prompt - ready.min(prompt) > longest) {
-            Some(Rejection::PromptTooLong)
         } else {
-            None
+            self.policy.refuses(prompt - ready.min(prompt), self.scheduler.kv())
         }
     }
 
@@ -203,8 +204,8 @@ impl LlmClient {
         let ready = base.map_or(work.fetched_tokens, |base| self.scheduler.held_tokens(base));
         let left = work.prompt_tokens.saturating_sub(ready).max(1);
         let interrupts = self.policy.arrival_interrupts(left, &self.scheduler);
-        self.scheduler.enqueue(stage, work, base);
-        if interrupts { self.interrupt(now) } else { None }
+        let goes_ahead = self.scheduler.enqueue(stage, work, base, now);
+        if interrupts || goes_ahead { self.interrupt(now) } else { None }
     }
 
     /// KV that is kept in the holding `id` is no longer needed, while it is not the turn of this model.
@@ -251,9 +252,14 @@ impl LlmClient {
 
     /// Composes the next step if the client is idle; tells whether there is one.
     pub fn form(&mut self) -> bool {
-        if self.busy || self.scheduler.is_empty() {
+        if self.busy {
             return false;
         }
+        if self.scheduler.is_empty() {
+            self.policy.idle();
+            return false;
+        }
+        self.scheduler.arrange_queue();
         self.policy.form(&mut self.scheduler);
         if !self.scheduler.has_step() && self.scheduler.give_up_base() {
             self.policy.form(&mut self.scheduler);

@@ -37,6 +37,11 @@ impl DecodeSet {
         self.members
     }
 
+    /// Decode steps taken.
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// Σ over members of the tokens that the next step attends to, each member's new one included.
     pub fn context(&self) -> u64 {
         self.stored + u64::from(self.members)

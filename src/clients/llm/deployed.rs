@@ -4,6 +4,7 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::world::{Mut, World};
 
 use super::batching::MakeBatching;
+use super::packing::MakePacking;
 use super::serving::Serving;
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup, Shared, Shelf};
 use crate::clients::{Client, Delivered, Deployed, Fact, Offer, Usage};
@@ -21,6 +22,7 @@ pub(super) struct LlmDeployed {
     pub block_size: u32,
     pub max_num_seqs: u32,
     pub make_policy: MakeBatching,
+    pub make_packing: MakePacking,
     pub stay: SimSpan,
     pub latency: String,
 }
@@ -33,6 +35,7 @@ impl LlmDeployed {
             max_num_seqs: self.max_num_seqs,
             max_model_len: model.generates.max_model_len,
             policy: (self.make_policy)(),
+            packing: (self.make_packing)(),
             model: model.step_model.clone(),
             strides,
         })
@@ -92,6 +95,10 @@ impl Deployed for LlmDeployed {
                 }
             }
         });
+    }
+
+    fn reads_priority(&self) -> bool {
+        (self.make_packing)().reads_priority()
     }
 
     fn source_of_latency(&self) -> String {

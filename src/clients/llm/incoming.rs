@@ -80,8 +80,8 @@ impl LlmClient {
     pub(super) fn enqueue_landed(&mut self, stage: Entity, work: &Work, now: SimTime) -> Option<StrideEnd> {
         let left = work.prompt_tokens.saturating_sub(work.fetched_tokens).max(1);
         let interrupts = self.policy.arrival_interrupts(left, &self.scheduler);
-        self.scheduler.enqueue_landed(stage, work);
-        if interrupts { self.interrupt(now) } else { None }
+        let goes_ahead = self.scheduler.enqueue_landed(stage, work, now);
+        if interrupts || goes_ahead { self.interrupt(now) } else { None }
     }
 
     /// KV in the holding `id` sets out for another client: it stays until it has landed there.
@@ -121,18 +121,12 @@ impl Scheduler {
         took
     }
 
-    /// Takes in a request whose KV has landed in the blocks that were taken for it.
-    pub(super) fn enqueue_landed(&mut self, stage: Entity, work: &Work) {
-        let blocks = self.kv().blocks_for(work.fetched_tokens);
-        self.expected -= u64::from(blocks);
-        let id = self.enqueue(stage, work, None);
-        self.seq_mut(id).blocks = blocks;
-    }
-
     /// Where nothing runs, gives up the KV that has landed for the last in the queue but its head; `false` if
     /// there is none, or more is on its way.
     pub(super) fn give_up_landed(&mut self) -> bool {
-        if self.running() > 0 || self.expected > 0 {
+        let Some(head) = self.head().map(|id| self.seq(id)) else { return false };
+        let lacks = self.kv().blocks_for(head.goal).saturating_sub(head.blocks);
+        if self.running() > 0 || self.expected > 0 || self.kv().free() >= u64::from(lacks) {
             return false;
         }
         let last = self.queue().skip(1).filter(|id| self.seq(*id).blocks > 0).last();

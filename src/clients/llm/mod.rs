@@ -22,6 +22,7 @@ mod client;
 mod decoding;
 mod deployed;
 mod incoming;
+mod packing;
 mod scheduler;
 mod sequence;
 mod serving;
@@ -39,10 +40,16 @@ use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub(crate) use batching::built_in as built_in_batching;
 pub use batching::{
-    BatchingExt, BatchingPolicy, BatchingRegistry, Chunked, Continuous, MakeBatching, Receive,
+    BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, MakeBatching, Mixed, Orca,
+    Receive, Sglang, Static,
 };
 pub use client::{LlmClient, LlmSetup, StrideEnd};
-pub use scheduler::{Reserve, Scheduler};
+pub(crate) use packing::built_in as built_in_packing;
+pub use packing::{
+    Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
+    ShortestPrompt, Waiting,
+};
+pub use scheduler::{Back, Reserve, Scheduler};
 pub use sequence::{Finished, FirstToken, Landed, SeqId};
 pub use shelf::{Parked, Shelf};
 pub use spec::LlmSpec;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batching::BatchingRegistry;
 use super::deployed::LlmDeployed;
+use super::packing::PackingRegistry;
 use super::serving::Serving;
 use crate::catalog::{Accelerator, Catalog, Model, ModelKind, Precision};
 use crate::clients::{ClientKind, Deployed, Role, Site, model_problem};
@@ -78,6 +79,11 @@ pub struct LlmSpec {
     #[serde(default = "default_batching")]
     #[schemars(extend("x-choice" = "batching policy"))]
     pub batching: Choice,
+    /// In which order requests are admitted. Default: `Fcfs`. vLLM `--scheduling-policy`,
+    /// SGLang `--schedule-policy`.
+    #[serde(default = "default_packing")]
+    #[schemars(extend("x-choice" = "packing policy"))]
+    pub packing: Choice,
     /// What a step costs. Default: `Analytical`.
     #[serde(default = "default_runtime")]
     #[schemars(extend("x-choice" = "runtime model"))]
@@ -104,6 +110,10 @@ fn default_batching() -> Choice {
     Choice::named("Chunked")
 }
 
+fn default_packing() -> Choice {
+    Choice::named("Fcfs")
+}
+
 fn default_runtime() -> Choice {
     Choice::named("Analytical")
 }
@@ -111,6 +121,7 @@ fn default_runtime() -> Choice {
 impl ClientKind for LlmSpec {
     fn complete(&self, settings: &mut Choice, world: &World, findings: &mut Findings) {
         world.resource::<BatchingRegistry>().fill(settings, "batching", &self.batching, findings);
+        world.resource::<PackingRegistry>().fill(settings, "packing", &self.packing, findings);
         world.resource::<RuntimeRegistry>().fill(settings, "runtime", &self.runtime, findings);
     }
 
@@ -136,6 +147,8 @@ impl ClientKind for LlmSpec {
         let registry = site.world.resource::<BatchingRegistry>();
         let make_policy =
             registry.resolve(&self.batching).map_err(|error| one(error.into_problem("batching")))?.built;
+        let packing = site.world.resource::<PackingRegistry>().resolve(&self.packing);
+        let make_packing = packing.map_err(|error| one(error.into_problem("packing")))?.built;
         let policy = make_policy();
         let max_step_tokens = policy.max_step_tokens();
         if max_step_tokens < self.max_num_seqs {
@@ -143,7 +156,8 @@ impl ClientKind for LlmSpec {
                 "max_num_seqs is {}, but a step computes {max_step_tokens} tokens at most, one a running sequence",
                 self.max_num_seqs
             );
-            let help = format!("lower max_num_seqs to {max_step_tokens} or raise max_num_batched_tokens");
+            let help =
+                format!("lower max_num_seqs to {max_step_tokens} or let `batching` put more into a step");
             return Err(one(Problem::new("max_num_seqs", message).help(help)));
         }
         let models = self.models().enumerate().map(|(at, name)| {
@@ -166,6 +180,7 @@ impl ClientKind for LlmSpec {
             block_size: self.block_size,
             max_num_seqs: self.max_num_seqs,
             make_policy,
+            make_packing,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),
             latency: format!("{} for {} on {}", self.runtime.name, names(&models), accelerator.name),
             models,

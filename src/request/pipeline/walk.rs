@@ -79,12 +79,22 @@ pub struct Work {
     pub keep: bool,
     /// The model that is asked for, numbered as the deployment does.
     pub model: u16,
+    /// How urgent it is: lower values are more urgent.
+    pub priority: i16,
 }
 
 impl Work {
     /// `prompt_tokens` to be computed and `output_tokens` to be generated.
     pub const fn new(prompt_tokens: u32, output_tokens: u32) -> Self {
-        Self { prompt_tokens, output_tokens, reason_tokens: 0, fetched_tokens: 0, keep: false, model: 0 }
+        Self {
+            prompt_tokens,
+            output_tokens,
+            reason_tokens: 0,
+            fetched_tokens: 0,
+            keep: false,
+            model: 0,
+            priority: 0,
+        }
     }
 }
 

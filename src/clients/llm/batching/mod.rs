@@ -13,17 +13,27 @@ mod chunked;
 mod continuous;
 #[cfg(test)]
 mod foreign;
+mod mixed;
+mod orca;
+mod sglang;
+mod static_batches;
 
-pub use chunked::Chunked;
+pub use chunked::{Blocks, Chunked};
 pub use continuous::Continuous;
+pub use mixed::Mixed;
+pub use orca::Orca;
+pub use sglang::Sglang;
+pub use static_batches::Static;
 
 use bevy_ecs::entity::Entity;
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::scheduler::Scheduler;
 use crate::engine::SimBuilder;
+use crate::memory::BlockPool;
+use crate::request::Rejection;
 use crate::scenario::Registry;
 use crate::units::SimSpan;
 
@@ -70,10 +80,22 @@ pub trait BatchingPolicy: Send + Sync + 'static {
         false
     }
 
+    /// Why a prompt with so many tokens to compute can never be served with these KV blocks, if it cannot:
+    /// it is turned away when it comes.
+    fn refuses(&self, prompt: u32, kv: &BlockPool) -> Option<Rejection> {
+        let _ = kv;
+        self.longest_prompt().is_some_and(|longest| prompt > longest).then_some(Rejection::PromptTooLong)
+    }
+
+    /// The client has nothing to do: no sequence waits or runs. Called at least once each time that is so.
+    fn idle(&mut self) {}
+
     /// Whether a request with `prompt` tokens to compute that now reaches the client, and is not in the queue yet,
     /// may change the next step. If not, and steps [repeat](Scheduler::repeat_decodes), the policy is
     /// not asked again before one of the running sequences completes. Asked at every arrival, also
-    /// when nothing repeats. First-come-first-served policies look only at the head of the queue.
+    /// when nothing repeats. Most policies look only at the head of the queue; where the
+    /// [packing policy](super::PackingPolicy) puts the newcomer ahead of others, the stride is cut whatever is
+    /// said here.
     fn arrival_interrupts(&mut self, prompt: u32, scheduler: &Scheduler) -> bool {
         let _ = prompt;
         scheduler.waiting() == 0
@@ -110,5 +132,20 @@ impl BatchingExt for SimBuilder {
 
 /// The built-in batching policies.
 pub fn built_in(sim: &mut SimBuilder) {
-    sim.batching_policy::<Chunked>("Chunked").batching_policy::<Continuous>("Continuous");
+    sim.batching_policy::<Chunked>("Chunked")
+        .batching_policy::<Continuous>("Continuous")
+        .batching_policy::<Mixed>("Mixed")
+        .batching_policy::<Orca>("Orca")
+        .batching_policy::<Sglang>("SGLang")
+        .batching_policy::<Static>("Static");
+}
+
+/// Reads a number from 0 to 1.
+fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(de::Error::custom(format!("a fraction must be 0 to 1, found {value}")))
+    }
 }

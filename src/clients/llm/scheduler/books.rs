@@ -1,6 +1,10 @@
-//! The bookkeeping behind the verbs: blocks, decode set, admissions.
+//! The bookkeeping behind the verbs: blocks, decode set, queue, admissions.
+
+use smallvec::SmallVec;
 
 use super::Scheduler;
+use super::queue::{Back, Facts};
+use crate::clients::llm::packing::Waiting;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::runtime::Chunk;
 
@@ -135,7 +139,46 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn last_admitted(&mut self) -> Option<SeqId> {
+    /// Puts `id` into the queue; tells whether it may go ahead of others there.
+    pub(super) fn wait(&mut self, id: SeqId, back: Back) -> bool {
+        let known = self.waiting.has_keys().then(|| self.known(id, self.waiting.facts(id)));
+        self.waiting.join(id, self.seq(id).arrival, back, known)
+    }
+
+    /// What a packing policy may know of `id`, which waits or is about to.
+    fn known(&self, id: SeqId, Facts { priority, arrived, .. }: Facts) -> Waiting {
+        let seq = self.seq(id);
+        let cached_tokens = self.head_start(seq).0;
+        Waiting {
+            prompt_tokens: seq.prompt,
+            left_tokens: seq.goal - cached_tokens,
+            cached_tokens,
+            generated_tokens: seq.generated,
+            priority,
+            arrived,
+        }
+    }
+
+    /// Brings a queue up to date whose order changes while sequences wait.
+    pub(in crate::clients::llm) fn arrange_queue(&mut self) {
+        let known = self.waiting.to_sort().map(|id| self.known(id, self.waiting.facts(id)));
+        let known: SmallVec<[Waiting; 1]> = known.collect();
+        if !known.is_empty() {
+            self.waiting.sort(&known);
+        }
+    }
+
+    /// Whom to preempt where memory is short: the sequence admitted last, or the one that the packing
+    /// policy gives up first.
+    pub fn victim(&mut self) -> Option<SeqId> {
+        if !self.waiting.preempts_largest() {
+            return self.last_admitted();
+        }
+        let live = self.admitted.iter().filter(|(admission, id)| is_admitted(&self.seqs, *admission, *id));
+        live.map(|(_, id)| *id).max_by_key(|id| (self.waiting.key(*id), self.seq(*id).arrival))
+    }
+
+    fn last_admitted(&mut self) -> Option<SeqId> {
         while let Some((admission, id)) = self.admitted.last() {
             if is_admitted(&self.seqs, *admission, *id) {
                 return Some(*id);

@@ -8,6 +8,7 @@
 
 mod books;
 mod holdings;
+mod queue;
 mod steps;
 mod verbs;
 mod view;
@@ -18,12 +19,16 @@ use bevy_ecs::entity::Entity;
 use smallvec::SmallVec;
 
 use self::holdings::Holdings;
+pub use self::queue::Back;
+use self::queue::Queue;
 use super::decoding::DecodeSet;
+use super::packing::{Fcfs, PackingPolicy};
 use super::sequence::{SeqId, Sequence};
 use super::step::Step;
 use super::token_clock::TokenClock;
 use crate::memory::BlockPool;
 use crate::request::pipeline::Work;
+use crate::units::SimTime;
 
 /// For how much of a sequence [`Scheduler::admit`] takes KV blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +45,19 @@ pub enum Reserve {
     OracleWhole,
 }
 
+impl Reserve {
+    /// So many tokens, or all of memory where that is less.
+    pub fn at_most(tokens: u32, kv: &BlockPool) -> Self {
+        Self::Tokens(u64::from(tokens).min(kv.capacity_tokens()) as u32)
+    }
+}
+
 /// Queue, running sequences, KV blocks and next step of one client.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Scheduler {
     seqs: Vec<Sequence>,
     vacant: Vec<SeqId>,
-    waiting: VecDeque<SeqId>,
+    waiting: Queue,
     prefilling: SmallVec<[SeqId; 4]>,
     paused: VecDeque<SeqId>,
     decoding: DecodeSet,
@@ -65,12 +77,12 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// An idle scheduler over `kv` that runs `max_num_seqs` sequences at most.
+    /// An idle scheduler over `kv` that runs `max_num_seqs` sequences at most, first come, first served.
     pub fn new(kv: BlockPool, max_num_seqs: u32) -> Self {
         Self {
             seqs: Vec::new(),
             vacant: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: Queue::new(Box::new(Fcfs {})),
             prefilling: SmallVec::new(),
             paused: VecDeque::new(),
             decoding: DecodeSet::new(kv.block_size()),
@@ -88,8 +100,31 @@ impl Scheduler {
         }
     }
 
-    /// Takes in a request. What it goes on with, a holding of this client, must not have been released.
-    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>) -> SeqId {
+    /// The same, idle as it is, with another order of the queue.
+    #[must_use]
+    pub fn packed(self, packing: Box<dyn PackingPolicy>) -> Self {
+        Self { waiting: Queue::new(packing), ..self }
+    }
+
+    /// Takes in a request at `now`. What it goes on with, a holding of this client, must not have been
+    /// released. Tells whether it may go ahead of others that wait.
+    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>, now: SimTime) -> bool {
+        let id = self.enter(stage, work, base, now);
+        self.wait(id, Back::Tail)
+    }
+
+    /// Takes in a request at `now`, whose KV has landed in the blocks that were taken for it. Tells whether it
+    /// may go ahead of others that wait.
+    pub(super) fn enqueue_landed(&mut self, stage: Entity, work: &Work, now: SimTime) -> bool {
+        let blocks = self.kv.blocks_for(work.fetched_tokens);
+        self.expected -= u64::from(blocks);
+        let id = self.enter(stage, work, None, now);
+        self.seq_mut(id).blocks = blocks;
+        self.wait(id, Back::Tail)
+    }
+
+    /// Makes a sequence of a request, which does not wait yet.
+    fn enter(&mut self, stage: Entity, work: &Work, base: Option<u32>, now: SimTime) -> SeqId {
         let seq = Sequence::new(stage, work, base, self.arrivals);
         if let Some(base) = base {
             self.holdings.refer(base);
@@ -102,7 +137,7 @@ impl Scheduler {
             self.seqs.push(seq);
             SeqId(self.seqs.len() as u32 - 1)
         };
-        self.waiting.push_back(id);
+        self.waiting.know(id, work.priority, now);
         id
     }
 

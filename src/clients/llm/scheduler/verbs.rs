@@ -1,6 +1,6 @@
 //! What a policy does with the scheduler.
 
-use super::{Reserve, Scheduler};
+use super::{Back, Reserve, Scheduler};
 use crate::clients::llm::sequence::{SeqId, State};
 
 impl Scheduler {
@@ -8,15 +8,21 @@ impl Scheduler {
     /// latest admissions are preempted until the rest fit; tells whether that was so.
     pub fn decode_all(&mut self) -> bool {
         let mut preempted = false;
-        while self.decoding.members() > 0 {
-            if self.take(self.decoding.growth(0)) {
-                self.step.decodes = true;
-                break;
-            }
+        while !self.decode_if_room() {
             self.preempt_last();
             preempted = true;
         }
         preempted
+    }
+
+    /// Puts every decoding sequence into the step; `false`, and nothing done, when blocks for their new
+    /// tokens are short.
+    pub fn decode_if_room(&mut self) -> bool {
+        if self.decoding.members() == 0 {
+            return true;
+        }
+        self.step.decodes = self.take(self.decoding.growth(0));
+        self.step.decodes
     }
 
     /// Puts the next `tokens` of the `at`-th prompt under way into the step; `false`, and nothing
@@ -37,7 +43,7 @@ impl Scheduler {
         if self.next_waiting().is_none() {
             return false;
         }
-        let id = self.waiting[0];
+        let Some(id) = self.waiting.front() else { return false };
         let hold = match reserve {
             Reserve::Chunk => 0,
             Reserve::Prompt => self.seq(id).goal,
@@ -62,19 +68,16 @@ impl Scheduler {
         true
     }
 
-    /// Puts `id`, which waits, at the head of the queue.
-    pub fn put_first(&mut self, id: SeqId) {
-        let at = self.waiting.iter().position(|other| *other == id);
-        debug_assert!(at.is_some(), "not waiting");
-        if at.and_then(|at| self.waiting.remove(at)).is_some() {
-            self.waiting.push_front(id);
-        }
+    /// Puts `id`, which waits, at the head of the queue; `false`, and nothing done, where the packing policy
+    /// decides on that.
+    pub fn put_first(&mut self, id: SeqId) -> bool {
+        self.waiting.put_first(id)
     }
 
     /// Where nothing runs and yet the head of the queue finds no room, what it goes on with holds too many
     /// blocks that it cannot share: that is given up, to be computed again. Tells whether it was so.
     pub(in crate::clients::llm) fn give_up_base(&mut self) -> bool {
-        let Some(id) = self.waiting.front().copied().filter(|_| self.running == 0) else { return false };
+        let Some(id) = self.waiting.front().filter(|_| self.running == 0) else { return false };
         let base = self.seq_mut(id).base.take();
         if let Some(base) = base {
             self.holdings.forget(base, &mut self.kv);
@@ -82,10 +85,22 @@ impl Scheduler {
         base.is_some()
     }
 
-    /// Preempts the sequence admitted last: its blocks are free at once, it goes to the head of the
-    /// queue, and all of it will be computed again. Paused ones are spared; `false` when no other runs.
+    /// Preempts the sequence admitted last, or the one that the packing policy gives up first; it goes to the
+    /// head of the queue. Paused ones are spared; `false` when no other runs.
     pub fn preempt_last(&mut self) -> bool {
-        let Some(id) = self.last_admitted() else { return false };
+        let victim = self.victim();
+        if let Some(id) = victim {
+            self.preempt(id, Back::Head);
+        }
+        victim.is_some()
+    }
+
+    /// Preempts `id`, which runs: its blocks are free at once, it goes back to the queue, by its key if the
+    /// packing policy gives it one, and all of it will be computed again.
+    pub fn preempt(&mut self, id: SeqId, back: Back) {
+        if self.seq(id).state == State::Paused {
+            self.paused.retain(|other| *other != id);
+        }
         self.step.drop_chunk(id);
         self.prefilling.retain(|other| *other != id);
         self.withdraw(id);
@@ -96,8 +111,7 @@ impl Scheduler {
         seq.preemptions = seq.preemptions.saturating_add(1);
         self.preemptions += 1;
         self.release(id, State::Waiting);
-        self.waiting.push_front(id);
-        true
+        self.wait(id, back);
     }
 
     /// Takes the decoding sequence `id` out of the decode set; it keeps its blocks.
@@ -114,6 +128,15 @@ impl Scheduler {
         let at = self.paused.iter().position(|other| *other == id);
         debug_assert!(at.is_some(), "not paused");
         if at.and_then(|at| self.paused.remove(at)).is_some() {
+            self.start_decoding(id);
+            self.remember_admission(id);
+        }
+    }
+
+    /// Lets all paused sequences decode again; to be called before [`decode_all`](Self::decode_all).
+    pub fn resume_all(&mut self) {
+        debug_assert!(!self.step.decodes, "the step's blocks are taken already");
+        while let Some(id) = self.paused.pop_front() {
             self.start_decoding(id);
             self.remember_admission(id);
         }

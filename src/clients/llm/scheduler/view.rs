@@ -13,15 +13,25 @@ impl Scheduler {
 
     /// The sequences in the queue, in its order.
     pub fn queue(&self) -> impl Iterator<Item = SeqId> {
-        self.waiting.iter().copied()
+        self.waiting.iter()
     }
 
     /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits or
     /// `max_num_seqs` sequences run already.
     pub fn next_waiting(&self) -> Option<u32> {
-        let id = *self.waiting.front()?;
+        let id = self.waiting.front()?;
         let seq = self.seq(id);
         (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(seq).0)
+    }
+
+    /// The head of the queue.
+    pub fn head(&self) -> Option<SeqId> {
+        self.waiting.front()
+    }
+
+    /// Most sequences that run at once.
+    pub const fn max_num_seqs(&self) -> u32 {
+        self.max_num_seqs
     }
 
     /// Sequences admitted: prefilling, decoding or paused.
@@ -40,11 +50,32 @@ impl Scheduler {
         Some(seq.goal - seq.computed)
     }
 
+    /// Whether a prompt stays unfinished after the step composed so far.
+    pub fn unfinished_prompt(&self) -> bool {
+        let last = self.step.chunks.iter().filter(|chunk| chunk.last).count();
+        last < self.prefilling.len()
+    }
+
+    /// Prompts under way.
+    pub fn prefilling(&self) -> usize {
+        self.prefilling.len()
+    }
+
+    /// Prompt tokens left of `id`, if its prompt is under way, and its place among those.
+    pub fn prefill_of(&self, id: SeqId) -> Option<(usize, u32)> {
+        let at = self.prefilling.iter().position(|other| *other == id)?;
+        Some((at, self.prefill_left(at)?))
+    }
+
+    /// The sequences that prefill or decode, in the order of their admission. Slow: looks at all that run.
+    pub fn in_order(&self) -> impl Iterator<Item = SeqId> {
+        let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
+        self.admitted.iter().filter(live).map(|(_, id)| *id)
+    }
+
     /// The sequences that decode, in the order of their admission. Slow: looks at all that run.
     pub fn decodes(&self) -> impl Iterator<Item = SeqId> {
-        let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
-        let ids = self.admitted.iter().filter(live).map(|(_, id)| *id);
-        ids.filter(|id| self.seq(*id).state == State::Decoding)
+        self.in_order().filter(|id| self.seq(*id).state == State::Decoding)
     }
 
     /// The sequences that [`pause`](Self::pause) took out, in that order.
@@ -59,9 +90,54 @@ impl Scheduler {
 
     /// Tokens of `id` whose KV is stored.
     pub fn stored(&self, id: SeqId) -> u32 {
+        self.seq(id).computed + self.decoded(id)
+    }
+
+    /// Tokens of the prompt of `id`.
+    pub fn prompt(&self, id: SeqId) -> u32 {
+        self.seq(id).prompt
+    }
+
+    /// Tokens that `id` has generated so far.
+    pub fn generated(&self, id: SeqId) -> u32 {
+        self.seq(id).generated + self.decoded(id)
+    }
+
+    fn decoded(&self, id: SeqId) -> u32 {
         let seq = self.seq(id);
-        let decoded = if seq.state == State::Decoding { self.decoding.steps_of(seq) } else { 0 };
-        seq.computed + decoded
+        if seq.state == State::Decoding { self.decoding.steps_of(seq) } else { 0 }
+    }
+
+    /// Decode steps taken so far.
+    pub const fn decode_steps(&self) -> u64 {
+        self.decoding.steps()
+    }
+
+    /// Blocks that those who decode take for their next tokens.
+    pub fn decode_growth(&self) -> u64 {
+        self.decoding.growth(0)
+    }
+
+    /// Blocks that the running sequence `id` takes for its next `tokens` tokens.
+    pub fn growth_of(&self, id: SeqId, tokens: u32) -> u32 {
+        let seq = self.seq(id);
+        let stored = self.stored(id);
+        let held = if seq.state == State::Decoding && !seq.reserved {
+            self.kv.blocks_for(stored) - seq.shared
+        } else {
+            seq.blocks
+        };
+        self.kv.blocks_for(stored + tokens).saturating_sub(seq.shared + held)
+    }
+
+    /// Whether the packing policy says who is preempted.
+    pub fn preempts_by_key(&self) -> bool {
+        self.waiting.preempts_largest()
+    }
+
+    /// Blocks that can be had: free ones, and those of holdings that nobody who runs needs.
+    pub fn available(&self) -> u64 {
+        self.kv.free() + self.holdings.idle_blocks()
     }
 
     /// Whether the KV of the holding `id` is there: it may have been evicted.

@@ -52,6 +52,7 @@ fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmCli
         max_num_seqs: case.max_num_seqs,
         max_model_len: u32::MAX,
         policy,
+        packing: Box::new(Fcfs {}),
         model: Arc::new(price),
         strides,
     })
@@ -163,8 +164,11 @@ proptest! {
             if continuous {
                 run(&case, Continuous { max_num_batched_tokens: 64, watermark: 0.05 }, strides)
             } else {
-                let policy =
-                    Chunked { max_num_batched_tokens: case.budget, long_prefill_token_threshold: threshold };
+                let policy = Chunked {
+                    max_num_batched_tokens: case.budget,
+                    long_prefill_token_threshold: threshold,
+                    ..Chunked::default()
+                };
                 run(&case, policy, strides)
             }
         };
