@@ -83,6 +83,8 @@ impl LlmSpec {
         let model: &Model = &found;
         let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
         let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
+        let stated = |blocks| capacity.with_blocks(blocks, self.block_size);
+        let capacity = self.num_gpu_blocks.map_or(capacity, stated);
         let target = Target {
             model,
             accelerator,

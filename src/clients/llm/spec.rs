@@ -57,6 +57,10 @@ pub struct LlmSpec {
     /// Tokens in a KV block, 1 to 1024. Default: 16. vLLM `--block-size`, SGLang `--page-size`.
     #[serde(default = "default_block_size")]
     pub block_size: u32,
+    /// KV blocks it has, at least 1. Default: as many as memory holds beside weights and activations.
+    /// vLLM `--num-gpu-blocks-override`.
+    #[serde(default)]
+    pub num_gpu_blocks: Option<u64>,
     /// Longest prompt and output together (tokens), at least 2; a longer request is rejected.
     /// Default: the model's context length. vLLM `--max-model-len`, SGLang `--context-length`.
     #[serde(default)]
@@ -280,6 +284,11 @@ impl LlmSpec {
         whole("block_size", self.block_size, 1..=1024);
         whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000);
         whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context);
+        if !(1..=1 << 40).contains(&self.num_gpu_blocks.unwrap_or(1)) {
+            let path = "num_gpu_blocks";
+            let found = self.num_gpu_blocks.unwrap_or_default();
+            problems.push(Problem::new(path, format!("{path} must be 1 to {}, found {found}", 1_u64 << 40)));
+        }
         if !matches!(model.kind, ModelKind::Decoder | ModelKind::Reward) {
             let message = format!("{} does not generate text", model.name);
             let help = "an LLM client serves decoder models, and reward models that score";
