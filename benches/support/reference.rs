@@ -181,7 +181,7 @@ impl Reference {
             return;
         }
         let name = Entity::from_raw_u32(slot).unwrap();
-        let cut = llm.enqueue(name, &Work::new(prompt_tokens, output_tokens), None, now);
+        let cut = llm.enqueue(name, &Work::new(prompt_tokens, output_tokens), None, None, now);
         if let Some(end) = cut {
             self.at(end.time, Event::StrideEnds { client, epoch: end.epoch });
         } else {

@@ -19,6 +19,7 @@ pub struct Overrides {
     pub trace: Option<PathBuf>,
     pub tensor_parallel: Option<u32>,
     pub bandwidth_gib: Option<f64>,
+    pub expected_output: Option<u32>,
 }
 
 /// A run of the reference.

@@ -17,13 +17,13 @@ pub enum Policies {
 
 impl Case {
     /// The scenario in RON; `knots` are of those that prefill and of those that decode, `catalog` is a folder,
-    /// `trace` a file in MIST's format, `output` the mean length of answers there.
+    /// `trace` a file in MIST's format, `expected` how long answers are thought to be.
     pub fn scenario(
         &self,
         policies: Policies,
         knots: &[Knots; 2],
         (catalog, trace): (&Path, &Path),
-        output: f64,
+        expected: u32,
     ) -> String {
         let [prefills, decodes] = self.instances;
         let all = prefills + decodes;
@@ -50,7 +50,7 @@ impl Case {
             (_, Rule::Jsq) => "LeastOutstanding".to_owned(),
             (_, Rule::TokenJsq) => "TokenJsq".to_owned(),
             (_, Rule::MixedPool) => {
-                format!("MixedPool(max_pending_tokens: 8192, expected_output_tokens: {})", output.round())
+                format!("MixedPool(max_pending_tokens: 8192, expected_output_tokens: {expected})")
             }
         };
         let _ = write!(

@@ -8,8 +8,8 @@
 //! - with MIST's **own** policies, which mean the same without the quirks: figures must be near.
 //!
 //! Exits with 1 where they are not. Options: `--run PART` of a name, and `--model`, `--hardware`, `--scheduler`,
-//! `--trace FILE`, `--tp`, `--bandwidth-gib` instead of what the name tells; `--reference` or `--own` for one of
-//! the two alone.
+//! `--trace FILE`, `--tp`, `--bandwidth-gib` instead of what the name tells; `--expected-output` tokens for MIST's
+//! own mixed pool, instead of the mean of the trace; `--reference` or `--own` for one of the two alone.
 
 mod case;
 mod deploy;
@@ -33,6 +33,7 @@ const NEAR: (f64, f64) = (0.005, 0.02);
 
 struct Options {
     facts: PathBuf,
+    /// Of a name.
     part: String,
     policies: Vec<Policies>,
     overrides: Overrides,
@@ -60,6 +61,10 @@ fn options() -> Result<Options, String> {
             "--bandwidth-gib" => {
                 overrides.bandwidth_gib =
                     Some(value()?.parse().map_err(|_| "--bandwidth-gib needs a number")?);
+            }
+            "--expected-output" => {
+                let number = value()?.parse().map_err(|_| "--expected-output needs a number")?;
+                overrides.expected_output = Some(number);
             }
             "--reference" => options.policies = vec![Policies::Reference],
             "--own" => options.policies = vec![Policies::Own],
@@ -94,7 +99,7 @@ fn compare(name: &str, options: &Options) -> Result<bool, String> {
     println!("{name} ({})", if case.is_calm() { "calm" } else { "sensitive" });
     let mut good = true;
     for policies in &options.policies {
-        let own = run::simulate(&case, *policies, &options.facts)?;
+        let own = run::simulate(&case, *policies, options)?;
         if own.len() != reference.len() {
             println!("  {policies:?}: {} requests served, {} recorded", own.len(), reference.len());
             good = false;

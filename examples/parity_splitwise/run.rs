@@ -9,6 +9,7 @@ use mist::metrics::{RequestRecord, RowSink};
 use mist::request::pipeline::Lap;
 use mist::simulation::Simulation;
 
+use crate::Options;
 use crate::case::Case;
 use crate::deploy::Policies;
 use crate::reference::{Cluster, Job, Knots, SplitwiseSim, knots};
@@ -55,15 +56,16 @@ pub fn native(jobs: &[Job]) -> String {
 }
 
 /// Runs `case` with these policies; what was served, in the order of the trace.
-pub fn simulate(case: &Case, policies: Policies, facts: &Path) -> Result<Vec<Served>, String> {
+pub fn simulate(case: &Case, policies: Policies, options: &Options) -> Result<Vec<Served>, String> {
     let jobs = case.jobs()?;
-    let output = jobs.iter().map(|job| f64::from(job.output)).sum::<f64>() / jobs.len().max(1) as f64;
+    let mean = jobs.iter().map(|job| f64::from(job.output)).sum::<f64>() / jobs.len().max(1) as f64;
+    let expected = options.overrides.expected_output.unwrap_or_else(|| mean.round() as u32);
     let trace = std::env::temp_dir().join(format!("mist-{}-{}.jsonl", std::process::id(), case.name));
     std::fs::write(&trace, native(&jobs)).map_err(|error| format!("{}: {error}", trace.display()))?;
-    let table = facts.join("perf_knots.csv");
+    let table = options.facts.join("perf_knots.csv");
     let [prefills, decodes] = &case.hardware;
     let times = [read_knots(&table, case, prefills)?, read_knots(&table, case, decodes)?];
-    let text = case.scenario(policies, &times, (crate::catalog(), &trace), output);
+    let text = case.scenario(policies, &times, (crate::catalog(), &trace), expected);
     let simulation = Simulation::new();
     let simulation = match policies {
         Policies::Reference => {

@@ -50,6 +50,8 @@ fn class(arrivals: &str, lengths: &str, requests: u64) -> Result<WorkloadSpec, F
             trace: None,
             arrivals: Some(arrivals),
             lengths: Some(lengths),
+            prefix: Vec::new(),
+            sessions: None,
             slo: SloSpec::default(),
         }),
         (arrivals, lengths) => {

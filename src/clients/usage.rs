@@ -2,6 +2,7 @@
 
 use bevy_ecs::component::Component;
 
+use crate::memory::prefix::PrefixTally;
 use crate::runtime::Bound;
 use crate::units::{SimSpan, SimTime};
 
@@ -32,6 +33,8 @@ pub struct Usage {
     pub kv_sent_bytes: u64,
     /// KV that came from other clients (bytes), counted when it lands.
     pub kv_received_bytes: u64,
+    /// What came of prefix caching; none if the client does not.
+    pub prefix: Option<PrefixTally>,
     /// KV blocks the client has.
     pub kv_blocks: u64,
     /// Most KV blocks in use at once.

@@ -270,8 +270,9 @@ impl Desk<'_, '_> {
     }
 
     fn depart(&mut self, request: &Request, departed: Departed) {
+        let turned_away = departed.rejection.is_some();
         self.departed.send(departed);
-        self.vacated.send(Vacated { source: request.source });
+        self.vacated.send(Vacated { source: request.source, request: request.id, turned_away });
     }
 }
 

@@ -1,6 +1,8 @@
-//! Memory that holds KV: how much of it a client has, its block pool, and the tiers behind it.
+//! Memory that holds KV: how much of it a client has, its block pool, what stays in it for others, and the
+//! tiers behind it.
 
 mod blocks;
+pub mod prefix;
 mod sizing;
 pub mod tiers;
 

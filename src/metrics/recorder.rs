@@ -215,6 +215,7 @@ impl Recorder {
             stability: self.load.judge(self.arrived, self.completed),
             throughput: throughput(requests.completed, tokens, duration_s),
             requests,
+            sessions: run.sessions,
             tokens,
             latency,
             stages,

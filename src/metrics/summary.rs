@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::slo::Attainment;
 use super::stability::Stability;
 use crate::stats::Statistics;
+use crate::workload::SessionCounts;
 
 /// What came out of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,6 +27,9 @@ pub struct Summary {
     pub stability: Stability,
     /// Requests and what became of them.
     pub requests: RequestCounts,
+    /// Conversations and what became of them; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionCounts>,
     /// Tokens of completed requests.
     pub tokens: TokenCounts,
     /// Rates over the run.

@@ -48,6 +48,7 @@ pub(super) fn run() -> (Summary, Provenance) {
             peak_in_flight: 66,
             mean_in_flight: 42.75,
         },
+        sessions: None,
         tokens: TokenCounts { prompt_tokens: 2_310_000, output_tokens: 400_000, generated_tokens: 400_000 },
         throughput: Throughput {
             requests_per_s: 7.862,

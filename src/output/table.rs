@@ -16,6 +16,7 @@ use crate::metrics::{
 };
 use crate::request::Rejection;
 use crate::stats::{SKETCH_ERROR_FRAC, Statistics};
+use crate::workload::SessionCounts;
 
 /// Aligned text.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +147,9 @@ fn requests(page: &mut Page, summary: &Summary) {
             page.row(1, label, &format!("{} {name}{why}", thousands(*count)));
         }
     }
+    if let Some(sessions) = &summary.sessions {
+        page.row(1, "conversations", &conversations(sessions));
+    }
     let stability = &summary.stability;
     if let (Some(offered), Some(completed)) = (stability.offered_per_s, stability.completed_in_window_per_s) {
         page.row(
@@ -168,6 +172,22 @@ fn requests(page: &mut Page, summary: &Summary) {
         write!(in_flight, ", {} at the last arrival", thousands(at_last)).expect("a string takes any text");
     }
     page.row(1, "in flight", &in_flight);
+}
+
+/// How many conversations there were, and why some are shorter than drawn.
+fn conversations(
+    SessionCounts { begun, cut_at_context, ended_by_rejection, unsent_turns }: &SessionCounts,
+) -> String {
+    let mut text = format!("{} begun", thousands(*begun));
+    let mut more = |count: &u64, what: &str| {
+        if *count > 0 {
+            write!(text, ", {} {what}", thousands(*count)).expect("a string takes any text");
+        }
+    };
+    more(cut_at_context, "cut short by the context");
+    more(ended_by_rejection, "ended by a rejection");
+    more(unsent_turns, "turns never sent");
+    text
 }
 
 fn latencies(page: &mut Page, summary: &Summary) {

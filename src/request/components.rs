@@ -204,4 +204,8 @@ impl Wake for ReleaseKv {
 pub struct Vacated {
     /// Position in the workload.
     pub source: u16,
+    /// The request's number.
+    pub request: u64,
+    /// Whether it was turned away.
+    pub turned_away: bool,
 }

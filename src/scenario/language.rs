@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, NodeSet, StageChoice, TraceSpec};
+use super::{Choice, NodeSet, PrefixSpec, SessionSpec, StageChoice, TraceSpec};
 use crate::units::{Bandwidth, Span};
 
 /// The version of the language that this MIST reads.
@@ -190,8 +190,8 @@ pub struct WorkloadSpec {
     /// Default: `[Prefill, Decode]`.
     #[serde(default = "prefill_and_decode")]
     pub pipeline: Vec<StageChoice>,
-    /// How many requests arrive; at least 1. Default: none, as many as the arrivals have or come
-    /// before the horizon. Mirrors `--num-prompts` of `vllm bench serve`.
+    /// How many requests arrive, every turn of a conversation being one; at least 1. Default: none, as many as
+    /// the arrivals have or come before the horizon. Mirrors `--num-prompts` of `vllm bench serve`.
     #[serde(default)]
     pub requests: Option<u64>,
     /// Recorded requests to replay; takes the place of `arrivals` and `lengths`. Default: none.
@@ -208,6 +208,15 @@ pub struct WorkloadSpec {
     #[serde(default, serialize_with = "super::choice::bare")]
     #[schemars(extend("x-choice" = "length distribution"))]
     pub lengths: Option<Choice>,
+    /// What prompts begin with, in order, such as `[System(tokens: 2000), Documents(count: 100, tokens: 3000)]`;
+    /// it comes before the prompt that `lengths` draws, and adds to it. Clients that cache prefixes compute it
+    /// once for all the requests that share it. Classes share nothing with each other. Default: nothing.
+    #[serde(default)]
+    pub prefix: Vec<PrefixSpec>,
+    /// Conversations of several turns; `lengths` then draws each question and its answer. Default: none, every
+    /// request stands alone.
+    #[serde(default)]
+    pub sessions: Option<SessionSpec>,
     /// What makes a request of this class a good one. Default: nothing is asked.
     #[serde(default)]
     pub slo: SloSpec,

@@ -27,6 +27,7 @@
 //! ```
 
 mod address;
+mod amount;
 mod arrange;
 mod carve;
 mod check;
@@ -45,6 +46,7 @@ mod resolved;
 #[cfg(test)]
 pub(crate) mod sample;
 mod scan;
+mod shared_spec;
 mod slot;
 mod suggest;
 mod survey;
@@ -52,6 +54,7 @@ mod teach;
 mod trace_spec;
 
 pub use address::NodeSet;
+pub use amount::{Count, Duration, Tokens};
 pub use carve::{Carving, Cluster, NodeId, NodeSite, carve};
 pub use check::check;
 pub use choice::{Choice, StageChoice};
@@ -63,5 +66,6 @@ pub use language::{
 };
 pub use problem::{Findings, Problem};
 pub use registry::{ChoiceError, Registry, Resolved};
+pub use shared_spec::{Popularity, PrefixSpec, SessionSpec};
 pub use suggest::did_you_mean;
 pub use trace_spec::TraceSpec;

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::assembly::prefixes_cached;
 use super::deployment::Deployment;
 use crate::catalog::Catalog;
-use crate::scenario::{Problem, Scenario, TraceSpec};
+use crate::scenario::{Problem, Scenario, TraceSpec, WorkloadSpec};
 use crate::workload::SourceError;
 use crate::workload::trace::{Input, Options, TraceRow, read};
 use crate::workload::trace_tools::LeftOut;
@@ -25,6 +26,15 @@ pub(super) fn notes(scenario: &Scenario, deployment: &Deployment) -> Vec<Problem
             notes.extend(
                 guesses(&model).into_iter().map(|guess| Problem::new(format!("{runs}.model"), guess)),
             );
+        }
+    }
+    if prefixes_cached(scenario) == Some(false) {
+        let shares = |class: &&WorkloadSpec| !class.prefix.is_empty() || class.sessions.is_some();
+        for (at, class) in scenario.workload.iter().enumerate().filter(|(_, class)| shares(class)) {
+            let field = if class.sessions.is_some() { "sessions" } else { "prefix" };
+            let message = "no client caches prefixes, so what prompts share is computed again for each of them; \
+                           see `prefix_caching` of `Llm`";
+            notes.push(Problem::new(format!("workload[{at}].{field}"), message));
         }
     }
     let traces = scenario.workload.iter().enumerate();
@@ -70,8 +80,8 @@ fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
     if !names.is_empty() {
         let names = names.join(", ");
         notes.push(format!(
-            "a replay takes arrivals, lengths, and models and pipelines as the scenario names them; it leaves \
-             out what else this trace records: {names}"
+            "a replay takes arrivals, what they follow, lengths, blocks, and models and pipelines as the \
+             scenario names them; it leaves out what else this trace records: {names}"
         ));
     }
     if empty > 0 {

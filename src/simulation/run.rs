@@ -228,6 +228,7 @@ impl Run {
             clients: clients.collect(),
             // Without LLM clients there are no tokens.
             itl: self.sim.world().get_resource::<TokenGaps>().and_then(TokenGaps::statistics),
+            sessions: self.sim.world().resource::<Sources>().sessions(),
             price: self.deployment.price.clone(),
         };
         let mut recorder = self.sim.world_mut().resource_mut::<Recorder>();

@@ -14,8 +14,9 @@ use super::sequence::Landed;
 use crate::clients::Usage;
 use crate::engine::Calendar;
 use crate::memory::BlockPool;
-use crate::request::Rejection;
+use crate::memory::prefix::PrefixCaching;
 use crate::request::pipeline::Work;
+use crate::request::{Rejection, Text};
 use crate::runtime::{Bound, StepCost, StepModel};
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
@@ -32,6 +33,8 @@ pub struct LlmSetup {
     pub index: u32,
     /// The KV blocks of the cluster.
     pub kv: BlockPool,
+    /// How KV is kept in them for later prompts.
+    pub prefix_caching: PrefixCaching,
     /// Most sequences that run at once.
     pub max_num_seqs: u32,
     /// Longest prompt plus output served (tokens).
@@ -94,7 +97,9 @@ impl LlmClient {
     pub fn new(setup: LlmSetup) -> Self {
         Self {
             index: setup.index,
-            scheduler: Scheduler::new(setup.kv, setup.max_num_seqs).packed(setup.packing),
+            scheduler: Scheduler::new(setup.kv, setup.max_num_seqs)
+                .packed(setup.packing)
+                .with_prefix_caching(setup.prefix_caching),
             policy: setup.policy,
             model: setup.model,
             max_model_len: setup.max_model_len,
@@ -122,7 +127,8 @@ impl LlmClient {
         self.shared
     }
 
-    /// Gives the turn to what serves `other`; nothing is under way here. KV that was kept is lost.
+    /// Gives the turn to what serves `other`; nothing is under way here. KV that was kept is lost, that of the
+    /// prefix cache too.
     pub(super) fn give_way(&mut self, other: &mut Self) {
         self.scheduler.lose_holdings();
         // Both count on, so that no end of a stride before can be taken for one after.
@@ -192,19 +198,21 @@ impl LlmClient {
         }
     }
 
-    /// Takes in a request that [`refuses`](Self::refuses) has nothing against. When that cuts the
-    /// stride under way short, tells its new end, which is after `now`: see [`catch_up`](Self::catch_up).
+    /// Takes in a request that [`refuses`](Self::refuses) has nothing against, whose prompt consists of
+    /// `text` as far as that is known. When that cuts the stride under way short, tells its new end, which is
+    /// after `now`: see [`catch_up`](Self::catch_up).
     pub fn enqueue(
         &mut self,
         stage: Entity,
         work: &Work,
         base: Option<u32>,
+        text: Option<&Text>,
         now: SimTime,
     ) -> Option<StrideEnd> {
         let ready = base.map_or(work.fetched_tokens, |base| self.scheduler.held_tokens(base));
         let left = work.prompt_tokens.saturating_sub(ready).max(1);
         let interrupts = self.policy.arrival_interrupts(left, &self.scheduler);
-        let goes_ahead = self.scheduler.enqueue(stage, work, base, now);
+        let goes_ahead = self.scheduler.enqueue(stage, work, base, text, now);
         if interrupts || goes_ahead { self.interrupt(now) } else { None }
     }
 
@@ -323,6 +331,7 @@ impl LlmClient {
             self.scheduler.release_holding(id);
         }
         usage.preemptions = self.scheduler.preemptions();
+        usage.prefix = self.scheduler.prefix_tally();
         self.busy = false;
         true
     }

@@ -10,6 +10,7 @@ use super::{Llm, LlmClient, LlmPlugin, LlmSetup, Shared, Shelf};
 use crate::clients::{Client, Delivered, Deployed, Fact, Offer, Usage};
 use crate::engine::SimBuilder;
 use crate::memory::BlockPool;
+use crate::memory::prefix::PrefixCaching;
 use crate::request::pipeline::Programs;
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
@@ -20,6 +21,7 @@ pub(super) struct LlmDeployed {
     pub models: Vec<Serving>,
     pub hardware: String,
     pub block_size: u32,
+    pub prefix_caching: PrefixCaching,
     pub max_num_seqs: u32,
     pub make_policy: MakeBatching,
     pub make_packing: MakePacking,
@@ -32,6 +34,7 @@ impl LlmDeployed {
         LlmClient::new(LlmSetup {
             index,
             kv: BlockPool::new(model.capacity.blocks, self.block_size),
+            prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
             max_model_len: model.generates.max_model_len,
             policy: (self.make_policy)(),
@@ -58,6 +61,11 @@ impl Deployed for LlmDeployed {
             facts.push(Fact::new(serves, format!("{} on {}", model.name, self.hardware)));
             facts.extend(model.facts(self.block_size, self.max_num_seqs));
             facts.extend(model.swap.filter(|_| self.is_shared()).map(Serving::swap_fact));
+        }
+        match self.prefix_caching {
+            PrefixCaching::Off => {}
+            PrefixCaching::BlockHash => facts.push(Fact::new("keeps prefixes", "blocks by hash, as vLLM")),
+            PrefixCaching::Radix => facts.push(Fact::new("keeps prefixes", "a radix tree, as SGLang")),
         }
         facts
     }

@@ -15,7 +15,10 @@
 //!
 //! A client may serve several models by turns: see [`Shelf`].
 //!
-//! Left out so far: prefix caching, speculative decoding, pipeline parallelism, swapping of KV.
+//! KV of finished requests may stay for later prompts that begin the same: see
+//! [`prefix`](crate::memory::prefix).
+//!
+//! Left out so far: speculative decoding, pipeline parallelism, swapping of KV.
 
 mod batching;
 mod client;

@@ -55,7 +55,7 @@ pub(super) struct Sequence {
     pub fetched: u32,
     /// The holding it goes on with.
     pub base: Option<u32>,
-    /// Full blocks of it that the sequence shares, while it runs.
+    /// Full blocks of it, or else of the prefix cache, that the sequence shares, while it runs.
     pub shared: u32,
     /// Whether its KV is kept when it is done.
     pub keep: bool,
@@ -145,4 +145,6 @@ pub struct Finished {
     pub kept: Option<(u32, u32)>,
     /// How often it was preempted.
     pub preemptions: u16,
+    /// Tokens of the prompt that were in the prefix cache when it was first admitted.
+    pub cached_tokens: u32,
 }

@@ -12,6 +12,7 @@ use super::packing::PackingRegistry;
 use super::serving::Serving;
 use crate::catalog::{Accelerator, Catalog, Model, ModelKind, Precision};
 use crate::clients::{ClientKind, Deployed, Role, Site, model_problem};
+use crate::memory::prefix::PrefixCaching;
 use crate::runtime::RuntimeRegistry;
 use crate::scenario::{Choice, Findings, Problem};
 use crate::units::Span;
@@ -61,6 +62,12 @@ pub struct LlmSpec {
     /// vLLM `--num-gpu-blocks-override`.
     #[serde(default)]
     pub num_gpu_blocks: Option<u64>,
+    /// Whether KV blocks stay for later requests whose prompt begins the same, and how: `Off`, `BlockHash`
+    /// as vLLM, or `Radix` as SGLang. It shows only where the workload says what prompts consist of.
+    /// Default: `Off`, unlike the engines, which both have it on.
+    /// vLLM `--enable-prefix-caching`, SGLang `--disable-radix-cache`.
+    #[serde(default)]
+    pub prefix_caching: PrefixCaching,
     /// Longest prompt and output together (tokens), at least 2; a longer request is rejected.
     /// Default: the model's context length. vLLM `--max-model-len`, SGLang `--context-length`.
     #[serde(default)]
@@ -182,6 +189,7 @@ impl ClientKind for LlmSpec {
         Ok(Box::new(LlmDeployed {
             hardware: format!("{tensor_parallel} × {}", accelerator.name),
             block_size: self.block_size,
+            prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
             make_policy,
             make_packing,

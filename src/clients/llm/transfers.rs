@@ -20,14 +20,16 @@ use super::{Idle, KvLanded, KvRetry, Room, StrideEnded};
 use crate::clients::Usage;
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::pipeline::Work;
-use crate::request::{Moved, Passage, ReleaseKv, Stage, StageDone};
+use crate::request::{Moved, Passage, ReleaseKv, Stage, StageDone, Text};
 use crate::stats::TokenGaps;
+use crate::units::SimTime;
 
 /// What it takes to bring stages and KV to clients.
 #[derive(SystemParam)]
 pub(super) struct Courier<'w, 's> {
     clients: Query<'w, 's, (&'static mut LlmClient, &'static mut Usage, Option<&'static mut Shelf>)>,
     stages: Query<'w, 's, (&'static mut Stage, Option<&'static mut Passage>)>,
+    texts: Query<'w, 's, &'static Text>,
     gaps: ResMut<'w, TokenGaps>,
     calendar: ResMut<'w, Calendar>,
     idle: Tx<'s, Idle>,
@@ -72,22 +74,23 @@ impl Courier<'_, '_> {
     /// A stage joins the queue of its client; the stride under way is cut where that may change the next step.
     pub fn enqueue(&mut self, stage: Entity, client: Entity) -> Result<(), BevyError> {
         let Asked { request, work, base } = self.asked(stage)?;
-        self.at_client(client, |llm, now| {
+        self.at_client(client, |llm, texts, now| {
             llm.announce(request);
-            llm.enqueue(stage, &work, base, now)
+            llm.enqueue(stage, &work, base, text_for(llm, texts, request), now)
         })
     }
 
     /// A stage comes to a client of several models, to wait for its turn; `true` if it is turned away.
     pub fn take_turn(&mut self, stage: Entity, client: Entity) -> Result<bool, BevyError> {
-        let Asked { work, base, .. } = self.asked(stage)?;
+        let Asked { request, work, base } = self.asked(stage)?;
         let now = self.calendar.now();
         let (mut llm, mut usage, shelf) = self.clients.get_mut(client)?;
         if self.calendar.is_first_tick() {
             llm.catch_up(now, &mut usage, &mut self.gaps);
         }
         let Some(mut shelf) = shelf else { return Ok(false) };
-        let rejection = match shelf.accept(&mut llm, stage, (work, base), now) {
+        let text = text_for(&llm, &self.texts, request);
+        let rejection = match shelf.accept(&mut llm, stage, (work, base), text, now) {
             Ok(cut) => {
                 post(&mut self.calendar, client, llm.index(), cut);
                 None
@@ -110,13 +113,13 @@ impl Courier<'_, '_> {
         {
             return Ok(());
         }
-        self.at_client(client, |llm, now| llm.release_kv(id, now))
+        self.at_client(client, |llm, _, now| llm.release_kv(id, now))
     }
 
     /// Asks for room for the KV of a stage, and lines it up if there is none.
     pub fn ask_or_line_up(&mut self, stage: Entity, client: Entity) -> Result<(), BevyError> {
         if !self.ask(stage, client)? {
-            self.at_client(client, |llm, _| {
+            self.at_client(client, |llm, _, _| {
                 llm.line_up(stage);
                 None
             })?;
@@ -183,7 +186,7 @@ impl Courier<'_, '_> {
         let turned_away = if shelf.is_some() {
             self.take_turn(stage, client)?
         } else {
-            self.at_client(client, |llm, now| {
+            self.at_client(client, |llm, _, now| {
                 llm.announce(request);
                 llm.enqueue_landed(stage, &work, now)
             })?;
@@ -191,7 +194,7 @@ impl Courier<'_, '_> {
         };
         let Moved { from, release, .. } = moved;
         if self.clients.get(from.client)?.2.is_none() {
-            self.at_client(from.client, |llm, now| {
+            self.at_client(from.client, |llm, _, now| {
                 llm.sent_kv(from.id);
                 llm.departs(request, now)
             })?;
@@ -206,20 +209,25 @@ impl Courier<'_, '_> {
     fn at_client(
         &mut self,
         client: Entity,
-        change: impl FnOnce(&mut LlmClient, crate::units::SimTime) -> Option<StrideEnd>,
+        change: impl FnOnce(&mut LlmClient, &Query<&'static Text>, SimTime) -> Option<StrideEnd>,
     ) -> Result<(), BevyError> {
         let now = self.calendar.now();
         let (mut llm, mut usage, _) = self.clients.get_mut(client)?;
         if self.calendar.is_first_tick() {
             llm.catch_up(now, &mut usage, &mut self.gaps);
         }
-        let cut = change(&mut llm, now);
+        let cut = change(&mut llm, &self.texts, now);
         post(&mut self.calendar, client, llm.index(), cut);
         if !llm.is_busy() {
             self.idle.send(Idle(client));
         }
         Ok(())
     }
+}
+
+/// What the prompt of `request` consists of, if that is known and matters to its client.
+fn text_for<'a>(llm: &LlmClient, texts: &'a Query<&'static Text>, request: Entity) -> Option<&'a Text> {
+    llm.scheduler().caches_prefixes().then(|| texts.get(request).ok()).flatten()
 }
 
 /// The stride of a client was cut.

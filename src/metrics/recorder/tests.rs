@@ -39,6 +39,7 @@ fn end(now: SimTime) -> RunEnd<'static> {
         now,
         clients: Vec::new(),
         itl: None,
+        sessions: None,
         price: Price::Unknown("none".to_owned()),
     }
 }

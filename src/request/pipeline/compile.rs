@@ -1,11 +1,11 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
-use super::amount::Count;
 use super::flow::{always_takes_time, changes_text, exits, leaves, one_visit, scores, takes_time, wants};
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use super::when::When;
 use crate::request::StageKind;
+use crate::scenario::Count;
 use crate::scenario::Problem;
 
 /// What a pipeline finds deployed.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::amount::{Count, Duration, Tokens};
 use super::language::{
     BestOf, Branch, ChooseModel, Classify, Decode, Exit, Parallel, Prefill, Reason, Repeat, Score, ToolCall,
     TreeSearch,
@@ -11,6 +10,7 @@ use super::when::When;
 use crate::engine::SimBuilder;
 use crate::request::StageKind;
 use crate::scenario::{ChoiceError, Registry, StageChoice};
+use crate::scenario::{Count, Duration, Tokens};
 
 /// The stages a pipeline may name, and what composes them.
 pub type StageRegistry = Registry<Step>;

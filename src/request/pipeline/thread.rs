@@ -1,12 +1,12 @@
 //! What a thread asks of a client, and what it makes of a visit: tokens, times, the text so far.
 
-use super::amount::Tokens;
 use super::journey::{End, Thread, TokenTimes};
 use super::program::{By, Generate, Served};
 use super::walk::{Split, Visited, Work};
 use super::when::When;
 use crate::engine::uniform;
 use crate::request::KvHandle;
+use crate::scenario::Tokens;
 use crate::units::{SimSpan, SimTime};
 
 impl Thread {

@@ -162,6 +162,46 @@ fn the_replay_of_an_export_is_the_same_run() {
     }
 }
 
+/// Conversations with system prompts and documents, of which some are turned away: the replay of what is exported
+/// is the same run, to the byte, and the trace says what the prompts share.
+#[test]
+fn the_replay_of_conversations_is_the_same_run() {
+    let sandbox = Sandbox::new();
+    let scenario = |how: &str| {
+        let start = QUICKSTART.split("    workload: [").next().unwrap();
+        format!("{start} workload: [(name: \"chat\", model: \"Llama-3.1-8B\", {how})], horizon: s(30))")
+    };
+    let drawn = "requests: 900, arrivals: Poisson(rate: per_s(20)), lengths: AzureConv, prefix: [System(tokens: \
+                 2000), Documents(count: 20, tokens: 300, draw: 2, popularity: Zipf(1.1))], sessions: (turns: \
+                 Geometric(mean: 4), think: Exponential(mean: s(2)), max_context: 200000)";
+    sandbox.write("drawn.ron", &scenario(drawn));
+    sandbox.write("replayed.ron", &scenario("trace: (path: \"traces/chat.jsonl\")"));
+    sandbox.ok(&["trace", "export", "drawn.ron", "-o", "traces"]);
+    sandbox.ok(&["trace", "export", "replayed.ron", "-o", "again"]);
+    let trace = sandbox.read("traces/chat.jsonl");
+    assert!(trace.starts_with("{\"mist_trace\":1,\"block_tokens\":1}\n"), "{}", &trace[..100]);
+    assert!(trace == sandbox.read("again/chat.jsonl"), "an export of the replay is another trace");
+    let mut runs = Vec::new();
+    for (scenario, set) in [
+        ("drawn", "seed=42"),
+        ("replayed", "seed=42"),
+        ("drawn", "clients[0].runs.max_model_len=5000"),
+        ("replayed", "clients[0].runs.max_model_len=5000"),
+    ] {
+        let file = format!("{scenario}.ron");
+        sandbox.ok(&["run", &file, "--results", scenario, "--set", "name=run", "--set", set]);
+        runs.push(["requests.csv", "summary.json"].map(|file| sandbox.read(&format!("{scenario}/{file}"))));
+        std::fs::remove_dir_all(sandbox.path(scenario)).unwrap();
+    }
+    assert!(runs[0] == runs[1] && runs[2] == runs[3], "a replay is another run");
+    let summary: serde_json::Value = serde_json::from_str(&runs[3][1]).unwrap();
+    assert!(summary["sessions"]["ended_by_rejection"].as_u64() > Some(5), "{summary}");
+    let said = sandbox.ok(&["trace", "inspect", "traces/chat.jsonl", "--format", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["left_out_of_replay"], serde_json::json!([]));
+    assert!(said["prefix"]["token_hit_ratio"].as_f64() > Some(0.6), "{said}");
+}
+
 #[test]
 fn what_cannot_be_exported_is_shown_in_the_scenario() {
     let sandbox = Sandbox::with_quickstart();

@@ -386,7 +386,7 @@ fn splitwise_squeezes_decodes_out_and_lets_them_back_in() {
     let mut scheduler = Scheduler::new(crate::memory::BlockPool::new(1_000, 16), 100);
     let mut policy = Splitwise::new(100, 8);
     for _ in 0..4 {
-        scheduler.enqueue(stage, &Work::new(2, 100), None, SimTime::ZERO);
+        scheduler.enqueue(stage, &Work::new(2, 100), None, None, SimTime::ZERO);
     }
     policy.form(&mut scheduler);
     assert_eq!((scheduler.step_tokens(), scheduler.running()), (8, 4), "all prompts in one step");
@@ -398,7 +398,7 @@ fn splitwise_squeezes_decodes_out_and_lets_them_back_in() {
 
     assert!(!policy.arrival_interrupts(9, &scheduler), "beyond the budget it waits");
     assert!(policy.arrival_interrupts(7, &scheduler));
-    scheduler.enqueue(stage, &Work::new(7, 100), None, SimTime::ZERO);
+    scheduler.enqueue(stage, &Work::new(7, 100), None, None, SimTime::ZERO);
     policy.form(&mut scheduler);
     assert_eq!((scheduler.step_tokens(), scheduler.decoding()), (8, 1), "room for one decode");
     assert_eq!(scheduler.paused().count(), 3);

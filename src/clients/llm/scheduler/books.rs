@@ -16,13 +16,13 @@ impl Scheduler {
         let computed = seq.computed + tokens;
         debug_assert!(tokens > 0 && computed <= seq.goal, "{computed} of {} tokens computed", seq.goal);
         let need = self.kv.blocks_for(computed.max(hold)).saturating_sub(seq.shared + seq.blocks);
-        if !self.take(u64::from(need) + spare) {
+        if !self.take_leaving(need.into(), spare) {
             return false;
         }
-        self.kv.give_back(spare);
         let chunk = Chunk { tokens, context: seq.computed, last: computed == seq.goal };
         self.step.push(id, chunk);
         self.seq_mut(id).blocks += need;
+        self.store_scheduled(id, computed);
         true
     }
 
@@ -49,29 +49,39 @@ impl Scheduler {
         }
     }
 
-    /// Takes blocks, from holdings that nobody uses if there are too few.
+    /// Takes blocks, from holdings that nobody uses if there are too few, and then from the prefix cache.
     pub(in crate::clients::llm) fn take(&mut self, blocks: u64) -> bool {
-        if self.kv.take(blocks) {
-            return true;
+        self.take_leaving(blocks, 0)
+    }
+
+    /// [`take`](Self::take), if so many blocks stay `spare`.
+    fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
+        if blocks + spare > self.kv.free() {
+            self.step.evicts |= self.holdings.reclaim(blocks + spare, &mut self.kv);
         }
-        self.step.evicts |= self.holdings.reclaim(blocks, &mut self.kv);
-        self.kv.take(blocks)
+        let took = blocks + spare <= self.kv.free() && self.kv.take(blocks);
+        self.evict_prefixes();
+        took
     }
 
     /// Tokens of a waiting sequence that need not be computed, and the holding they are in, if any. The last
     /// token always is.
-    pub(super) fn head_start(&self, seq: &Sequence) -> (u32, Option<u32>) {
+    pub(super) fn head_start(&self, id: SeqId) -> (u32, Option<u32>) {
+        let seq = self.seq(id);
         let held = seq.base.and_then(|base| self.holdings.nearest(base));
         match held {
             Some((id, tokens)) if tokens >= seq.fetched => (tokens.min(seq.goal - 1), Some(id)),
-            _ => (seq.fetched.min(seq.goal - 1), None),
+            _ => {
+                let found = self.found(id).blocks * self.kv.block_size();
+                (seq.fetched.min(seq.goal - 1).max(found), None)
+            }
         }
     }
 
     /// Lets a waiting sequence begin with what is there of it.
     pub(super) fn stand_on(&mut self, id: SeqId) {
         let seq = *self.seq(id);
-        let (computed, base) = self.head_start(&seq);
+        let (computed, base) = self.head_start(id);
         if let Some(base) = base {
             self.holdings.pin(base);
             self.holdings.refer(base);
@@ -79,7 +89,7 @@ impl Scheduler {
         if let Some(old) = seq.base {
             self.holdings.forget(old, &mut self.kv);
         }
-        let shared = if base.is_some() { computed / self.kv.block_size() } else { 0 };
+        let shared = if base.is_some() { computed / self.kv.block_size() } else { self.pin_prefix(id) };
         let seq = self.seq_mut(id);
         (seq.computed, seq.base, seq.shared) = (computed, base, shared);
     }
@@ -148,7 +158,7 @@ impl Scheduler {
     /// What a packing policy may know of `id`, which waits or is about to.
     fn known(&self, id: SeqId, Facts { priority, arrived, .. }: Facts) -> Waiting {
         let seq = self.seq(id);
-        let cached_tokens = self.head_start(seq).0;
+        let cached_tokens = self.head_start(id).0;
         Waiting {
             prompt_tokens: seq.prompt,
             left_tokens: seq.goal - cached_tokens,

@@ -2,12 +2,13 @@
 //!
 //! Plain Rust without a world. A [`BatchingPolicy`](super::BatchingPolicy) looks at it (`view.rs`)
 //! and composes steps with its verbs (`verbs.rs`); the client runs them and makes them take effect
-//! (`steps.rs`). Invariants, kept by `books.rs`: the blocks taken from the pool are exactly those that
-//! admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set
+//! (`steps.rs`). What is kept for later prompts is in `prefix.rs`. Invariants, kept by `books.rs`: the blocks taken
+//! from the pool are exactly those that admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set
 //! and pause list.
 
 mod books;
 mod holdings;
+mod prefix;
 mod queue;
 mod steps;
 mod verbs;
@@ -19,6 +20,7 @@ use bevy_ecs::entity::Entity;
 use smallvec::SmallVec;
 
 use self::holdings::Holdings;
+use self::prefix::Prefixes;
 pub use self::queue::Back;
 use self::queue::Queue;
 use super::decoding::DecodeSet;
@@ -27,6 +29,7 @@ use super::sequence::{SeqId, Sequence};
 use super::step::Step;
 use super::token_clock::TokenClock;
 use crate::memory::BlockPool;
+use crate::request::Text;
 use crate::request::pipeline::Work;
 use crate::units::SimTime;
 
@@ -69,6 +72,7 @@ pub struct Scheduler {
     max_num_seqs: u32,
     kv: BlockPool,
     holdings: Holdings,
+    prefixes: Option<Box<Prefixes>>,
     step: Step,
     clock: TokenClock,
     preemptions: u64,
@@ -93,6 +97,7 @@ impl Scheduler {
             max_num_seqs,
             kv,
             holdings: Holdings::default(),
+            prefixes: None,
             step: Step::default(),
             clock: TokenClock::default(),
             preemptions: 0,
@@ -106,25 +111,40 @@ impl Scheduler {
         Self { waiting: Queue::new(packing), ..self }
     }
 
-    /// Takes in a request at `now`. What it goes on with, a holding of this client, must not have been
-    /// released. Tells whether it may go ahead of others that wait.
-    pub fn enqueue(&mut self, stage: Entity, work: &Work, base: Option<u32>, now: SimTime) -> bool {
-        let id = self.enter(stage, work, base, now);
+    /// Takes in a request at `now`, whose prompt consists of `text` as far as that is known. What it goes on
+    /// with, a holding of this client, must not have been released. Tells whether it may go ahead of others
+    /// that wait.
+    pub fn enqueue(
+        &mut self,
+        stage: Entity,
+        work: &Work,
+        base: Option<u32>,
+        text: Option<&Text>,
+        now: SimTime,
+    ) -> bool {
+        let id = self.enter(stage, work, base, text, now);
         self.wait(id, Back::Tail)
     }
 
     /// Takes in a request at `now`, whose KV has landed in the blocks that were taken for it. Tells whether it
-    /// may go ahead of others that wait.
+    /// may go ahead of others that wait. It has no part in prefix caching.
     pub(super) fn enqueue_landed(&mut self, stage: Entity, work: &Work, now: SimTime) -> bool {
         let blocks = self.kv.blocks_for(work.fetched_tokens);
         self.expected -= u64::from(blocks);
-        let id = self.enter(stage, work, None, now);
+        let id = self.enter(stage, work, None, None, now);
         self.seq_mut(id).blocks = blocks;
         self.wait(id, Back::Tail)
     }
 
     /// Makes a sequence of a request, which does not wait yet.
-    fn enter(&mut self, stage: Entity, work: &Work, base: Option<u32>, now: SimTime) -> SeqId {
+    fn enter(
+        &mut self,
+        stage: Entity,
+        work: &Work,
+        base: Option<u32>,
+        text: Option<&Text>,
+        now: SimTime,
+    ) -> SeqId {
         let seq = Sequence::new(stage, work, base, self.arrivals);
         if let Some(base) = base {
             self.holdings.refer(base);
@@ -137,6 +157,7 @@ impl Scheduler {
             self.seqs.push(seq);
             SeqId(self.seqs.len() as u32 - 1)
         };
+        self.name_tokens(id, text);
         self.waiting.know(id, work.priority, now);
         id
     }
@@ -168,16 +189,18 @@ impl Scheduler {
         &mut self.kv
     }
 
-    /// Gives back all blocks that are kept for later, while no sequence is here: what they held is computed
+    /// Gives back all blocks that are kept for later, those of the prefix cache too, while no sequence is here: what they held is computed
     /// again.
     pub fn lose_holdings(&mut self) {
         debug_assert!(self.is_empty(), "a running sequence needs its blocks");
         self.holdings.lose(&mut self.kv);
+        self.lose_prefixes();
     }
 
-    /// Counts preemptions on from those of `before`.
-    pub const fn count_on(&mut self, before: &Self) {
+    /// Counts preemptions, and what came of prefix caching, on from those of `before`.
+    pub fn count_on(&mut self, before: &Self) {
         self.preemptions = before.preemptions;
+        self.count_prefixes_on(before);
     }
 
     /// Tokens whose KV the holding `id` gives whoever goes on with it now.

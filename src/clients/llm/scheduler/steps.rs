@@ -34,7 +34,7 @@ impl Scheduler {
             self.decoding.next_completion(|step, admission, id| is_due(seqs, step, admission, id));
         let most = completion.unwrap_or(1).min(limit);
         // The first step's blocks are taken already.
-        let mut free = self.kv.free();
+        let mut free = self.free_for_strides();
         for ahead in 1..most {
             let growth = self.decoding.growth(ahead);
             if growth > free {
@@ -87,6 +87,7 @@ impl Scheduler {
 
     /// Forgets the composed step, once all of it has landed.
     pub fn clear_step(&mut self) {
+        self.evict_prefixes();
         self.step.clear();
     }
 
@@ -96,9 +97,12 @@ impl Scheduler {
             let seq = &mut self.seqs[id.0 as usize];
             seq.started = seq.started.min(begun);
             seq.computed += chunk.tokens;
+            let computed = seq.computed;
+            self.store_computed(id, computed);
             if !chunk.last {
                 continue;
             }
+            let seq = &mut self.seqs[id.0 as usize];
             seq.generated += 1;
             if seq.first_token == SimTime::MAX {
                 seq.first_token = now;
@@ -126,8 +130,10 @@ impl Scheduler {
         let Sequence { stage, preemptions, base, .. } = seq;
         // The last token may be the answer's first.
         let answer = if seq.reason > 0 { seq.answer.min(now) } else { seq.first_token };
+        self.leave_prefix(id, true);
         let kept = seq.keep.then(|| self.keep(id));
-        landed.finished.push(Finished { stage, answer, kept, preemptions });
+        let cached_tokens = self.unname_tokens(id);
+        landed.finished.push(Finished { stage, answer, kept, preemptions, cached_tokens });
         self.release(id, State::Gone);
         if let Some(base) = base {
             self.holdings.unpin(base);

@@ -50,6 +50,9 @@ impl Scheduler {
             Reserve::Tokens(tokens) => tokens.max(self.seq(id).longest()),
             Reserve::OracleWhole => self.seq(id).longest(),
         };
+        if !self.has_room(id, tokens, hold, spare) {
+            return false;
+        }
         self.stand_on(id);
         if !self.compute(id, tokens, hold, spare) {
             self.step_off(id);
@@ -104,6 +107,7 @@ impl Scheduler {
         self.step.drop_chunk(id);
         self.prefilling.retain(|other| *other != id);
         self.withdraw(id);
+        self.leave_prefix(id, false);
         self.step_off(id);
         let seq = self.seq_mut(id);
         seq.goal = seq.prompt + seq.generated;

@@ -21,7 +21,7 @@ impl Scheduler {
     pub fn next_waiting(&self) -> Option<u32> {
         let id = self.waiting.front()?;
         let seq = self.seq(id);
-        (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(seq).0)
+        (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(id).0)
     }
 
     /// The head of the queue.
@@ -150,18 +150,23 @@ impl Scheduler {
         self.holdings.len()
     }
 
-    /// Blocks that sequences, holdings, KV on its way here and the composed step hold: those taken from the pool. Slow: looks
+    /// Blocks that sequences, holdings, KV on its way here and the composed step hold, blocks that are shared once: those taken from the pool. Slow: looks
     /// at all of them.
     pub fn held(&self) -> u64 {
-        let of = |seq: &Sequence| match seq.state {
-            State::Decoding if !seq.reserved => {
-                let stored = seq.computed + self.decoding.steps_of(seq);
-                u64::from(self.kv.blocks_for(stored) - seq.shared)
-            }
-            _ => u64::from(seq.blocks),
+        let of = |(at, seq): (usize, &Sequence)| {
+            let own = match seq.state {
+                State::Decoding if !seq.reserved => {
+                    let stored = seq.computed + self.decoding.steps_of(seq);
+                    self.kv.blocks_for(stored) - seq.shared
+                }
+                _ => seq.blocks,
+            };
+            let cached = self.in_cache(SeqId(at as u32));
+            u64::from(cached.map_or(own, |cached| own + seq.shared - cached))
         };
         let opened = if self.step.decodes { self.decoding.growth(0) } else { 0 };
-        self.seqs.iter().map(of).sum::<u64>() + self.holdings.blocks() + opened + self.expected
+        let own = self.seqs.iter().enumerate().map(of).sum::<u64>();
+        own + self.holdings.blocks() + self.prefixes_in_use() + opened + self.expected
     }
 
     /// The KV blocks.

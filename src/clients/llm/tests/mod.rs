@@ -1,6 +1,7 @@
 //! A client against naive models of vLLM's schedulers, and the laws of its bookkeeping.
 
 mod naive;
+mod prefix;
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::clients::Usage;
 use crate::memory::BlockPool;
+use crate::memory::prefix::PrefixCaching;
+use crate::request::Text;
 use crate::request::pipeline::Work;
 use crate::runtime::{Bound, StepCost, StepShape};
 use crate::units::SimTime;
@@ -42,13 +45,15 @@ pub(super) struct Outcome {
     pub gaps: TokenGaps,
     pub usage: Usage,
     pub preemptions: Vec<u16>,
+    pub cached: Vec<u32>,
     pub strides: u64,
 }
 
-fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmClient {
+fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool, caching: PrefixCaching) -> LlmClient {
     LlmClient::new(LlmSetup {
         index: 0,
         kv: BlockPool::new(case.blocks, case.block_size),
+        prefix_caching: caching,
         max_num_seqs: case.max_num_seqs,
         max_model_len: u32::MAX,
         policy,
@@ -61,12 +66,24 @@ fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmCli
 /// Runs the jobs through one client; arrivals beat step ends at the same instant, as in the engine
 /// they are accepted before the next step is formed.
 pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
-    let mut llm = client(case, Box::new(policy), strides);
+    run_with(case, policy, strides, PrefixCaching::Off, &[])
+}
+
+/// The same, with what the prompts consist of, and a cache for it.
+pub(super) fn run_with(
+    case: &Case,
+    policy: impl BatchingPolicy,
+    strides: bool,
+    caching: PrefixCaching,
+    texts: &[Text],
+) -> Outcome {
+    let mut llm = client(case, Box::new(policy), strides, caching);
     let mut out = Outcome {
         times: vec![(0, 0); case.jobs.len()],
         gaps: TokenGaps::default(),
         usage: Usage::default(),
         preemptions: vec![0; case.jobs.len()],
+        cached: vec![0; case.jobs.len()],
         strides: 0,
     };
     let mut jobs = case.jobs.iter().enumerate().peekable();
@@ -87,7 +104,7 @@ pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Ou
         }
         while let Some((at, job)) = jobs.next_if(|(_, job)| job.0 == now.as_ns()) {
             let stage = Entity::from_raw_u32(at as u32).unwrap();
-            if let Some(cut) = llm.enqueue(stage, &Work::new(job.1, job.2), None, now) {
+            if let Some(cut) = llm.enqueue(stage, &Work::new(job.1, job.2), None, texts.get(at), now) {
                 end = Some(cut);
             }
         }
@@ -100,7 +117,9 @@ pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Ou
             let at = done.stage.index_u32() as usize;
             out.times[at].1 = now.as_ns();
             out.preemptions[at] = done.preemptions;
+            out.cached[at] = done.cached_tokens;
         }
+        assert_eq!(llm.scheduler().held(), llm.scheduler().kv().used(), "at {now}");
         if llm.form() {
             end = Some(llm.price(now));
         } else if end.is_none() {
@@ -205,7 +224,12 @@ fn a_long_decode_takes_few_strides() {
 fn what_cannot_be_served_is_refused_with_its_reason() {
     use crate::request::Rejection;
     let case = Case { blocks: 10, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![] };
-    let llm = client(&case, Box::new(Continuous { max_num_batched_tokens: 64, watermark: 0.0 }), true);
+    let llm = client(
+        &case,
+        Box::new(Continuous { max_num_batched_tokens: 64, watermark: 0.0 }),
+        true,
+        PrefixCaching::Off,
+    );
     assert_eq!(llm.refuses(&Work::new(60, 10), None), None);
     assert_eq!(llm.refuses(&Work::new(0, 10), None), Some(Rejection::EmptyPrompt));
     assert_eq!(llm.refuses(&Work::new(65, 10), None), Some(Rejection::PromptTooLong));
