@@ -74,6 +74,7 @@ fn routing(criterion: &mut Criterion<CpuTime>) {
             class: 0,
             model: 0,
             part: Part::Whole,
+            kv_at: None,
             prompt_tokens: 1_000,
             arrived: SimTime::ZERO,
         };

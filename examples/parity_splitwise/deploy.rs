@@ -35,7 +35,7 @@ impl Case {
             self.tensor_parallel,
         );
         for at in 0..all {
-            let client = self.client(policies, at, &knots[usize::from(at >= prefills)]);
+            let client = self.client(policies, at, &knots[usize::from(at >= prefills)], expected);
             let _ = writeln!(text, "  {client},");
         }
         let gb = self.bandwidth / 1e9;
@@ -63,7 +63,7 @@ impl Case {
         text
     }
 
-    fn client(&self, policies: Policies, at: usize, knots: &Knots) -> String {
+    fn client(&self, policies: Policies, at: usize, knots: &Knots, expected: u32) -> String {
         let [prefills, decodes] = self.instances;
         let role = match (decodes, at < prefills) {
             (0, _) => "",
@@ -83,8 +83,11 @@ impl Case {
                 tokens / 16
             ),
             Policies::Own => format!(
-                "batching: Mixed(max_num_batched_tokens: 2048), max_num_seqs: 512, num_gpu_blocks: {}",
-                tokens / 16
+                "batching: Mixed(max_num_batched_tokens: 2048), max_num_seqs: 512, num_gpu_blocks: {}, \
+                 num_reserved_decode_tokens: {}",
+                tokens / 16,
+                // A router that looks at memory keeps it free.
+                if lends.is_empty() { expected } else { 0 }
             ),
         };
         let points: Vec<String> = knots.points.iter().map(|point| format!("{point:?}")).collect();

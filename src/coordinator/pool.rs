@@ -107,10 +107,14 @@ impl Pools {
         self.pools.iter().any(|pool| pool.policy.counts_tokens())
     }
 
-    /// The position in `pool` of the client at `index` among all, if it is at home in it.
+    /// The position in `pool` of the client at `index` among all, if it is in it.
     pub(super) fn seat_of(&self, index: u32, pool: u16) -> Option<u32> {
-        let seat = self.clients[index as usize].seats.iter().find(|seat| seat.0 == pool)?.1;
-        (!self.member(pool, seat).guest).then_some(seat)
+        self.clients[index as usize].seats.iter().find(|seat| seat.0 == pool).map(|seat| seat.1)
+    }
+
+    /// The same, if it is at home in it.
+    pub(super) fn home_of(&self, index: u32, pool: u16) -> Option<u32> {
+        self.seat_of(index, pool).filter(|seat| !self.member(pool, *seat).guest)
     }
 
     /// Lets the policy of `pool` choose a member.

@@ -205,13 +205,16 @@ impl Desk<'_, '_> {
         let text = work.prompt_tokens;
         let partner = journey.take_partner(thread);
         // Where the KV is there is where the work goes.
-        let home = || base.and_then(|kv| self.pools.seat_of(kv.index, pool));
+        let home = || base.and_then(|kv| self.pools.home_of(kv.index, pool));
         let member = match (partner.map(|partner| partner.member).or_else(home), split) {
             (Some(member), _) => member,
             (None, Some(Split::First { decode, whole })) if self.pools.decode_at_arrival => {
                 let member = self.pools.choose(pool, &query(entity, request, Part::Prefill, text))?;
-                let then = self.pools.choose(decode, &query(entity, request, Part::Decode, text))?;
-                if self.pools.member(pool, member).index == self.pools.member(decode, then).index {
+                let index = self.pools.member(pool, member).index;
+                let kv_at = self.pools.seat_of(index, decode).map(|seat| seat as usize);
+                let decode_request = RouteRequest { kv_at, ..query(entity, request, Part::Decode, text) };
+                let then = self.pools.choose(decode, &decode_request)?;
+                if index == self.pools.member(decode, then).index {
                     journey.fuse(thread);
                     work = whole;
                 } else {
@@ -221,7 +224,11 @@ impl Desk<'_, '_> {
                 }
                 member
             }
-            (None, split) => self.pools.choose(pool, &query(entity, request, part(split), text))?,
+            (None, split) => {
+                let kv_at = base.and_then(|kv| self.pools.seat_of(kv.index, pool)).map(|seat| seat as usize);
+                let request = RouteRequest { kv_at, ..query(entity, request, part(split), text) };
+                self.pools.choose(pool, &request)?
+            }
         };
         work.priority = request.priority;
         let index = self.pools.member(pool, member).index;
@@ -284,7 +291,7 @@ fn ground<'a>(programs: &'a Programs, request: &Request, calendar: &Calendar) ->
 /// What a routing policy may know.
 fn query(entity: Entity, request: &Request, part: Part, prompt_tokens: u32) -> RouteRequest {
     let Request { id, source: class, model, arrived, .. } = *request;
-    RouteRequest { id, request: entity, class, model, part, prompt_tokens, arrived }
+    RouteRequest { id, request: entity, class, model, part, kv_at: None, prompt_tokens, arrived }
 }
 
 /// What a visit is routed for.

@@ -37,6 +37,8 @@ pub struct LlmSetup {
     pub prefix_caching: PrefixCaching,
     /// Most sequences that run at once.
     pub max_num_seqs: u32,
+    /// Tokens kept free for each sequence before KV of another may come from elsewhere.
+    pub reserved_tokens: u32,
     /// Longest prompt plus output served (tokens).
     pub max_model_len: u32,
     /// Composes the steps.
@@ -68,6 +70,8 @@ pub struct LlmClient {
     releases: Vec<u32>,
     /// Stages whose KV is to come here once there is room for it.
     pub(super) incoming: VecDeque<Entity>,
+    /// Tokens kept free for each sequence before more may come.
+    pub(super) reserved_tokens: u32,
     /// Whether a step is composed or under way.
     busy: bool,
     /// Tells the end of the current stride from those of strides that were cut.
@@ -109,6 +113,7 @@ impl LlmClient {
             begun: SimTime::ZERO,
             releases: Vec::new(),
             incoming: VecDeque::new(),
+            reserved_tokens: setup.reserved_tokens,
             busy: false,
             epoch: 0,
             shared: false,

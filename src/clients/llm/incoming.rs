@@ -33,11 +33,12 @@ impl LlmClient {
         if policy != Receive::IfRoom {
             return (policy, None);
         }
-        if !self.scheduler.may_have_room(tokens) {
+        let spare = self.scheduler.room_to_grow(self.reserved_tokens);
+        if !self.scheduler.may_have_room(tokens, spare) {
             return (Receive::Later, None);
         }
         let end = self.single_out_step(now, usage, gaps);
-        let took = self.scheduler.expect(tokens);
+        let took = self.scheduler.expect(tokens, spare);
         (if took { Receive::IfRoom } else { Receive::Later }, end)
     }
 
@@ -106,15 +107,22 @@ impl LlmClient {
 }
 
 impl Scheduler {
-    /// Whether there may be blocks for so many tokens, which is quick to tell in the middle of a stride.
-    fn may_have_room(&self, tokens: u32) -> bool {
-        self.kv().free() >= u64::from(self.kv().blocks_for(tokens)) || self.holdings() > 0
+    /// Blocks for so many tokens of each sequence that is here.
+    fn room_to_grow(&self, tokens: u32) -> u64 {
+        let sequences = self.waiting() as u64 + u64::from(self.running());
+        sequences * u64::from(self.kv().blocks_for(tokens))
     }
 
-    /// Takes blocks for `tokens` whose KV is to come; `false`, and nothing done, when they are short.
-    pub(super) fn expect(&mut self, tokens: u32) -> bool {
+    /// Whether there may be blocks for so many tokens, which is quick to tell in the middle of a stride.
+    fn may_have_room(&self, tokens: u32, spare: u64) -> bool {
+        self.kv().free() >= u64::from(self.kv().blocks_for(tokens)) + spare || self.holdings() > 0
+    }
+
+    /// Takes blocks for `tokens` whose KV is to come, if `spare` more stay; `false`, and nothing done, when they
+    /// are short.
+    pub(super) fn expect(&mut self, tokens: u32, spare: u64) -> bool {
         let blocks = u64::from(self.kv().blocks_for(tokens));
-        let took = self.take(blocks);
+        let took = self.take_leaving(blocks, spare);
         if took {
             self.expected += blocks;
         }

@@ -86,6 +86,11 @@ pub struct LlmSpec {
     /// vLLM `kv_role: kv_both`.
     #[serde(default)]
     pub lends: bool,
+    /// Tokens kept free for each sequence here, running or waiting, before KV of another sequence may come from
+    /// elsewhere (tokens): room to grow, so that less is preempted. Default: 0,
+    /// as vLLM. SGLang `--num-reserved-decode-tokens`, there 512.
+    #[serde(default)]
+    pub num_reserved_decode_tokens: u32,
     /// How requests are batched into steps. Default: `Chunked`.
     #[serde(default = "default_batching")]
     #[schemars(extend("x-choice" = "batching policy"))]
@@ -191,6 +196,7 @@ impl ClientKind for LlmSpec {
             block_size: self.block_size,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
             make_packing,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),

@@ -12,13 +12,14 @@ use crate::engine::Stream;
 /// A prompt goes to the client of the prefill pool with the fewest tokens pending, unless its queue would
 /// be too long; then to the mixed pool by the same measure; then to a client of the other pool that
 /// [lends](crate::clients::llm::LlmSpec::lends) itself, which is in the mixed pool from now on and goes home when it
-/// is idle. Decodes do likewise by the KV they need. If nobody is free, the least loaded of all takes it.
+/// is idle. Decodes do likewise by the KV they need. If nobody is free, a prompt goes to the least loaded of
+/// all, and a decode stays where its KV is.
 ///
 /// Mirrors `MixedPoolScheduler` of splitwise-sim,
 /// <https://github.com/Mutinifni/splitwise-sim/blob/main/scheduler.py>, with these differences: it looks
-/// at the answer's true length where this takes `expected_output_tokens`; it looks into the clients'
-/// queues where this counts what is outstanding; and prompt and decode of a request that nobody has room
-/// for go to one client there.
+/// at the answer's true length where this takes `expected_output_tokens`, and into the clients' queues where
+/// this counts what is outstanding; and where nobody has room for a decode, the prompt goes to the least
+/// loaded of all, too.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MixedPool {
@@ -71,7 +72,7 @@ impl RoutingPolicy for MixedPool {
         let free = |client: &usize| self.has_room(request, load, *client);
         let borrowed = || least(&|client| *client >= homes && !load.is_lent(*client));
         let found = own.filter(free).or_else(|| mixed.filter(free)).or_else(borrowed);
-        found.or_else(|| least(&|_| true)).unwrap_or_default()
+        found.or(request.kv_at).or_else(|| least(&|_| true)).unwrap_or_default()
     }
 
     fn counts_tokens(&self) -> bool {

@@ -52,6 +52,8 @@ pub struct RouteRequest {
     pub model: u16,
     /// What it is routed for.
     pub part: Part,
+    /// Where its KV is, or will be when it is prefilled: a position in the pool, if that client is in it.
+    pub kv_at: Option<usize>,
     /// Tokens of the text that the client is given: of the prompt, and what was generated.
     pub prompt_tokens: u32,
     /// When it reached the coordinator.

@@ -50,12 +50,12 @@ impl Scheduler {
     }
 
     /// Takes blocks, from holdings that nobody uses if there are too few, and then from the prefix cache.
-    pub(in crate::clients::llm) fn take(&mut self, blocks: u64) -> bool {
+    pub(super) fn take(&mut self, blocks: u64) -> bool {
         self.take_leaving(blocks, 0)
     }
 
     /// [`take`](Self::take), if so many blocks stay `spare`.
-    fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
+    pub(in crate::clients::llm) fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
         if blocks + spare > self.kv.free() {
             self.step.evicts |= self.holdings.reclaim(blocks + spare, &mut self.kv);
         }

@@ -55,6 +55,7 @@ fn client(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool, caching: 
         kv: BlockPool::new(case.blocks, case.block_size),
         prefix_caching: caching,
         max_num_seqs: case.max_num_seqs,
+        reserved_tokens: 0,
         max_model_len: u32::MAX,
         policy,
         packing: Box::new(Fcfs {}),
