@@ -85,6 +85,11 @@ impl LlmClient {
         if interrupts || goes_ahead { self.interrupt(now) } else { None }
     }
 
+    /// Room that was taken for so many tokens is not needed.
+    pub(super) fn cancel(&mut self, tokens: u32) {
+        self.scheduler.unexpect(tokens);
+    }
+
     /// KV in the holding `id` sets out for another client: it stays until it has landed there.
     pub(super) fn send_kv(&mut self, id: u32) {
         self.scheduler.pin_holding(id);
@@ -127,6 +132,13 @@ impl Scheduler {
             self.expected += blocks;
         }
         took
+    }
+
+    /// Gives back the blocks that were taken for so many tokens.
+    fn unexpect(&mut self, tokens: u32) {
+        let blocks = u64::from(self.kv().blocks_for(tokens));
+        self.expected -= blocks;
+        self.kv_mut().give_back(blocks);
     }
 
     /// Where nothing runs, gives up the KV that has landed for the last in the queue but its head; `false` if

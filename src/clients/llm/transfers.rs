@@ -118,24 +118,20 @@ impl Courier<'_, '_> {
 
     /// Asks for room for the KV of a stage, and lines it up if there is none.
     pub fn ask_or_line_up(&mut self, stage: Entity, client: Entity) -> Result<(), BevyError> {
-        if !self.ask(stage, client)? {
-            self.at_client(client, |llm, _, _| {
+        let sets_out = self.ask(stage, client)?;
+        // It may have come to a step boundary just now, and so be idle.
+        self.at_client(client, |llm, _, _| {
+            if !sets_out {
                 llm.line_up(stage);
-                None
-            })?;
-        }
-        Ok(())
+            }
+            None
+        })
     }
 
     /// Asks for room for the KV of a stage, which then sets out; `false` if it has to wait.
     fn ask(&mut self, stage: Entity, client: Entity) -> Result<bool, BevyError> {
         let Some(moved) = self.moved(stage)? else { return Ok(true) };
         let Asked { request, work, .. } = self.asked(stage)?;
-        let (source, _, shelf) = self.clients.get(moved.from.client)?;
-        if shelf.is_none() && !source.scheduler().holds(moved.from.id) {
-            self.start_anew(stage, client, moved)?;
-            return Ok(true);
-        }
         let now = self.calendar.now();
         let (mut llm, mut usage, _) = self.clients.get_mut(client)?;
         if self.calendar.is_first_tick() {
@@ -144,15 +140,24 @@ impl Courier<'_, '_> {
         let (receive, cut) = llm.receive(request, &work, now, (&mut usage, &mut self.gaps));
         post(&mut self.calendar, client, llm.index(), cut);
         match receive {
-            Receive::IfRoom => self.set_out(stage, client)?,
+            Receive::IfRoom if self.is_there(moved)? => self.set_out(stage, client)?,
+            // Noticed only now, as it would make a difference when somebody looks.
+            Receive::IfRoom => self.start_anew(stage, client, moved)?,
             Receive::Later => return Ok(false),
             Receive::Retry(span) => self.calendar.after(span, KvRetry { stage, client }),
         }
         Ok(true)
     }
 
+    /// Whether KV that is to move was not evicted while it waited.
+    fn is_there(&self, Moved { from, .. }: Moved) -> Result<bool, BevyError> {
+        let (source, _, shelf) = self.clients.get(from.client)?;
+        Ok(shelf.is_some() || source.scheduler().holds(from.id))
+    }
+
     /// The KV of a stage is gone: all of its text is computed at the new client.
     fn start_anew(&mut self, stage: Entity, client: Entity, moved: Moved) -> Result<(), BevyError> {
+        self.clients.get_mut(client)?.0.cancel(moved.from.tokens);
         if let (_, Some(mut passage)) = self.stages.get_mut(stage)? {
             (passage.moved, passage.work.fetched_tokens) = (None, 0);
         }
