@@ -152,12 +152,12 @@ impl BatchingPolicy for Instance {
         Receive::IfRoom
     }
 
-    fn kv_left(&mut self, request: Entity, _: &Scheduler) -> bool {
+    fn kv_left(&mut self, request: Entity) {
         let mut cluster = self.book.open();
         let bytes = cluster.moving(cluster.number(request));
         let queues = &mut cluster.instances[self.at];
         queues.memory -= bytes;
         queues.promised -= bytes as i64;
-        cluster.kv_left(self.at)
+        cluster.kv_left(self.at);
     }
 }

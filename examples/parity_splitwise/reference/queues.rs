@@ -77,19 +77,21 @@ impl Cluster {
     }
 
     /// KV of a request has left the instance for another.
-    pub(super) fn kv_left(&mut self, at: usize) -> bool {
+    pub(super) fn kv_left(&mut self, at: usize) {
         let queues = &self.instances[at];
-        let Some(first) = queues.pending.first().copied() else { return false };
+        let Some(first) = queues.pending.first().copied() else { return };
         if queues.batch.is_empty() {
             let fits = queues.memory + self.memory_of(first) <= self.memory.capacity;
             self.instances[at].wakes |= fits;
-            return fits;
+            return;
         }
         let room = match self.limits {
             Some(Limits { tokens, size, .. }) => queues.batch.len() < size && queues.batch_tokens < tokens,
             None => queues.batch.len() < self.orca_size,
         };
-        room && self.pause(at)
+        if room {
+            self.pause(at);
+        }
     }
 
     fn pause(&mut self, at: usize) -> bool {

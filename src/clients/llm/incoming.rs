@@ -95,19 +95,16 @@ impl LlmClient {
         self.scheduler.pin_holding(id);
     }
 
-    /// KV in the holding `id` has landed elsewhere.
-    pub(super) fn sent_kv(&mut self, id: u32) {
+    /// KV of `request` in the holding `id` has landed elsewhere. Cuts the stride: it may be evicted from now.
+    pub(super) fn sent_kv(&mut self, request: Entity, id: u32, now: SimTime) -> Option<StrideEnd> {
         self.scheduler.unpin_holding(id);
+        self.policy.kv_left(request);
+        self.interrupt(now)
     }
 
     /// The stage of `request` reaches the client, for the policy to take note.
     pub(super) fn announce(&mut self, request: Entity) {
         self.policy.arrives(request);
-    }
-
-    /// KV of `request` has left for another client; may cut the stride.
-    pub(super) fn departs(&mut self, request: Entity, now: SimTime) -> Option<StrideEnd> {
-        if self.policy.kv_left(request, &self.scheduler) { self.interrupt(now) } else { None }
     }
 }
 

@@ -199,10 +199,7 @@ impl Courier<'_, '_> {
         };
         let Moved { from, release, .. } = moved;
         if self.clients.get(from.client)?.2.is_none() {
-            self.at_client(from.client, |llm, _, now| {
-                llm.sent_kv(from.id);
-                llm.departs(request, now)
-            })?;
+            self.at_client(from.client, |llm, _, now| llm.sent_kv(request, from.id, now))?;
         }
         if release {
             self.release(from.into())?;

@@ -87,7 +87,7 @@ fn check_stages(case: &Case, stages: &[StageRecord]) {
 #[test]
 fn laws_hold_whatever_borrows_and_moves() {
     let (moved, preempted, lent) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let count = std::env::var("MIST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(400);
+    let count = std::env::var("MIST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(120);
     on_random_cases(count, |case| {
         let one = run(case, &Simulation::new());
         let requests = &one.outcome.summary.requests;
@@ -105,5 +105,5 @@ fn laws_hold_whatever_borrows_and_moves() {
         let guest = |stage: &&StageRecord| stage.stage == "Prefill" && stage.client.starts_with("decode");
         lent.set(lent.get() + one.outcome.stages.iter().filter(guest).count());
     });
-    assert!(count < 100 || moved.get() > 0 && preempted.get() > 100 && lent.get() > 20);
+    assert!(count < 100 || moved.get() > 0 && preempted.get() > 30 && lent.get() > 5);
 }

@@ -3,4 +3,5 @@
 mod case;
 mod interference;
 mod laws;
+mod splitwise;
 mod tandem;

@@ -51,8 +51,7 @@ fn every_request_is_served_as_in_a_tandem_queue() {
         let (outcome, mut rows) = serve(&scenario(seed, choice));
         assert_eq!(outcome.summary.requests.completed, 3_000);
         rows.sort_by_key(|row| row.id);
-        let found: Vec<_> =
-            rows.iter().map(|row| [row.first_token, row.done].map(SimTime::as_ns)).collect();
+        let found: Vec<_> = rows.iter().map(|row| [row.first_token, row.done].map(SimTime::as_ns)).collect();
         let expected: Vec<_> = tandem(&rows).into_iter().map(|(first, done)| [first, done]).collect();
         assert_eq!(found, expected);
         let waits = rows.iter().filter(|row| row.queueing().as_ns() > 0).count();

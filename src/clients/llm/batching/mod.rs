@@ -74,10 +74,9 @@ pub trait BatchingPolicy: Send + Sync + 'static {
         Receive::IfRoom
     }
 
-    /// KV of `request` has moved from here to another client; whether that may change the next step.
-    fn kv_left(&mut self, request: Entity, scheduler: &Scheduler) -> bool {
-        let _ = (request, scheduler);
-        false
+    /// KV of `request` has moved from here to another client. The policy is asked for the next step anew.
+    fn kv_left(&mut self, request: Entity) {
+        let _ = request;
     }
 
     /// Why a prompt with so many tokens to compute can never be served with these KV blocks, if it cannot:
