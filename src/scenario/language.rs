@@ -213,7 +213,13 @@ pub struct WorkloadSpec {
     /// once for all the requests that share it. Classes share nothing with each other. Default: nothing.
     #[serde(default)]
     pub prefix: Vec<PrefixSpec>,
-    /// Conversations of several turns; `lengths` then draws each question and its answer. Default: none, every
+    /// Conversations of several turns. `arrivals` are those of conversations, and `lengths` draws each question
+    /// and its answer. The next turn comes some time after the answer to the one before is complete, and its
+    /// prompt is all that was said, the prefix, questions and answers, with the new question behind it. A
+    /// conversation ends after its last turn, before one that the context has no room for, and with one that
+    /// is turned away; with `ClosedLoop` arrivals it keeps its user until then. `requests` counts turns: the last
+    /// conversation is cut short for the number to come out, and turns that a rejection leaves unsent are
+    /// not made up for. A conversation is drawn whole when it begins, however it is served. Default: none, every
     /// request stands alone.
     #[serde(default)]
     pub sessions: Option<SessionSpec>,

@@ -66,6 +66,7 @@ pub use language::{
 };
 pub use problem::{Findings, Problem};
 pub use registry::{ChoiceError, Registry, Resolved};
+pub(crate) use shared_spec::check_shared;
 pub use shared_spec::{Popularity, PrefixSpec, SessionSpec};
 pub use suggest::did_you_mean;
 pub use trace_spec::TraceSpec;

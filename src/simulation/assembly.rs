@@ -38,7 +38,7 @@ pub(super) fn assemble(
     }
     match sources::make(sim.world(), &document.scenario, &deployment) {
         Ok((sources, specs)) => {
-            let texts = prefixes_cached(&document.scenario).unwrap_or(true);
+            let texts = prefixes_cached(&document.scenario) == Some(true);
             start(Sources::new(sources).with_texts(texts), &mut sim)?;
             sim.insert_resource(Recorder::new(specs));
         }

@@ -157,7 +157,7 @@ impl BatchingPolicy for Instance {
         let bytes = cluster.moving(cluster.number(request));
         let queues = &mut cluster.instances[self.at];
         queues.memory -= bytes;
-        queues.promised -= bytes as i64;
+        queues.promised -= bytes.cast_signed();
         cluster.kv_left(self.at);
     }
 }

@@ -32,7 +32,7 @@ pub struct Queues {
 impl Queues {
     /// None, with memory for weights in use.
     pub fn new(weights: u64) -> Self {
-        Self { memory: weights, promised: weights as i64, ..Self::default() }
+        Self { memory: weights, promised: weights.cast_signed(), ..Self::default() }
     }
 }
 
@@ -111,7 +111,7 @@ impl Cluster {
             if task.decode {
                 queues.pending_tokens -= 1;
                 queues.memory -= whole;
-                queues.promised -= whole as i64;
+                queues.promised -= whole.cast_signed();
             } else {
                 queues.pending_tokens -= i64::from(job.prompt);
             }

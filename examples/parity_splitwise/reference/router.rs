@@ -84,7 +84,7 @@ impl Cluster {
                 self.router.next = ((first + 1) % prefills, (second + 1) % decodes);
                 (first, if split { prefills + second } else { first })
             }
-            Rule::Jsq => pick(&|at| self.instances[at].requests.len() as i64),
+            Rule::Jsq => pick(&|at| i64::try_from(self.instances[at].requests.len()).unwrap_or(i64::MAX)),
             Rule::TokenJsq => {
                 let places = pick(&|at| self.instances[at].pending_tokens);
                 // With pools of their own, the reference forgets to count what it sends.
@@ -105,8 +105,9 @@ impl Cluster {
             let queues = &self.instances[*at];
             !queues.pending.is_empty() && queues.pending_tokens + i64::from(prompt) > *max_pending_tokens
         };
-        let bytes = |tokens: u32| self.memory.bytes(tokens) as i64;
-        let full = |at: &usize| promised(*at) + bytes(prompt + output) >= self.memory.capacity as i64;
+        let memory = self.memory;
+        let bytes = |tokens: u32| memory.bytes(tokens).cast_signed();
+        let full = |at: &usize| promised(*at) + bytes(prompt + output) >= self.memory.capacity.cast_signed();
         let free_prefill = |pool: &[usize]| least(pool, tokens).filter(|at| !long(at));
         let free_decode = |pool: &[usize]| least(pool, promised).filter(|at| !full(at));
         let mut first = free_prefill(prefill).or_else(|| free_prefill(mixed));
@@ -128,9 +129,9 @@ impl Cluster {
             let at = least(&all, |at| self.instances[at].pending_tokens).unwrap_or_default();
             (at, at)
         });
-        self.instances[first].promised += self.memory.bytes(prompt + 1) as i64;
+        self.instances[first].promised += bytes(prompt + 1);
         let grows = if first == second { output - 1 } else { prompt + output };
-        self.instances[second].promised += self.memory.bytes(grows) as i64;
+        self.instances[second].promised += bytes(grows);
         self.instances[first].pending_tokens += i64::from(prompt);
         self.instances[second].pending_tokens += 1;
         (first, second)

@@ -17,7 +17,7 @@ use crate::memory::BlockPool;
 use crate::memory::prefix::PrefixCaching;
 use crate::request::pipeline::Work;
 use crate::request::{Rejection, Text};
-use crate::runtime::{Bound, StepCost, StepModel};
+use crate::runtime::{Bound, StepCost, StepModel, StepShape};
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
 
@@ -74,10 +74,27 @@ pub struct LlmClient {
     pub(super) reserved_tokens: u32,
     /// Whether a step is composed or under way.
     busy: bool,
+    idle: IdleKv,
     /// Tells the end of the current stride from those of strides that were cut.
     epoch: u32,
     /// Whether the client serves several models by turns: this is what serves one of them.
     shared: bool,
+}
+
+/// KV that is kept while the client idles.
+#[derive(Clone, Copy, Default)]
+struct IdleKv {
+    since: SimTime,
+    blocks: u64,
+    /// Blocks × ns that no usage has yet.
+    block_ns: u128,
+}
+
+impl IdleKv {
+    fn pass(&mut self, now: SimTime) {
+        self.block_ns += u128::from(self.blocks) * u128::from(now.since(self.since).as_ns());
+        self.since = now;
+    }
 }
 
 /// A step of a stride.
@@ -85,6 +102,19 @@ pub struct LlmClient {
 pub(super) struct PricedStep {
     pub end: SimTime,
     bound: Bound,
+}
+
+/// The stride that a client is running: steps that are all the same but for the growing context.
+#[derive(Clone, Copy, Debug)]
+pub struct Stride<'a> {
+    /// What its first step computes.
+    pub shape: StepShape<'a>,
+    /// When it began.
+    pub begun: SimTime,
+    /// How many steps it has.
+    pub steps: usize,
+    /// When the last of them ends, unless it is cut.
+    pub end: SimTime,
 }
 
 /// When a stride ends, unless it is cut.
@@ -115,6 +145,7 @@ impl LlmClient {
             incoming: VecDeque::new(),
             reserved_tokens: setup.reserved_tokens,
             busy: false,
+            idle: IdleKv::default(),
             epoch: 0,
             shared: false,
         }
@@ -134,8 +165,9 @@ impl LlmClient {
 
     /// Gives the turn to what serves `other`; nothing is under way here. KV that was kept is lost, that of the
     /// prefix cache too.
-    pub(super) fn give_way(&mut self, other: &mut Self) {
+    pub(super) fn give_way(&mut self, other: &mut Self, now: SimTime) {
         self.scheduler.lose_holdings();
+        other.idle = IdleKv { since: now, ..IdleKv::default() };
         // Both count on, so that no end of a stride before can be taken for one after.
         other.epoch = self.epoch;
         other.scheduler.count_on(&self.scheduler);
@@ -155,6 +187,13 @@ impl LlmClient {
     /// Whether a step is composed or under way.
     pub const fn is_busy(&self) -> bool {
         self.busy
+    }
+
+    /// The stride under way, once it is priced.
+    pub fn stride(&self) -> Option<Stride<'_>> {
+        let end = self.stride.last()?.end;
+        let (shape, begun) = (self.scheduler.shape(), self.begun);
+        Some(Stride { shape, begun, steps: self.stride.len(), end })
     }
 
     /// Replaces the runtime model from the next step on: the step under way keeps its price. `me` is
@@ -233,8 +272,19 @@ impl LlmClient {
             self.releases.push(id);
             return self.interrupt(now);
         }
-        self.scheduler.release_holding(id);
+        self.while_idle(now, |scheduler| scheduler.release_holding(id));
         None
+    }
+
+    /// Changes what is kept, where that counts as in use while nothing is under way.
+    pub(super) fn while_idle<T>(&mut self, now: SimTime, change: impl FnOnce(&mut Scheduler) -> T) -> T {
+        if self.busy {
+            return change(&mut self.scheduler);
+        }
+        self.idle.pass(now);
+        let changed = change(&mut self.scheduler);
+        self.idle.blocks = self.scheduler.kv().used();
+        changed
     }
 
     /// Ends the stride under way with its current step.
@@ -292,6 +342,7 @@ impl LlmClient {
             self.reach = (2 * self.reach).min(STRIDE_LIMIT);
         }
         self.stride.clear();
+        self.idle.pass(now);
         self.begun = now;
         self.price_up_to(steps)
     }
@@ -319,9 +370,18 @@ impl LlmClient {
     /// Makes the steps of the stride under way that have ended by `now` take effect and forgets the
     /// rest, when the simulation stops in the middle of it.
     pub fn settle(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
+        if !self.busy {
+            return self.settle_idle(now, usage);
+        }
         self.stride.truncate(self.stride.partition_point(|step| step.end <= now));
         // No sequence starts or completes before the last step of a stride, which has not ended.
         self.land(self.epoch, usage, gaps, &mut Landed::default());
+    }
+
+    /// Brings `usage` up to `now` while nothing is under way.
+    pub(super) fn settle_idle(&mut self, now: SimTime, usage: &mut Usage) {
+        self.idle.pass(now);
+        usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
     }
 
     /// Makes the stride that ends with `epoch` take effect; `false` when that one was cut.
@@ -337,6 +397,8 @@ impl LlmClient {
         }
         usage.preemptions = self.scheduler.preemptions();
         usage.prefix = self.scheduler.prefix_tally();
+        usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
+        (self.idle.since, self.idle.blocks) = (usage.last_step_end, self.scheduler.kv().used());
         self.busy = false;
         true
     }

@@ -1,6 +1,6 @@
 //! KV that comes to a client from another: room for it is taken before it sets out.
 //!
-//! As in engines whose decode side pulls (vLLM's `NixlConnector`, DistServe) or asks for room first
+//! As in engines whose decode side pulls (`NixlConnector` of vLLM, `DistServe`) or asks for room first
 //! (Splitwise, Mooncake): blocks for all of it are allocated here, then it moves, then its sequence joins the
 //! queue with its blocks in hand. Who finds no room waits in line; the line moves when a step is over and
 //! what runs has had its blocks. Where nothing runs and the head of the queue finds no room, KV that has
@@ -38,7 +38,7 @@ impl LlmClient {
             return (Receive::Later, None);
         }
         let end = self.single_out_step(now, usage, gaps);
-        let took = self.scheduler.expect(tokens, spare);
+        let took = self.while_idle(now, |scheduler| scheduler.expect(tokens, spare));
         (if took { Receive::IfRoom } else { Receive::Later }, end)
     }
 
@@ -86,8 +86,8 @@ impl LlmClient {
     }
 
     /// Room that was taken for so many tokens is not needed.
-    pub(super) fn cancel(&mut self, tokens: u32) {
-        self.scheduler.unexpect(tokens);
+    pub(super) fn cancel(&mut self, tokens: u32, now: SimTime) {
+        self.while_idle(now, |scheduler| scheduler.unexpect(tokens));
     }
 
     /// KV in the holding `id` sets out for another client: it stays until it has landed there.

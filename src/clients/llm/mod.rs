@@ -9,9 +9,10 @@
 //! Stages whose KV is at another client wait until it has come here: see `incoming.rs`, `transfers.rs`.
 //!
 //! A client runs one step at a time, which arrivals cannot interrupt. A [`BatchingPolicy`] composes
-//! the step on a [`Scheduler`]; a [`StepModel`](crate::runtime::StepModel) prices it. Decode steps
-//! that would all be composed the same are run as one *stride*, cut at the next step boundary when a
-//! newcomer may change it; the results are those of one tick a step, to the bit.
+//! the step on a [`Scheduler`], whose queue is in the order of a [`PackingPolicy`]; a
+//! [`StepModel`](crate::runtime::StepModel) prices it. Decode steps that would all be composed the same are
+//! run as one *stride*, cut at the next step boundary when a newcomer may change it; the results are those of
+//! one tick a step, to the bit.
 //!
 //! A client may serve several models by turns: see [`Shelf`].
 //!
@@ -39,6 +40,7 @@ mod token_clock;
 mod transfers;
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub(crate) use batching::built_in as built_in_batching;
@@ -46,7 +48,7 @@ pub use batching::{
     BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, MakeBatching, Mixed, Orca,
     Receive, Sglang, Static,
 };
-pub use client::{LlmClient, LlmSetup, StrideEnd};
+pub use client::{LlmClient, LlmSetup, Stride, StrideEnd};
 pub(crate) use packing::built_in as built_in_packing;
 pub use packing::{
     Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
@@ -104,6 +106,20 @@ impl Plugin for LlmPlugin {
         let form = (systems::form_steps, transfers::start_transfers).chain();
         sim.systems(Phase::Batch, form.in_set(LlmSet::Form));
         sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
+    }
+}
+
+/// What a plugin inserts to be shown every stride when it begins, with the position of its client among
+/// all. A stride may be cut later, where it has more than one step.
+#[derive(Resource)]
+pub struct StrideWatch(Box<Watch>);
+
+type Watch = dyn FnMut(u32, &Stride<'_>) + Send + Sync;
+
+impl StrideWatch {
+    /// Calls `watch` for each stride.
+    pub fn new(watch: impl FnMut(u32, &Stride<'_>) + Send + Sync + 'static) -> Self {
+        Self(Box::new(watch))
     }
 }
 

@@ -6,7 +6,7 @@ use super::client::LlmClient;
 use super::sequence::Landed;
 use super::shelf::Shelf;
 use super::transfers::Courier;
-use super::{Formed, Idle, Llm, Room, Shared, StrideEnded, Swapped};
+use super::{Formed, Idle, Llm, Room, Shared, StrideEnded, StrideWatch, Swapped};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::{CountsTokens, KvHandle, Passage, PrefillDone, ReleaseKv, Stage, StageDone};
@@ -144,11 +144,15 @@ pub(super) fn price_steps(
     mut formed: Rx<Formed>,
     mut clients: Query<&mut LlmClient>,
     mut calendar: ResMut<Calendar>,
+    mut watch: Option<ResMut<StrideWatch>>,
 ) -> Result<(), BevyError> {
     let now = calendar.now();
     for Formed(client) in formed.drain() {
         let mut llm = clients.get_mut(client)?;
         let end = llm.price(now);
+        if let (Some(watch), Some(stride)) = (&mut watch, llm.stride()) {
+            (watch.0)(llm.index(), &stride);
+        }
         calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
     }
     Ok(())

@@ -84,7 +84,8 @@ impl Thread {
             return None;
         }
         let reason_tokens = milestone.saturating_sub(payload.sampled);
-        Some((served.decode, Work { output_tokens: left, reason_tokens, ..work }))
+        let last_token = Some(self.times.last).filter(|last| *last != SimTime::MAX);
+        Some((served.decode, Work { output_tokens: left, reason_tokens, last_token, ..work }))
     }
 
     /// The part of a generation that asks for `work` now, where others decode than prefill.

@@ -75,6 +75,8 @@ pub struct Work {
     pub reason_tokens: u32,
     /// Tokens at the start of the text whose KV comes with the request.
     pub fetched_tokens: u32,
+    /// When the last token came out of those that it goes on from.
+    pub last_token: Option<SimTime>,
     /// Whether the client keeps the KV when it is done.
     pub keep: bool,
     /// The model that is asked for, numbered as the deployment does.
@@ -91,6 +93,7 @@ impl Work {
             output_tokens,
             reason_tokens: 0,
             fetched_tokens: 0,
+            last_token: None,
             keep: false,
             model: 0,
             priority: 0,

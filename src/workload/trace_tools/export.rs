@@ -89,14 +89,13 @@ impl<W: Write> Export<W> {
                 break;
             }
             let turns = source.turns()?;
-            let together = turns.len() > 1;
             if turns.is_empty() {
                 break;
             }
             for (at, turn) in turns.into_iter().enumerate() {
                 let Lengths { prompt_tokens, output_tokens } = turn.lengths;
                 let mut row = TraceRow { prompt_tokens, output_tokens, ..TraceRow::default() };
-                if let (Some(session), true) = (session, together) {
+                if let Some(session) = session {
                     row.session = session.to_string();
                     row.turn = Some(at as u32 + 1);
                     row.delay = (at > 0).then_some(turn.think);

@@ -1,5 +1,7 @@
 //! Random deployments of clients that prefill, decode, do both, or lend themselves, short of memory.
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -108,12 +110,14 @@ impl Case {
                 continue;
             }
             let lends = self.lends.get(at).is_some_and(|lends| *lends);
-            clients += &format!(
+            write!(
+                clients,
                 "(name: \"{name}\", count: {}, cluster: Take(platform: \"p\", nodes: [(\"gpu\", 1)]), \
                  runs: Llm(model: \"Qwen2.5-0.5B\", role: {role}, lends: {lends}, block_size: {}, \
                  num_gpu_blocks: {}, max_num_seqs: 32, num_reserved_decode_tokens: {}, batching: {})),",
                 self.clients[at], self.block_size, self.blocks, self.reserved, self.batching
-            );
+            )
+            .unwrap();
         }
         let local = if self.local { ", local: (bandwidth: gb_per_s(100), latency: us(3))" } else { "" };
         let choice = if self.at_arrival { "AtArrival" } else { "AfterPrefill" };

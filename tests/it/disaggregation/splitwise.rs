@@ -64,7 +64,7 @@ fn jobs(gap: f64) -> Vec<Job> {
 fn scenario(run: &Small, trace: &str) -> String {
     let [prefills, decodes] = run.instances;
     let points: Vec<String> = [128, 256, 512, 1024, 2048, 4096, 8192]
-        .map(|tokens| f64::from(tokens))
+        .map(f64::from)
         .map(|tokens| format!("({tokens:?}, {:?}, {:?})", 0.04 + 4e-5 * tokens, 0.03 + 1e-5 * tokens))
         .into();
     let mut clients = String::new();

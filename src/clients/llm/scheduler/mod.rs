@@ -145,7 +145,7 @@ impl Scheduler {
         text: Option<&Text>,
         now: SimTime,
     ) -> SeqId {
-        let seq = Sequence::new(stage, work, base, self.arrivals);
+        let seq = Sequence::new(stage, work, base, self.arrivals, now);
         if let Some(base) = base {
             self.holdings.refer(base);
         }

@@ -101,6 +101,12 @@ impl Scheduler {
     /// Preempts `id`, which runs: its blocks are free at once, it goes back to the queue, by its key if the
     /// packing policy gives it one, and all of it will be computed again.
     pub fn preempt(&mut self, id: SeqId, back: Back) {
+        self.lose(id);
+        self.wait(id, back);
+    }
+
+    /// Takes all blocks from `id`, which runs.
+    fn lose(&mut self, id: SeqId) {
         if self.seq(id).state == State::Paused {
             self.paused.retain(|other| *other != id);
         }
@@ -115,6 +121,21 @@ impl Scheduler {
         seq.preemptions = seq.preemptions.saturating_add(1);
         self.preemptions += 1;
         self.release(id, State::Waiting);
+    }
+
+    /// Preempts `id` and takes what it had computed, its last token included, for its prompt and all else
+    /// for output: what is left of a prompt that was under way will be generated token by token. No engine
+    /// does that; it is what Vidur's `Request.restart` comes to. For requests that do not reason.
+    pub fn preempt_cutting_prompt(&mut self, id: SeqId, back: Back) {
+        debug_assert_eq!(self.seq(id).reason, 0, "where the answer begins is not known any more");
+        let (computed, under_way) = (self.seq(id).computed, self.seq(id).state == State::Prefilling);
+        self.lose(id);
+        if under_way {
+            let seq = self.seq_mut(id);
+            let total = seq.prompt + seq.output;
+            (seq.prompt, seq.output) = (computed, total - computed);
+            (seq.generated, seq.goal) = (0, computed);
+        }
         self.wait(id, back);
     }
 

@@ -4,6 +4,7 @@ use super::Scheduler;
 use super::books::is_admitted;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::memory::BlockPool;
+use crate::units::SimTime;
 
 impl Scheduler {
     /// Sequences in the queue.
@@ -67,6 +68,12 @@ impl Scheduler {
         Some((at, self.prefill_left(at)?))
     }
 
+    /// Whether the sequence that reached this client as the `arrival`-th is still `id`, and admitted.
+    pub fn runs(&self, id: SeqId, arrival: u64) -> bool {
+        let seq = self.seq(id);
+        seq.arrival == arrival && matches!(seq.state, State::Prefilling | State::Decoding | State::Paused)
+    }
+
     /// The sequences that prefill or decode, in the order of their admission. Slow: looks at all that run.
     pub fn in_order(&self) -> impl Iterator<Item = SeqId> {
         let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
@@ -86,6 +93,11 @@ impl Scheduler {
     /// Number of `id` in the order in which requests reached this client; unlike `id`, never reused.
     pub fn arrival(&self, id: SeqId) -> u64 {
         self.seq(id).arrival
+    }
+
+    /// When `id` reached this client.
+    pub fn arrived(&self, id: SeqId) -> SimTime {
+        self.seq(id).arrived
     }
 
     /// Tokens of `id` whose KV is stored.
