@@ -109,8 +109,10 @@ impl LlmSpec {
             capacity,
             generates: Generates {
                 role: self.role,
+                lends: self.lends,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
+                kv_tokens: capacity.tokens,
             },
             step_model,
             swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),

@@ -71,6 +71,12 @@ impl Scheduler {
         true
     }
 
+    /// Puts `id`, which waits, at the head of the queue; `false`, and nothing done, where the packing policy
+    /// decides on that.
+    pub fn put_first(&mut self, id: SeqId) -> bool {
+        self.waiting.put_first(id)
+    }
+
     /// Where nothing runs and yet the head of the queue finds no room, what it goes on with holds too many
     /// blocks that it cannot share: that is given up, to be computed again. Tells whether it was so.
     pub(in crate::clients::llm) fn give_up_base(&mut self) -> bool {
@@ -186,5 +192,10 @@ impl Scheduler {
     /// long as no sequence completes or arrives and blocks suffice: steps may be run as a stride.
     pub fn repeat_decodes(&mut self) {
         self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && !self.step.evicts;
+    }
+
+    /// Takes that promise back.
+    pub(in crate::clients::llm) const fn run_once(&mut self) {
+        self.step.repeats = false;
     }
 }

@@ -62,6 +62,7 @@ fn setup(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmSetu
         kv: BlockPool::new(case.blocks, case.block_size),
         prefix_caching: PrefixCaching::Off,
         max_num_seqs: case.max_num_seqs,
+        reserved_tokens: 0,
         max_model_len: u32::MAX,
         policy,
         packing: Box::new(Fcfs {}),
