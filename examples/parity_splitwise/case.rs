@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use crate::reference::{Job, Limits, Memory, Router, Rule};
 
 /// Bytes in a GiB.
@@ -11,14 +13,28 @@ const GIB: f64 = 1_073_741_824.0;
 const DEVICE: u64 = 85_899_345_920;
 
 /// What users may say where names are not enough.
-#[derive(Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Overrides {
+    /// The model, instead of what the name tells; likewise the others
+    #[arg(long)]
     pub model: Option<String>,
+    /// The hardware, as in `perf_knots.csv`
+    #[arg(long)]
     pub hardware: Option<String>,
+    /// The scheduler, such as `mixed_pool`
+    #[arg(long)]
     pub scheduler: Option<String>,
+    /// The file of the requests
+    #[arg(long)]
     pub trace: Option<PathBuf>,
+    /// GPUs of an instance
+    #[arg(long = "tp")]
     pub tensor_parallel: Option<u32>,
+    /// Bandwidth of the link between two instances (GiB/s)
+    #[arg(long)]
     pub bandwidth_gib: Option<f64>,
+    /// Output tokens that MIST's own mixed pool expects of a request, instead of the mean of the trace
+    #[arg(long)]
     pub expected_output: Option<u32>,
 }
 
@@ -96,11 +112,6 @@ impl Case {
         let strict = self.instances[1] > 0 && self.rule != Rule::MixedPool;
         let bloom_code = self.model.starts_with("bloom") && load == "code";
         rate <= 20 && !strict && !bloom_code
-    }
-
-    /// Most that P99 may be off where everything else is near: short answers have few gaps between tokens.
-    pub fn p99_floor(&self) -> f64 {
-        if self.load.0 == "code" { 0.1 } else { 0.02 }
     }
 
     /// The requests of its trace.

@@ -11,8 +11,6 @@
 
 mod chunked;
 mod continuous;
-#[cfg(test)]
-mod foreign;
 mod mixed;
 mod orca;
 mod sglang;

@@ -43,9 +43,6 @@ pub enum Reserve {
     /// As many tokens, an engine's maximum for a whole request (`FasterTransformer`, Orca). Nothing
     /// is allocated later; a request that does not keep to the maximum holds what it needs.
     Tokens(u32),
-    /// Prompt and output, to the token, which only an oracle knows: emulations of simulators that
-    /// peek (splitwise-sim) do this.
-    OracleWhole,
 }
 
 impl Reserve {

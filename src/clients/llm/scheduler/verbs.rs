@@ -48,7 +48,6 @@ impl Scheduler {
             Reserve::Chunk => 0,
             Reserve::Prompt => self.seq(id).goal,
             Reserve::Tokens(tokens) => tokens.max(self.seq(id).longest()),
-            Reserve::OracleWhole => self.seq(id).longest(),
         };
         if !self.has_room(id, tokens, hold, spare) {
             return false;
@@ -63,7 +62,7 @@ impl Scheduler {
         let admission = self.admissions;
         let seq = self.seq_mut(id);
         seq.admission = admission;
-        seq.reserved = matches!(reserve, Reserve::Tokens(_) | Reserve::OracleWhole);
+        seq.reserved = matches!(reserve, Reserve::Tokens(_));
         seq.state = State::Prefilling;
         self.prefilling.push(id);
         self.running += 1;
@@ -165,27 +164,6 @@ impl Scheduler {
             self.start_decoding(id);
             self.remember_admission(id);
         }
-    }
-
-    /// Takes blocks for all that the decoding or paused sequence `id` will ever store; `false`, and
-    /// nothing done, when they are short. Only an oracle knows how much that is. To be called before
-    /// [`decode_all`](Self::decode_all).
-    pub fn reserve_oracle_whole(&mut self, id: SeqId) -> bool {
-        debug_assert!(!self.step.decodes, "the step's blocks are taken already");
-        let decodes = self.seq(id).state == State::Decoding;
-        self.stop_decoding(id);
-        let seq = *self.seq(id);
-        let need = self.kv.blocks_for(seq.longest()).saturating_sub(seq.shared + seq.blocks);
-        let took = self.take(need.into());
-        if took {
-            let seq = self.seq_mut(id);
-            seq.blocks += need;
-            seq.reserved = true;
-        }
-        if decodes {
-            self.start_decoding(id);
-        }
-        took
     }
 
     /// Promises that, if the step holds decodes alone, the next one would be composed the same as
