@@ -234,6 +234,7 @@ impl Reference {
             now,
             clients: clients.collect(),
             itl: self.gaps.statistics(),
+            sessions: None,
             price: deployment.price.clone(),
         })
     }

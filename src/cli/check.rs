@@ -154,6 +154,13 @@ fn traffic(page: &mut Page, class: &WorkloadSpec) {
             page.row(2, name, &choice.to_string());
         }
     }
+    let spaced = |text: String| text.replace(':', ": ").replace(',', ", ");
+    if !class.prefix.is_empty() {
+        page.row(2, "prefix", &spaced(ron::to_string(&class.prefix).unwrap_or_default()));
+    }
+    if let Some(sessions) = &class.sessions {
+        page.row(2, "sessions", &spaced(ron::to_string(sessions).unwrap_or_default()));
+    }
     page.row(2, "targets", &targets(&class.slo));
 }
 

@@ -29,6 +29,10 @@ pub struct Usage {
     pub swapping: SimSpan,
     /// Sequences preempted for want of KV blocks.
     pub preemptions: u64,
+    /// KV that other clients took over from here (bytes), counted when it sets out.
+    pub kv_sent_bytes: u64,
+    /// KV that came from other clients (bytes), counted when it lands.
+    pub kv_received_bytes: u64,
     /// What came of prefix caching; none if the client does not.
     pub prefix: Option<PrefixTally>,
     /// KV blocks the client has.

@@ -27,7 +27,7 @@
 //!
 //! Left out: embeddings and LM head that a quantised checkpoint keeps in 16 bit, scales of quantised
 //! weights, KV heads' weights replicated when p > K, padding of the vocabulary, multimodal encoders,
-//! layers with a sliding window (counted in full), `--kv-cache-memory` and `--num-gpu-blocks-override`.
+//! layers with a sliding window (counted in full), `--kv-cache-memory`.
 
 use std::fmt;
 
@@ -121,6 +121,15 @@ pub struct DoesNotFit {
     pub tensor_parallel: Option<u32>,
     /// The widest narrower weights that fit as deployed (bytes a weight), if any do.
     pub weight_bytes: Option<f64>,
+}
+
+impl KvCapacity {
+    /// The same with so many blocks, whatever memory there is.
+    #[must_use]
+    pub fn with_blocks(self, blocks: u64, block_size: u32) -> Self {
+        let kv = blocks as f64 * self.block_bytes;
+        Self { kv, blocks, tokens: blocks.saturating_mul(block_size.into()), ..self }
+    }
 }
 
 impl KvSizing {

@@ -148,7 +148,7 @@ fn requests(page: &mut Page, summary: &Summary) {
         }
     }
     if let Some(sessions) = &summary.sessions {
-        page.row(1, "conversations", &conversations(sessions));
+        page.row(1, "sessions", &conversations(sessions));
     }
     let stability = &summary.stability;
     if let (Some(offered), Some(completed)) = (stability.offered_per_s, stability.completed_in_window_per_s) {

@@ -61,11 +61,12 @@ pub use choice::{Choice, StageChoice};
 pub use document::{Document, Place, Unreadable};
 pub use explain::{Kinds, explain, reference};
 pub use language::{
-    ClientSpec, ClusterSpec, CoordinatorSpec, KvTransferSpec, NodeGroup, PlatformSpec, Scenario, SloSpec,
-    UsdPerHour, VERSION, WorkloadSpec,
+    ClientSpec, ClusterSpec, CoordinatorSpec, DecodeChoice, KvTransferSpec, LocalLinkSpec, NodeGroup,
+    PlatformSpec, Scenario, SloSpec, UsdPerHour, VERSION, WorkloadSpec,
 };
 pub use problem::{Findings, Problem};
 pub use registry::{ChoiceError, Registry, Resolved};
+pub(crate) use shared_spec::check_shared;
 pub use shared_spec::{Popularity, PrefixSpec, SessionSpec};
 pub use suggest::did_you_mean;
 pub use trace_spec::TraceSpec;

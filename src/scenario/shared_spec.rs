@@ -61,13 +61,7 @@ impl Popularity {
     }
 }
 
-/// Conversations of several turns. The arrivals are those of conversations. The next turn comes some time after
-/// the answer to the one before is complete, and its prompt is all that was said, questions and answers, with a
-/// new question behind it. A conversation ends after its last turn, before a turn that the context has no room
-/// for, and with a turn that is turned away. With `ClosedLoop` arrivals a conversation keeps its user until it
-/// ends. `requests` counts turns; the last conversation is cut short for the number to come out, and turns
-/// that a rejection leaves unsent are not made up for. All that is drawn for a conversation is drawn when it
-/// begins, so it does not depend on how it is served.
+/// Conversations of several turns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionSpec {
@@ -100,8 +94,9 @@ const MOST_DRAWN: u32 = 1_000;
 /// Most turns of a conversation.
 const MOST_TURNS: f64 = 10_000.0;
 
-/// What is wrong with what the requests of a class share; the class is at `path`.
-pub(super) fn check(class: &WorkloadSpec, path: &str, problems: &mut Vec<Problem>) {
+/// What is wrong with what the requests of a class share; paths count from the class.
+pub(crate) fn check_shared(class: &WorkloadSpec) -> Vec<Problem> {
+    let mut problems = Vec::new();
     if class.trace.is_some() {
         let fields = [("prefix", class.prefix.is_empty()), ("sessions", class.sessions.is_none())];
         for (field, absent) in fields {
@@ -109,10 +104,10 @@ pub(super) fn check(class: &WorkloadSpec, path: &str, problems: &mut Vec<Problem
                 let message = format!("`{field}` has no effect beside a `trace`");
                 let help = "a trace says itself what its prompts share and which requests follow others; leave \
                             out either";
-                problems.push(Problem::new(format!("{path}.{field}"), message).help(help));
+                problems.push(Problem::new(field, message).help(help));
             }
         }
-        return;
+        return problems;
     }
     let (mut named, mut longest) = (0_u64, 0_u64);
     for (at, part) in class.prefix.iter().enumerate() {
@@ -120,19 +115,20 @@ pub(super) fn check(class: &WorkloadSpec, path: &str, problems: &mut Vec<Problem
         named = named.saturating_add(u64::from(tokens) * u64::from(count));
         longest += u64::from(tokens) * u64::from(draw);
         if let Some((field, message)) = part.fault() {
-            problems.push(Problem::new(format!("{path}.prefix[{at}].{field}"), message));
+            problems.push(Problem::new(format!("prefix[{at}].{field}"), message));
         }
     }
     if longest > u64::from(MOST) {
         let message = format!("a prompt begins with at most {MOST} tokens, found {longest}");
-        problems.push(Problem::new(format!("{path}.prefix"), message));
+        problems.push(Problem::new("prefix", message));
     } else if named > MOST_NAMED {
         let message = format!("all prefixes together have at most {MOST_NAMED} tokens, found {named}");
-        problems.push(Problem::new(format!("{path}.prefix"), message));
+        problems.push(Problem::new("prefix", message));
     }
     for (field, message) in class.sessions.iter().filter_map(SessionSpec::fault) {
-        problems.push(Problem::new(format!("{path}.sessions.{field}"), message));
+        problems.push(Problem::new(format!("sessions.{field}"), message));
     }
+    problems
 }
 
 impl PrefixSpec {
@@ -198,9 +194,7 @@ mod tests {
         let mut class = sample::scenario().workload[0].clone();
         class.prefix = ron::from_str(prefix).unwrap();
         class.sessions = (!sessions.is_empty()).then(|| ron::from_str(sessions).unwrap());
-        let mut problems = Vec::new();
-        check(&class, "w", &mut problems);
-        problems.iter().map(ToString::to_string).collect()
+        check_shared(&class).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -214,38 +208,38 @@ mod tests {
     #[test]
     fn faults_are_named_with_their_fields() {
         for (prefix, fault) in [
-            ("System(tokens: 0)", "w.prefix[0].tokens: must be 1 to 1000000000, found 0"),
-            ("System(tokens: 1, count: 0)", "w.prefix[0].count: must be 1 to 1000000000, found 0"),
+            ("System(tokens: 0)", "prefix[0].tokens: must be 1 to 1000000000, found 0"),
+            ("System(tokens: 1, count: 0)", "prefix[0].count: must be 1 to 1000000000, found 0"),
             (
                 "System(tokens: 1, popularity: Zipf(1))",
-                "w.prefix[0].popularity: has no effect where there is only one",
+                "prefix[0].popularity: has no effect where there is only one",
             ),
             (
                 "System(tokens: 1, count: 2, popularity: Zipf(21))",
-                "w.prefix[0].popularity: the exponent must be 0 to 20, found 21",
+                "prefix[0].popularity: the exponent must be 0 to 20, found 21",
             ),
             (
                 "Documents(tokens: 1, count: 3, draw: 4)",
-                "w.prefix[0].draw: must be 1 to 3 of 3 different ones, found 4",
+                "prefix[0].draw: must be 1 to 3 of 3 different ones, found 4",
             ),
             (
                 "Documents(tokens: 1000000000, count: 2, draw: 2)",
-                "w.prefix: a prompt begins with at most 1000000000 tokens, found 2000000000",
+                "prefix: a prompt begins with at most 1000000000 tokens, found 2000000000",
             ),
             (
                 "Documents(tokens: 1000000000, count: 1000000)",
-                "w.prefix: all prefixes together have at most 140737488355328 tokens, found 1000000000000000",
+                "prefix: all prefixes together have at most 140737488355328 tokens, found 1000000000000000",
             ),
         ] {
             assert_eq!(faults(&format!("[{prefix}]"), ""), [fault]);
         }
         for (sessions, fault) in [
-            ("(turns: Exactly(0))", "w.sessions.turns: a conversation has at least 1 turn"),
-            ("(turns: Exactly(10001))", "w.sessions.turns: must be at most 10000, found 10001"),
-            ("(turns: Uniform(from: 3, to: 2))", "w.sessions.turns: `from` is 3, above `to`, 2"),
+            ("(turns: Exactly(0))", "sessions.turns: a conversation has at least 1 turn"),
+            ("(turns: Exactly(10001))", "sessions.turns: must be at most 10000, found 10001"),
+            ("(turns: Uniform(from: 3, to: 2))", "sessions.turns: `from` is 3, above `to`, 2"),
             (
                 "(turns: Exactly(2), max_context: Some(0))",
-                "w.sessions.max_context: must be at least 1, found 0",
+                "sessions.max_context: must be at least 1, found 0",
             ),
         ] {
             assert_eq!(faults("[]", sessions), [fault]);

@@ -36,7 +36,7 @@ impl Drawing {
         arrivals: Box<dyn ArrivalProcess>,
         lengths: Box<dyn LengthSource>,
         shared: Shared<'_>,
-        streams: &Streams,
+        streams: Streams,
         place: u16,
     ) -> Self {
         let stream = |purpose| streams.stream(purpose, u64::from(place));

@@ -84,16 +84,13 @@ impl Followers {
     /// A request that is due `delay` after all that it follows is over, or after `after` if that is later.
     /// Answers with its place.
     pub fn add(&mut self, coming: Option<Coming>, delay: SimSpan, after: SimTime) -> u32 {
-        let node = Node { coming, delay, after, ..Node::default() };
-        match self.free.pop() {
-            Some(at) => {
-                self.nodes[at as usize] = node;
-                at
-            }
-            None => {
-                self.nodes.push(node);
-                (self.nodes.len() - 1) as u32
-            }
+        let node = Node { coming, after, delay, ..Node::default() };
+        if let Some(at) = self.free.pop() {
+            self.nodes[at as usize] = node;
+            at
+        } else {
+            self.nodes.push(node);
+            (self.nodes.len() - 1) as u32
         }
     }
 
@@ -234,9 +231,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn coming() -> Option<Coming> {
+    fn coming() -> Coming {
         let lengths = Lengths { prompt_tokens: 1, output_tokens: 1 };
-        Some(Coming { lengths, asks: Asks::default(), text: None, opens: false })
+        Coming { lengths, asks: Asks::default(), text: None, opens: false }
     }
 
     const fn at(ns: u64) -> SimTime {
@@ -248,7 +245,7 @@ mod tests {
         let mut followers = Followers::default();
         let mut ready = Vec::new();
         let [first, second, third, tool] =
-            [0, 5, 5, 7].map(|delay| followers.add(coming(), SimSpan::from_ns(delay), SimTime::ZERO));
+            [0, 5, 5, 7].map(|delay| followers.add(Some(coming()), SimSpan::from_ns(delay), SimTime::ZERO));
         followers.follow(second, first, Link::Turn);
         followers.follow(second, first, Link::Wait);
         followers.follow(third, second, Link::Turn);
@@ -266,7 +263,7 @@ mod tests {
         let mut followers = Followers::default();
         let mut ready = Vec::new();
         let label = followers.label(at(3));
-        let first = followers.add(coming(), SimSpan::ZERO, at(0));
+        let first = followers.add(Some(coming()), SimSpan::ZERO, at(0));
         followers.follow_label(first, label, Link::Wait);
         followers.settle(first, &mut ready);
         assert_eq!(ready.pop(), Some((at(3), first)));
@@ -274,7 +271,7 @@ mod tests {
         followers.come_in(first, 0);
         assert!(!followers.leave(0, at(9), true, &mut ready));
         for (link, due) in [(Link::Wait, Some(at(10))), (Link::Turn, None)] {
-            let next = followers.add(coming(), SimSpan::from_ns(1), at(0));
+            let next = followers.add(Some(coming()), SimSpan::from_ns(1), at(0));
             followers.follow_label(next, label, link);
             followers.settle(next, &mut ready);
             assert_eq!(ready.pop().map(|(at, _)| at), due);
@@ -292,7 +289,7 @@ mod tests {
         ) {
             let mut followers = Followers::default();
             let nodes: Vec<u32> =
-                links.iter().map(|_| followers.add(coming(), SimSpan::from_ns(3), at(0))).collect();
+                links.iter().map(|_| followers.add(Some(coming()), SimSpan::from_ns(3), at(0))).collect();
             let before = |of: usize| links[of].iter().filter(move |(other, _)| *other < of);
             let mut ready = Vec::new();
             for (of, node) in nodes.iter().enumerate() {

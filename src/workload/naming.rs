@@ -84,7 +84,9 @@ mod tests {
 
     fn blocks(runs: &[(u64, u32)]) -> Extents {
         let mut blocks = Extents::default();
-        runs.iter().for_each(|&(first, run)| blocks.push_run(first, run).unwrap());
+        for &(first, run) in runs {
+            blocks.push_run(first, run).unwrap();
+        }
         blocks
     }
 

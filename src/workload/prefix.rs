@@ -88,6 +88,7 @@ mod tests {
 
     #[test]
     fn documents_of_a_request_differ_and_come_as_often_as_they_are_popular() {
+        const N: u32 = 100_000;
         let documents = |draw, popularity| PrefixSpec::Documents { tokens: 10, count: 4, popularity, draw };
         let mut all = prefixes(&[documents(4, Popularity::Zipf(20.0))]);
         for _ in 0..50 {
@@ -97,7 +98,6 @@ mod tests {
             firsts.sort_unstable();
             assert!(firsts.into_iter().eq(0..40), "{text:?}");
         }
-        const N: u32 = 100_000;
         let mut one = prefixes(&[documents(1, Popularity::Zipf(1.0))]);
         let mut counts = [0_u32; 4];
         for _ in 0..N {

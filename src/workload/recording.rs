@@ -202,6 +202,7 @@ impl Recording {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fmt::Write;
 
     use proptest::prelude::*;
 
@@ -349,9 +350,11 @@ mod tests {
                 } else {
                     tokens += u64::from(*behind);
                 }
-                trace += &format!(
-                    "{{\"chat_id\":1,\"timestamp\":0,\"input_length\":{tokens},\"output_length\":1,\"hash_ids\":{ids:?}}}\n"
-                );
+                writeln!(
+                    trace,
+                    "{{\"chat_id\":1,\"timestamp\":0,\"input_length\":{tokens},\"output_length\":1,\"hash_ids\":{ids:?}}}"
+                )
+                .unwrap();
             }
             let (mut seen, mut shared) = (BTreeSet::new(), 0);
             let mut sources = sources(&trace, 1.0);

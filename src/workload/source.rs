@@ -57,7 +57,7 @@ impl Source {
         streams: &Streams,
         position: u16,
     ) -> Self {
-        let drawing = Drawing::new(arrivals, lengths, shared, streams, position);
+        let drawing = Drawing::new(arrivals, lengths, shared, *streams, position);
         Self::of(Requests::Drawn(Box::new(drawing)), asks, requests)
     }
 

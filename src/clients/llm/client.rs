@@ -1,5 +1,6 @@
 //! An LLM client as plain Rust: scheduler, policy, runtime model, and the stride it is running.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bevy_ecs::component::Component;
@@ -16,7 +17,7 @@ use crate::memory::BlockPool;
 use crate::memory::prefix::PrefixCaching;
 use crate::request::pipeline::Work;
 use crate::request::{Rejection, Text};
-use crate::runtime::{Bound, StepCost, StepModel};
+use crate::runtime::{Bound, StepCost, StepModel, StepShape};
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
 
@@ -36,6 +37,8 @@ pub struct LlmSetup {
     pub prefix_caching: PrefixCaching,
     /// Most sequences that run at once.
     pub max_num_seqs: u32,
+    /// Tokens kept free for each sequence before KV of another may come from elsewhere.
+    pub reserved_tokens: u32,
     /// Longest prompt plus output served (tokens).
     pub max_model_len: u32,
     /// Composes the steps.
@@ -52,8 +55,8 @@ pub struct LlmSetup {
 #[derive(Component)]
 pub struct LlmClient {
     index: u32,
-    scheduler: Scheduler,
-    policy: Box<dyn BatchingPolicy>,
+    pub(super) scheduler: Scheduler,
+    pub(super) policy: Box<dyn BatchingPolicy>,
     model: Arc<dyn StepModel>,
     max_model_len: u32,
     stride_limit: usize,
@@ -61,23 +64,57 @@ pub struct LlmClient {
     /// it shrinks to where strides were cut, and doubles when one was not.
     reach: usize,
     /// The steps of the stride under way, with their ends; empty when idle.
-    stride: Vec<PricedStep>,
-    begun: SimTime,
+    pub(super) stride: Vec<PricedStep>,
+    pub(super) begun: SimTime,
     /// Holdings to be released when the step under way is over.
     releases: Vec<u32>,
+    /// Stages whose KV is to come here once there is room for it.
+    pub(super) incoming: VecDeque<Entity>,
+    /// Tokens kept free for each sequence before more may come.
+    pub(super) reserved_tokens: u32,
     /// Whether a step is composed or under way.
     busy: bool,
+    idle: IdleKv,
     /// Tells the end of the current stride from those of strides that were cut.
     epoch: u32,
     /// Whether the client serves several models by turns: this is what serves one of them.
     shared: bool,
 }
 
+/// KV that is kept while the client idles.
+#[derive(Clone, Copy, Default)]
+struct IdleKv {
+    since: SimTime,
+    blocks: u64,
+    /// Blocks × ns that no usage has yet.
+    block_ns: u128,
+}
+
+impl IdleKv {
+    fn pass(&mut self, now: SimTime) {
+        self.block_ns += u128::from(self.blocks) * u128::from(now.since(self.since).as_ns());
+        self.since = now;
+    }
+}
+
 /// A step of a stride.
 #[derive(Clone, Copy)]
-struct PricedStep {
-    end: SimTime,
+pub(super) struct PricedStep {
+    pub end: SimTime,
     bound: Bound,
+}
+
+/// The stride that a client is running: steps that are all the same but for the growing context.
+#[derive(Clone, Copy, Debug)]
+pub struct Stride<'a> {
+    /// What its first step computes.
+    pub shape: StepShape<'a>,
+    /// When it began.
+    pub begun: SimTime,
+    /// How many steps it has.
+    pub steps: usize,
+    /// When the last of them ends, unless it is cut.
+    pub end: SimTime,
 }
 
 /// When a stride ends, unless it is cut.
@@ -105,7 +142,10 @@ impl LlmClient {
             stride: Vec::new(),
             begun: SimTime::ZERO,
             releases: Vec::new(),
+            incoming: VecDeque::new(),
+            reserved_tokens: setup.reserved_tokens,
             busy: false,
+            idle: IdleKv::default(),
             epoch: 0,
             shared: false,
         }
@@ -125,8 +165,9 @@ impl LlmClient {
 
     /// Gives the turn to what serves `other`; nothing is under way here. KV that was kept is lost, that of the
     /// prefix cache too.
-    pub(super) fn give_way(&mut self, other: &mut Self) {
+    pub(super) fn give_way(&mut self, other: &mut Self, now: SimTime) {
         self.scheduler.lose_holdings();
+        other.idle = IdleKv { since: now, ..IdleKv::default() };
         // Both count on, so that no end of a stride before can be taken for one after.
         other.epoch = self.epoch;
         other.scheduler.count_on(&self.scheduler);
@@ -146,6 +187,13 @@ impl LlmClient {
     /// Whether a step is composed or under way.
     pub const fn is_busy(&self) -> bool {
         self.busy
+    }
+
+    /// The stride under way, once it is priced.
+    pub fn stride(&self) -> Option<Stride<'_>> {
+        let end = self.stride.last()?.end;
+        let (shape, begun) = (self.scheduler.shape(), self.begun);
+        Some(Stride { shape, begun, steps: self.stride.len(), end })
     }
 
     /// Replaces the runtime model from the next step on: the step under way keeps its price. `me` is
@@ -205,7 +253,9 @@ impl LlmClient {
         text: Option<&Text>,
         now: SimTime,
     ) -> Option<StrideEnd> {
-        let interrupts = self.policy.arrival_interrupts(work.prompt_tokens, &self.scheduler);
+        let ready = base.map_or(work.fetched_tokens, |base| self.scheduler.held_tokens(base));
+        let left = work.prompt_tokens.saturating_sub(ready).max(1);
+        let interrupts = self.policy.arrival_interrupts(left, &self.scheduler);
         let goes_ahead = self.scheduler.enqueue(stage, work, base, text, now);
         if interrupts || goes_ahead { self.interrupt(now) } else { None }
     }
@@ -222,12 +272,26 @@ impl LlmClient {
             self.releases.push(id);
             return self.interrupt(now);
         }
-        self.scheduler.release_holding(id);
+        self.while_idle(now, |scheduler| scheduler.release_holding(id));
         None
     }
 
+    /// Changes what is kept, where that counts as in use while nothing is under way.
+    pub(super) fn while_idle<T>(&mut self, now: SimTime, change: impl FnOnce(&mut Scheduler) -> T) -> T {
+        if self.busy {
+            return change(&mut self.scheduler);
+        }
+        self.idle.pass(now);
+        let changed = change(&mut self.scheduler);
+        self.idle.blocks = self.scheduler.kv().used();
+        changed
+    }
+
     /// Ends the stride under way with its current step.
-    fn interrupt(&mut self, now: SimTime) -> Option<StrideEnd> {
+    pub(super) fn interrupt(&mut self, now: SimTime) -> Option<StrideEnd> {
+        if self.busy && self.stride.is_empty() {
+            self.scheduler.run_once(); // composed, and yet to be priced
+        }
         let steps = self.stride.partition_point(|step| step.end <= now) + 1;
         if steps >= self.stride.len() {
             return None;
@@ -263,6 +327,9 @@ impl LlmClient {
         if !self.scheduler.has_step() && self.scheduler.give_up_base() {
             self.policy.form(&mut self.scheduler);
         }
+        while !self.scheduler.has_step() && self.scheduler.give_up_landed() {
+            self.policy.form(&mut self.scheduler);
+        }
         self.busy = self.scheduler.has_step();
         self.busy
     }
@@ -275,6 +342,7 @@ impl LlmClient {
             self.reach = (2 * self.reach).min(STRIDE_LIMIT);
         }
         self.stride.clear();
+        self.idle.pass(now);
         self.begun = now;
         self.price_up_to(steps)
     }
@@ -302,9 +370,18 @@ impl LlmClient {
     /// Makes the steps of the stride under way that have ended by `now` take effect and forgets the
     /// rest, when the simulation stops in the middle of it.
     pub fn settle(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
+        if !self.busy {
+            return self.settle_idle(now, usage);
+        }
         self.stride.truncate(self.stride.partition_point(|step| step.end <= now));
         // No sequence starts or completes before the last step of a stride, which has not ended.
         self.land(self.epoch, usage, gaps, &mut Landed::default());
+    }
+
+    /// Brings `usage` up to `now` while nothing is under way.
+    pub(super) fn settle_idle(&mut self, now: SimTime, usage: &mut Usage) {
+        self.idle.pass(now);
+        usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
     }
 
     /// Makes the stride that ends with `epoch` take effect; `false` when that one was cut.
@@ -313,14 +390,34 @@ impl LlmClient {
         if epoch != self.epoch || !self.busy {
             return false;
         }
+        self.land_steps(self.stride.len(), usage, gaps, landed);
+        self.scheduler.clear_step();
+        for id in self.releases.drain(..) {
+            self.scheduler.release_holding(id);
+        }
+        usage.preemptions = self.scheduler.preemptions();
+        usage.prefix = self.scheduler.prefix_tally();
+        usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
+        (self.idle.since, self.idle.blocks) = (usage.last_step_end, self.scheduler.kv().used());
+        self.busy = false;
+        true
+    }
+
+    /// Makes the first `steps` of the stride under way take effect.
+    pub(super) fn land_steps(
+        &mut self,
+        steps: usize,
+        usage: &mut Usage,
+        gaps: &mut TokenGaps,
+        landed: &mut Landed,
+    ) {
         let (shape_seqs, prefill_tokens, decode_seqs) = {
             let shape = self.scheduler.shape();
             let prompts = shape.prefill.len() as u64;
             (prompts + u64::from(shape.decode_seqs), shape.prefill_tokens(), u64::from(shape.decode_seqs))
         };
-        let steps = self.stride.len() as u64;
         let mut from = self.begun;
-        for (at, step) in self.stride.iter().enumerate() {
+        for (at, step) in self.stride.drain(..steps).enumerate() {
             let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, landed);
             let span = step.end.since(from);
             usage.busy[step.bound as usize] += span;
@@ -328,19 +425,11 @@ impl LlmClient {
             usage.kv_blocks_peak = usage.kv_blocks_peak.max(in_use);
             from = step.end;
         }
-        self.scheduler.clear_step();
-        for id in self.releases.drain(..) {
-            self.scheduler.release_holding(id);
-        }
+        let steps = steps as u64;
         usage.steps += steps;
         usage.last_step_end = from;
         usage.prefill_tokens += prefill_tokens;
         usage.decode_tokens += decode_seqs * steps;
         usage.batch_seqs += shape_seqs * steps;
-        usage.preemptions = self.scheduler.preemptions();
-        usage.prefix = self.scheduler.prefix_tally();
-        self.stride.clear();
-        self.busy = false;
-        true
     }
 }

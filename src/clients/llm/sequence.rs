@@ -32,6 +32,8 @@ pub(super) struct Sequence {
     pub state: State,
     /// Number in the order in which requests reached the client.
     pub arrival: u64,
+    /// When it reached it.
+    pub arrived: SimTime,
     pub prompt: u32,
     /// Tokens to generate in all. The world's knowledge: no policy may see it.
     pub output: u32,
@@ -68,12 +70,13 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub fn new(stage: Entity, work: &Work, base: Option<u32>, arrival: u64) -> Self {
+    pub fn new(stage: Entity, work: &Work, base: Option<u32>, arrival: u64, arrived: SimTime) -> Self {
         let Work { prompt_tokens: prompt, output_tokens: output, .. } = *work;
         Self {
             stage,
             state: State::Waiting,
             arrival,
+            arrived,
             prompt,
             output,
             reason: work.reason_tokens,
@@ -91,7 +94,7 @@ impl Sequence {
             started: SimTime::MAX,
             first_token: SimTime::MAX,
             answer: SimTime::MAX,
-            last_token: SimTime::MAX,
+            last_token: work.last_token.unwrap_or(SimTime::MAX),
             preemptions: 0,
         }
     }

@@ -20,8 +20,8 @@ pub(super) struct Serving {
     pub step_model: Arc<dyn StepModel>,
     /// How long it takes to load it, if that is known.
     pub swap: Option<SimSpan>,
-    /// What is to be said of the `config.json` behind it.
-    pub config: Vec<Fact>,
+    /// What is to be said of the `config.json` behind it, and of settings that cannot be.
+    pub remarks: Vec<Fact>,
 }
 
 impl Serving {
@@ -60,7 +60,7 @@ impl Serving {
             );
             facts.push(Fact::new("warning", warning));
         }
-        facts.extend(self.config.iter().cloned());
+        facts.extend(self.remarks.iter().cloned());
         facts
     }
 
@@ -83,6 +83,9 @@ impl LlmSpec {
         let model: &Model = &found;
         let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
         let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
+        let held = capacity.blocks;
+        let stated = |blocks| capacity.with_blocks(blocks, self.block_size);
+        let capacity = self.num_gpu_blocks.map_or(capacity, stated);
         let target = Target {
             model,
             accelerator,
@@ -94,6 +97,11 @@ impl LlmSpec {
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
         let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
+        let mut remarks = found.config().map(|config| self.config_facts(config)).unwrap_or_default();
+        if held < capacity.blocks {
+            let warning = format!("memory holds {held} KV blocks, and num_gpu_blocks says more");
+            remarks.push(Fact::new("warning", warning));
+        }
         let link = accelerator.host_link_bandwidth().ok();
         let swap = self.swap.map(Span::to_sim);
         Ok(Serving {
@@ -101,12 +109,14 @@ impl LlmSpec {
             capacity,
             generates: Generates {
                 role: self.role,
+                lends: self.lends,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
+                kv_tokens: capacity.tokens,
             },
             step_model,
             swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),
-            config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
+            remarks,
         })
     }
 

@@ -151,12 +151,13 @@ impl Shelf {
 
     /// The model that was being loaded is there: takes the place of `llm` and lets in who waits for it.
     pub fn end(&mut self, llm: &mut LlmClient, now: SimTime, usage: &mut Usage) {
+        llm.settle_idle(now, usage);
         self.settle(now, usage);
         usage.kv_blocks_peak = 0;
         usage.swaps += 1;
         let Some(Loading { model, .. }) = self.loading.take() else { return };
         let Some(mut next) = self.models[model].client.take() else { return };
-        llm.give_way(&mut next);
+        llm.give_way(&mut next, now);
         self.models[self.turn].client = Some(next);
         self.turn = model;
         self.stays_until = now + self.stay;

@@ -58,6 +58,10 @@ pub struct LlmSpec {
     /// Tokens in a KV block, 1 to 1024. Default: 16. vLLM `--block-size`, SGLang `--page-size`.
     #[serde(default = "default_block_size")]
     pub block_size: u32,
+    /// KV blocks it has, at least 1. Default: as many as memory holds beside weights and activations.
+    /// vLLM `--num-gpu-blocks-override`.
+    #[serde(default)]
+    pub num_gpu_blocks: Option<u64>,
     /// Whether KV blocks stay for later requests whose prompt begins the same, and how: `Off`, `BlockHash`
     /// as vLLM, or `Radix` as SGLang. It shows only where the workload says what prompts consist of.
     /// Default: `Off`, unlike the engines, which both have it on.
@@ -77,6 +81,16 @@ pub struct LlmSpec {
     /// vLLM `--kv-transfer-config` (`kv_producer`, `kv_consumer`), SGLang `--disaggregation-mode`.
     #[serde(default)]
     pub role: Role,
+    /// Whether a client of one part may be asked for the other, too: it is a guest in the other pool, where a
+    /// routing policy that borrows, such as `MixedPool`, may send it work. Default: false.
+    /// vLLM `kv_role: kv_both`.
+    #[serde(default)]
+    pub lends: bool,
+    /// Tokens kept free for each sequence here, running or waiting, before KV of another sequence may come from
+    /// elsewhere (tokens): room to grow, so that less is preempted. Default: 0,
+    /// as vLLM. SGLang `--num-reserved-decode-tokens`, there 512.
+    #[serde(default)]
+    pub num_reserved_decode_tokens: u32,
     /// How requests are batched into steps. Default: `Chunked`.
     #[serde(default = "default_batching")]
     #[schemars(extend("x-choice" = "batching policy"))]
@@ -182,6 +196,7 @@ impl ClientKind for LlmSpec {
             block_size: self.block_size,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
             make_packing,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),
@@ -219,6 +234,10 @@ impl LlmSpec {
             if self.models().take(at).any(|before| before == name) {
                 problems.push(Problem::new(place(at), format!("`{name}` is named twice")));
             }
+        }
+        if self.lends && self.role == Role::Both {
+            let message = "has no effect: the client prefills and decodes anyway";
+            problems.push(Problem::new("lends", message).help("leave it out, or give the client a `role`"));
         }
         for (path, span) in [("swap", self.swap), ("stay", self.stay)] {
             if span.is_some() && self.also.is_empty() {
@@ -279,6 +298,11 @@ impl LlmSpec {
         whole("block_size", self.block_size, 1..=1024);
         whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000);
         whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context);
+        if !(1..=1 << 40).contains(&self.num_gpu_blocks.unwrap_or(1)) {
+            let path = "num_gpu_blocks";
+            let found = self.num_gpu_blocks.unwrap_or_default();
+            problems.push(Problem::new(path, format!("{path} must be 1 to {}, found {found}", 1_u64 << 40)));
+        }
         if !matches!(model.kind, ModelKind::Decoder | ModelKind::Reward) {
             let message = format!("{} does not generate text", model.name);
             let help = "an LLM client serves decoder models, and reward models that score";

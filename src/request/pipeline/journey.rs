@@ -40,6 +40,8 @@ pub(super) struct Thread {
     pub fused: bool,
     /// Reasoning and answer tokens that its operation generates, once drawn.
     pub plan: [u32; 2],
+    /// The client chosen for the decode that follows the prefill it is at.
+    pub partner: Option<Partner>,
     pub payload: Payload,
     pub draws: Stream,
     /// Rounds left of the repetitions it is in.
@@ -48,6 +50,17 @@ pub(super) struct Thread {
     pub times: TokenTimes,
     /// When it came to its operation.
     pub since: SimTime,
+}
+
+/// A client that a decode is to go to, chosen before its prefill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partner {
+    /// The pool.
+    pub pool: u16,
+    /// The client's position in it.
+    pub member: u32,
+    /// Tokens of KV that it was told to expect.
+    pub kv_tokens: u32,
 }
 
 /// Branches that will join.
@@ -113,6 +126,7 @@ impl Journey {
             phase: 0,
             fused: false,
             plan: [0; 2],
+            partner: None,
             payload,
             draws,
             loops: SmallVec::new(),
@@ -193,6 +207,26 @@ impl Journey {
             || self.groups.iter().flat_map(|group| &group.ends).any(|end| holds(&end.payload));
         let at = self.kept.iter().position(|kept| *kept == left).filter(|_| !used)?;
         Some(self.kept.swap_remove(at))
+    }
+
+    /// Lets one client do both the prefill that `thread` is at and the decode that follows.
+    pub fn fuse(&mut self, thread: u32) {
+        self.threads[thread as usize].fused = true;
+    }
+
+    /// Remembers the client to which the decode is to go that follows the prefill that `thread` is at.
+    pub fn plan_decode(&mut self, thread: u32, partner: Partner) {
+        self.threads[thread as usize].partner = Some(partner);
+    }
+
+    /// The client that was chosen for the decode that `thread` is at.
+    pub fn take_partner(&mut self, thread: u32) -> Option<Partner> {
+        self.threads[thread as usize].partner.take()
+    }
+
+    /// Clients that were chosen for decodes which are not to be any more.
+    pub fn partners_left(&mut self) -> impl Iterator<Item = Partner> {
+        self.threads.iter_mut().filter_map(|thread| thread.partner.take())
     }
 
     /// A new thread in the place of one that has ended, or in a new one.

@@ -46,9 +46,9 @@ pub fn export(source: &mut Source, until: Option<SimTime>, out: impl Write) -> R
     let (writer, wording) = (TraceWriter::new(out, header)?, source.wording().clone());
     let mut export = Export { writer, wording, foreign, until, last: SimTime::ZERO, rows: 0 };
     if recorded.is_some() {
-        export.recorded(source)?
+        export.recorded(source)?;
     } else {
-        export.drawn(source)?
+        export.drawn(source)?;
     }
     export.writer.finish()?;
     Ok(export.rows)
@@ -68,8 +68,12 @@ impl<W: Write> Export<W> {
     fn recorded(&mut self, source: &mut Source) -> Result<(), TraceToolError> {
         let Some((replay, left)) = source.rows() else { return Ok(()) };
         let mut row = TraceRow::default();
-        while *left > 0 && replay.advance_answered()? {
-            *left -= 1;
+        while *left > 0 && replay.advance()? {
+            // One that was not answered is of use to those that follow it.
+            if replay.row().failed && (replay.row().id.is_empty() || !replay.may_follow()) {
+                continue;
+            }
+            *left -= u64::from(!replay.row().failed);
             let within = self.arrive(replay.arrival()?);
             if !within && !replay.may_follow() {
                 break;
@@ -89,14 +93,13 @@ impl<W: Write> Export<W> {
                 break;
             }
             let turns = source.turns()?;
-            let together = turns.len() > 1;
             if turns.is_empty() {
                 break;
             }
             for (at, turn) in turns.into_iter().enumerate() {
                 let Lengths { prompt_tokens, output_tokens } = turn.lengths;
                 let mut row = TraceRow { prompt_tokens, output_tokens, ..TraceRow::default() };
-                if let (Some(session), true) = (session, together) {
+                if let Some(session) = session {
                     row.session = session.to_string();
                     row.turn = Some(at as u32 + 1);
                     row.delay = (at > 0).then_some(turn.think);

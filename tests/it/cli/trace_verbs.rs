@@ -182,19 +182,17 @@ fn the_replay_of_conversations_is_the_same_run() {
     assert!(trace.starts_with("{\"mist_trace\":1,\"block_tokens\":1}\n"), "{}", &trace[..100]);
     assert!(trace == sandbox.read("again/chat.jsonl"), "an export of the replay is another trace");
     let mut runs = Vec::new();
-    for (scenario, set) in [
-        ("drawn", "seed=42"),
-        ("replayed", "seed=42"),
-        ("drawn", "clients[0].runs.max_model_len=5000"),
-        ("replayed", "clients[0].runs.max_model_len=5000"),
-    ] {
-        let file = format!("{scenario}.ron");
-        sandbox.ok(&["run", &file, "--results", scenario, "--set", "name=run", "--set", set]);
-        runs.push(["requests.csv", "summary.json"].map(|file| sandbox.read(&format!("{scenario}/{file}"))));
-        std::fs::remove_dir_all(sandbox.path(scenario)).unwrap();
+    for set in ["prefix_caching=Off", "prefix_caching=Radix", "max_model_len=5000"] {
+        let [drawn, replayed] = ["drawn", "replayed"].map(|scenario| {
+            let (file, set) = (format!("{scenario}.ron"), format!("clients[0].runs.{set}"));
+            sandbox.ok(&["run", &file, "--results", "results", "--set", "name=run", "--set", &set]);
+            ["requests.csv", "summary.json"].map(|file| sandbox.read(&format!("results/{file}")))
+        });
+        assert!(drawn == replayed, "a replay is another run with {set}");
+        runs.push(drawn);
     }
-    assert!(runs[0] == runs[1] && runs[2] == runs[3], "a replay is another run");
-    let summary: serde_json::Value = serde_json::from_str(&runs[3][1]).unwrap();
+    assert!(runs[0] != runs[1], "nothing is shared");
+    let summary: serde_json::Value = serde_json::from_str(&runs[2][1]).unwrap();
     assert!(summary["sessions"]["ended_by_rejection"].as_u64() > Some(5), "{summary}");
     let said = sandbox.ok(&["trace", "inspect", "traces/chat.jsonl", "--format", "json"]);
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
@@ -246,6 +244,20 @@ fn generation_that_makes_no_sense_is_refused() {
     assert!(refused("ClosedLoop(concurrency: 2)", "AzureConv").contains("arrivals wait for departures"));
     assert!(refused("AllAtOnce", "Trace(path: \"gone\")").contains("gone: No such file"));
     assert!(sandbox.refused(&gen_args(&["0"])).contains("--requests <N>"));
+}
+
+#[test]
+fn conversations_and_prefixes_are_generated() {
+    let sandbox = Sandbox::new();
+    let shared =
+        ["--prefix", "[System(tokens: 100)]", "--sessions", "(turns: Exactly(3), think: Exactly(s(2)))"];
+    let trace = sandbox.ok(&[&gen_args(&["7"])[..], &shared].concat());
+    assert_eq!(trace.lines().count(), 8, "`--requests` counts turns");
+    assert_eq!(trace.matches("\"delay_ns\":2000000000").count(), 4, "the third has one turn only");
+    assert_eq!(trace.matches("\"blocks\":[[0,100]").count(), 7);
+    let refused = |option: &'static str, text: &'static str| sandbox.refused(&gen_args(&["7", option, text]));
+    assert!(refused("--prefix", "[System(tokens: 0)]").contains("must be 1 to 1000000000, found 0"));
+    assert!(refused("--sessions", "(turn: Exactly(3))").contains("such as `(turns: Geometric(mean: 4)"));
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub fn check(sim: &mut Sim) {
         assert!(client.is_busy() || scheduler.is_empty(), "client {index} idles with work at {now}");
         let kv = scheduler.kv();
         assert_eq!(kv.used() + kv.free(), kv.total());
+        assert_eq!(kv.used(), scheduler.held(), "blocks of client {index} that nobody holds at {now}");
         assert!(client.is_busy() || kv.used() == 0, "client {index} idles with blocks at {now}");
         held += scheduler.waiting() as u64 + u64::from(scheduler.running());
         assert!(usage.last_step_end <= now);

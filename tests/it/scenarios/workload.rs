@@ -75,11 +75,11 @@ pub fn sources() -> impl Strategy<Value = Source> {
 }
 
 impl Source {
-    pub fn workload(&self, at: usize, model: &str) -> String {
+    pub fn workload(&self, at: usize, model: &str, priority: i16) -> String {
         let Self { requests, .. } = self;
         let (arrivals, lengths, slo) = (self.arrivals.ron(), self.lengths.ron(), self.slo());
         format!(
-            "(name: \"w{at}\", model: \"{model}\", requests: {requests}, \
+            "(name: \"w{at}\", model: \"{model}\", priority: {priority}, requests: {requests}, \
              arrivals: {arrivals}, lengths: {lengths}, {}slo: ({slo})),",
             self.shared()
         )

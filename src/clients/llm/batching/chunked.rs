@@ -182,11 +182,17 @@ impl Served {
 
 impl BatchingPolicy for Chunked {
     fn form(&mut self, scheduler: &mut Scheduler) {
-        scheduler.resume_all();
-        let preempted = if self.order_matters(scheduler) {
-            self.serve_in_order(scheduler)
-        } else {
-            self.serve(scheduler)
+        let preempted = loop {
+            scheduler.resume_all();
+            let preempted = if self.order_matters(scheduler) {
+                self.serve_in_order(scheduler)
+            } else {
+                self.serve(scheduler)
+            };
+            // Who gives way for itself may leave nobody in the step: then the engine composes the next one.
+            if !preempted || scheduler.has_step() {
+                break preempted;
+            }
         };
         let mut budget = self.max_num_batched_tokens.saturating_sub(scheduler.step_tokens());
         let spare = (self.watermark * scheduler.kv().total() as f64) as u64;

@@ -1,12 +1,9 @@
-//! Schedulers of other simulators, ported roughly, to show that the batching interface holds them.
+//! A scheduler of another simulator, ported roughly, to show that the batching interface holds it: the
+//! instance of splitwise-sim (<https://github.com/Mutinifni/splitwise-sim>) with prompt and decode on one
+//! machine. It must serve random jobs to the end, leave no block behind, and not care about strides.
 //!
-//! Vidur's `sarathi`, `vllm`, `orca` and `faster_transformer` schedulers
-//! (<https://github.com/microsoft/vidur>) without pipeline parallelism, and the instance of
-//! splitwise-sim (<https://github.com/Mutinifni/splitwise-sim>) with prompt and decode on one
-//! machine. Each must serve random jobs to the end, leave no block behind, and not care about strides.
-//!
-//! Not held: the padding of static batches (a step's shape has no padded tokens), and the order of
-//! splitwise-sim's queue where it follows from a sort key that changes while queued.
+//! Not held: the order of its queue where it follows from a sort key that changes while queued.
+//! Vidur's schedulers are in `examples/parity_vidur`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,137 +16,6 @@ use crate::clients::llm::tests::{Case, Outcome, cases, run};
 use crate::request::pipeline::Work;
 use crate::stats::TokenGaps;
 use crate::units::SimTime;
-
-/// Lets all decode, as Vidur does: in order of arrival, each needs a free block, whether it opens one
-/// or not; the latest is evicted until that is so.
-fn decode_in_turn(scheduler: &mut Scheduler) {
-    let all_find_a_block = |scheduler: &Scheduler| {
-        let (mut free, size) = (scheduler.kv().free(), scheduler.kv().block_size());
-        scheduler.decodes().all(|id| {
-            let finds = free > 0;
-            free = free.saturating_sub(u64::from(scheduler.stored(id).is_multiple_of(size)));
-            finds
-        })
-    };
-    while !all_find_a_block(scheduler) {
-        scheduler.preempt_last();
-    }
-    scheduler.decode_all();
-}
-
-/// Whether blocks for a prompt are free and the watermark stays so.
-fn leaves_watermark(scheduler: &Scheduler, prompt: u32) -> bool {
-    let watermark = scheduler.kv().total() / 100;
-    scheduler.kv().free() >= u64::from(scheduler.kv().blocks_for(prompt)) + watermark
-}
-
-/// Decodes and pieces of prompts within one chunk; a prompt's blocks are taken when it is admitted.
-struct Sarathi {
-    chunk_size: u32,
-}
-
-impl BatchingPolicy for Sarathi {
-    fn form(&mut self, scheduler: &mut Scheduler) {
-        decode_in_turn(scheduler);
-        let mut at = 0;
-        while let Some(left) = scheduler.prefill_left(at) {
-            let chunk = left.min(self.chunk_size.saturating_sub(scheduler.step_tokens()));
-            if chunk == 0 {
-                return;
-            }
-            assert!(scheduler.continue_prefill(at, chunk), "the prompt has its blocks");
-            at += 1;
-        }
-        while let Some(prompt) = scheduler.next_waiting() {
-            let chunk = prompt.min(self.chunk_size.saturating_sub(scheduler.step_tokens()));
-            let fits = chunk > 0 && leaves_watermark(scheduler, prompt);
-            if !fits || !scheduler.admit(chunk, Reserve::Prompt) {
-                return;
-            }
-        }
-    }
-
-    fn max_step_tokens(&self) -> u32 {
-        self.chunk_size
-    }
-}
-
-/// Prompts in steps of their own, limited by their padded size, else decodes.
-struct Vllm {
-    max_tokens_in_batch: u32,
-}
-
-impl BatchingPolicy for Vllm {
-    fn form(&mut self, scheduler: &mut Scheduler) {
-        let (mut count, mut longest) = (0, 0);
-        while let Some(prompt) = scheduler.next_waiting() {
-            let padded = (count + 1) * longest.max(prompt);
-            // What an eviction has made longer than the limit would wait for ever in the original.
-            let fits = padded <= self.max_tokens_in_batch || count == 0;
-            let fits = fits && leaves_watermark(scheduler, prompt);
-            if !fits || !scheduler.admit(prompt, Reserve::Prompt) {
-                break;
-            }
-            (count, longest) = (count + 1, longest.max(prompt));
-        }
-        if count == 0 {
-            decode_in_turn(scheduler);
-        }
-    }
-
-    fn max_step_tokens(&self) -> u32 {
-        self.max_tokens_in_batch
-    }
-}
-
-/// Iteration-level batching of whole prompts and decodes; every request holds the longest's blocks.
-struct Orca {
-    max_request_tokens: u32,
-}
-
-impl BatchingPolicy for Orca {
-    fn form(&mut self, scheduler: &mut Scheduler) {
-        scheduler.decode_all();
-        while let Some(prompt) = scheduler.next_waiting() {
-            if !scheduler.admit(prompt, Reserve::Tokens(self.max_request_tokens)) {
-                break;
-            }
-        }
-        scheduler.repeat_decodes();
-    }
-
-    fn max_step_tokens(&self) -> u32 {
-        u32::MAX
-    }
-}
-
-/// Static batches: nobody joins before all of the batch are done.
-struct FasterTransformer {
-    max_request_tokens: u32,
-}
-
-impl BatchingPolicy for FasterTransformer {
-    fn form(&mut self, scheduler: &mut Scheduler) {
-        if scheduler.running() > 0 {
-            scheduler.decode_all();
-            scheduler.repeat_decodes();
-            return;
-        }
-        while let Some(prompt) = scheduler.next_waiting() {
-            if !scheduler.admit(prompt, Reserve::Tokens(self.max_request_tokens)) {
-                break;
-            }
-        }
-    }
-
-    fn max_step_tokens(&self) -> u32 {
-        u32::MAX
-    }
-
-    fn arrival_interrupts(&mut self, _: u32, _: &Scheduler) -> bool {
-        false
-    }
-}
 
 /// Whole prompts and decodes within a token budget. Decodes squeezed out keep their KV and count how
 /// often; from a limit on they go first. The choice stands until something finishes, a prompt was in
@@ -325,47 +191,8 @@ fn both<P: BatchingPolicy>(case: &Case, policy: impl Fn() -> P) -> Outcome {
     on
 }
 
-/// The case with a block more than the longest job needs: Vidur wants one free at every decode.
-fn with_a_spare_block(mut case: Case) -> Case {
-    case.blocks += 1;
-    case
-}
-
-fn longest(case: &Case) -> u32 {
-    case.jobs.iter().map(|job| job.1 + job.2 - 1).max().unwrap_or(0)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
-
-    #[test]
-    fn sarathi_of_vidur(case in cases().prop_map(with_a_spare_block), chunk_size in 1_u32..80) {
-        both(&case, || Sarathi { chunk_size });
-    }
-
-    #[test]
-    fn vllm_of_vidur(case in cases().prop_map(with_a_spare_block)) {
-        both(&case, || Vllm { max_tokens_in_batch: 96 });
-    }
-
-    #[test]
-    fn orca_never_preempts(case in cases()) {
-        let outcome = both(&case, || Orca { max_request_tokens: longest(&case) });
-        prop_assert_eq!(outcome.usage.preemptions, 0);
-    }
-
-    #[test]
-    fn static_batches_do_not_overlap(case in cases()) {
-        let outcome = both(&case, || FasterTransformer { max_request_tokens: longest(&case) });
-        let mut times = outcome.times;
-        times.sort_unstable();
-        let mut all_done = 0;
-        for batch in times.chunk_by(|a, b| a.0 == b.0) {
-            prop_assert!(all_done < batch[0].0, "a batch begins when the last one is done");
-            all_done = batch.iter().map(|(_, end)| *end).max().unwrap_or(0);
-        }
-        prop_assert_eq!(outcome.usage.preemptions, 0);
-    }
 
     #[test]
     fn splitwise_instance(case in cases(), max_batch_size in 1_u32..12) {

@@ -27,7 +27,8 @@ pub struct Mixed {
     /// Most tokens a step computes, prompts and decodes together, but for a single longer prompt (tokens).
     /// At least `max_num_seqs`. Default 2048. splitwise-sim `max_batch_tokens`.
     pub max_num_batched_tokens: u32,
-    /// How often in a row a decoding sequence may be passed over. Default 4. splitwise-sim
+    /// How often in a row a decoding sequence may be passed over; with 0 decodes go first, and a prompt
+    /// beyond the budget waits until nobody decodes. Default 4. splitwise-sim
     /// `max_preemptions`.
     pub max_passes: u32,
     /// How often each sequence that decodes has been passed over in a row, by arrival.
@@ -82,14 +83,20 @@ impl Mixed {
 impl BatchingPolicy for Mixed {
     fn form(&mut self, scheduler: &mut Scheduler) {
         scheduler.resume_all();
-        let urgent = self.passed_over.values().filter(|passes| **passes >= self.max_passes).count() as u32;
+        let nobody_was_passed_over = self.passed_over.is_empty();
+        let urgent = match self.max_passes {
+            0 => scheduler.decoding(),
+            most => self.passed_over.values().filter(|passes| **passes >= most).count() as u32,
+        };
         let room = self.admit(scheduler, self.max_num_batched_tokens.saturating_sub(urgent)) + urgent;
         if scheduler.decoding() > room {
             self.pass_over(scheduler, room);
         } else {
             self.passed_over.clear();
         }
-        if !scheduler.decode_all() && scheduler.paused().next().is_none() {
+        let preempted = scheduler.decode_all();
+        // Those who were passed over may have kept a prompt out that comes in next time.
+        if !preempted && nobody_was_passed_over && self.passed_over.is_empty() {
             scheduler.repeat_decodes();
         }
     }

@@ -97,6 +97,29 @@ impl Queue {
         }
     }
 
+    /// All in line.
+    pub fn iter(&self) -> impl Iterator<Item = SeqId> {
+        let (arrival, keyed, changing) = match &self.line {
+            Line::Arrival(line) => (Some(line), None, None),
+            Line::Keyed(line) => (None, Some(line), None),
+            Line::Changing(Changing { line, .. }) => (None, None, Some(line)),
+        };
+        let arrival = arrival.into_iter().flatten().copied();
+        let keyed = keyed.into_iter().flatten().map(|(.., id)| *id);
+        arrival.chain(keyed).chain(changing.into_iter().flatten().map(|(_, id)| *id))
+    }
+
+    /// Puts `id` at the head of the line, if that is in the order of arrival.
+    pub fn put_first(&mut self, id: SeqId) -> bool {
+        let Line::Arrival(line) = &mut self.line else { return false };
+        let at = line.iter().position(|other| *other == id);
+        debug_assert!(at.is_some(), "not waiting");
+        if at.and_then(|at| line.remove(at)).is_some() {
+            line.push_front(id);
+        }
+        true
+    }
+
     pub fn pop_front(&mut self) {
         match &mut self.line {
             Line::Arrival(line) => drop(line.pop_front()),
@@ -189,5 +212,75 @@ impl Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::llm::packing::{Fcfs, LongestPrefixMatch, Priority};
+
+    fn waiting(cached_tokens: u32, priority: i16, arrived: u64) -> Waiting {
+        let arrived = SimTime::from_ns(arrived);
+        Waiting {
+            prompt_tokens: 100,
+            left_tokens: 100,
+            cached_tokens,
+            generated_tokens: 0,
+            priority,
+            arrived,
+        }
+    }
+
+    fn emptied(mut queue: Queue) -> Vec<u32> {
+        let mut ids = Vec::new();
+        while let Some(SeqId(id)) = queue.front() {
+            queue.pop_front();
+            ids.push(id);
+        }
+        ids
+    }
+
+    #[test]
+    fn who_comes_back_goes_to_the_head_or_the_tail_where_there_are_no_keys() {
+        let mut queue = Queue::new(Box::new(Fcfs {}));
+        for id in 0..3 {
+            assert!(!queue.join(SeqId(id), id.into(), Back::Tail, None));
+        }
+        queue.join(SeqId(3), 3, Back::Head, None);
+        queue.join(SeqId(4), 4, Back::Tail, None);
+        assert_eq!(emptied(queue), [3, 0, 1, 2, 4]);
+    }
+
+    #[test]
+    fn keys_decide_and_then_arrivals_and_it_is_told_who_goes_ahead() {
+        let mut queue = Queue::new(Box::new(Priority { ageing: None }));
+        let mut join = |id: u32, priority: i16, arrived: u64| {
+            queue.know(SeqId(id), priority, SimTime::from_ns(arrived));
+            queue.join(SeqId(id), id.into(), Back::Tail, Some(waiting(0, priority, arrived)))
+        };
+        let ahead = [join(0, 0, 10), join(1, 0, 10), join(2, 1, 0), join(3, -1, 20), join(4, -1, 15)];
+        assert_eq!(ahead, [false, false, false, true, true]);
+        assert_eq!(queue.len(), 5);
+        assert!(queue.key(SeqId(3)) > queue.key(SeqId(4)));
+        assert_eq!(emptied(queue), [4, 3, 0, 1, 2]);
+    }
+
+    #[test]
+    fn the_longest_cached_prefix_is_first_unless_too_many_wait() {
+        for count in [128_u32, 129] {
+            let mut queue = Queue::new(Box::new(LongestPrefixMatch {}));
+            for id in 0..count {
+                assert!(queue.join(SeqId(id), id.into(), Back::Tail, None));
+            }
+            // Three prefixes, the longest of the last.
+            let known: Vec<_> = queue.to_sort().map(|SeqId(id)| waiting(id * 3 / count, 0, 0)).collect();
+            queue.sort(&known);
+            let mut expected: Vec<u32> = (0..count).collect();
+            if count == 128 {
+                expected.sort_by_key(|id| std::cmp::Reverse(id * 3 / count));
+            }
+            assert_eq!(emptied(queue), expected);
+        }
     }
 }

@@ -108,7 +108,9 @@ impl Scheduler {
                 seq.first_token = now;
                 let Sequence { stage, started, .. } = *seq;
                 landed.first_tokens.push(FirstToken { stage, started, at: now });
-            } else {
+            }
+            // Those before it may have come out elsewhere.
+            if seq.last_token != SimTime::MAX {
                 gaps.record(now.since(seq.last_token), 1);
             }
             if seq.reason > 0 && seq.generated == seq.reason + 1 {

@@ -71,6 +71,12 @@ impl Scheduler {
         true
     }
 
+    /// Puts `id`, which waits, at the head of the queue; `false`, and nothing done, where the packing policy
+    /// decides on that.
+    pub fn put_first(&mut self, id: SeqId) -> bool {
+        self.waiting.put_first(id)
+    }
+
     /// Where nothing runs and yet the head of the queue finds no room, what it goes on with holds too many
     /// blocks that it cannot share: that is given up, to be computed again. Tells whether it was so.
     pub(in crate::clients::llm) fn give_up_base(&mut self) -> bool {
@@ -95,6 +101,12 @@ impl Scheduler {
     /// Preempts `id`, which runs: its blocks are free at once, it goes back to the queue, by its key if the
     /// packing policy gives it one, and all of it will be computed again.
     pub fn preempt(&mut self, id: SeqId, back: Back) {
+        self.lose(id);
+        self.wait(id, back);
+    }
+
+    /// Takes all blocks from `id`, which runs.
+    fn lose(&mut self, id: SeqId) {
         if self.seq(id).state == State::Paused {
             self.paused.retain(|other| *other != id);
         }
@@ -109,6 +121,21 @@ impl Scheduler {
         seq.preemptions = seq.preemptions.saturating_add(1);
         self.preemptions += 1;
         self.release(id, State::Waiting);
+    }
+
+    /// Preempts `id` and takes what it had computed, its last token included, for its prompt and all else
+    /// for output: what is left of a prompt that was under way will be generated token by token. No engine
+    /// does that; it is what Vidur's `Request.restart` comes to. For requests that do not reason.
+    pub fn preempt_cutting_prompt(&mut self, id: SeqId, back: Back) {
+        debug_assert_eq!(self.seq(id).reason, 0, "where the answer begins is not known any more");
+        let (computed, under_way) = (self.seq(id).computed, self.seq(id).state == State::Prefilling);
+        self.lose(id);
+        if under_way {
+            let seq = self.seq_mut(id);
+            let total = seq.prompt + seq.output;
+            (seq.prompt, seq.output) = (computed, total - computed);
+            (seq.generated, seq.goal) = (0, computed);
+        }
         self.wait(id, back);
     }
 
@@ -165,5 +192,10 @@ impl Scheduler {
     /// long as no sequence completes or arrives and blocks suffice: steps may be run as a stride.
     pub fn repeat_decodes(&mut self) {
         self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && !self.step.evicts;
+    }
+
+    /// Takes that promise back.
+    pub(in crate::clients::llm) const fn run_once(&mut self) {
+        self.step.repeats = false;
     }
 }

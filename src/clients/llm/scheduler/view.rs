@@ -4,11 +4,17 @@ use super::Scheduler;
 use super::books::is_admitted;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::memory::BlockPool;
+use crate::units::SimTime;
 
 impl Scheduler {
     /// Sequences in the queue.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// The sequences in the queue, in its order.
+    pub fn queue(&self) -> impl Iterator<Item = SeqId> {
+        self.waiting.iter()
     }
 
     /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits or
@@ -62,6 +68,12 @@ impl Scheduler {
         Some((at, self.prefill_left(at)?))
     }
 
+    /// Whether the sequence that reached this client as the `arrival`-th is still `id`, and admitted.
+    pub fn runs(&self, id: SeqId, arrival: u64) -> bool {
+        let seq = self.seq(id);
+        seq.arrival == arrival && matches!(seq.state, State::Prefilling | State::Decoding | State::Paused)
+    }
+
     /// The sequences that prefill or decode, in the order of their admission. Slow: looks at all that run.
     pub fn in_order(&self) -> impl Iterator<Item = SeqId> {
         let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
@@ -81,6 +93,11 @@ impl Scheduler {
     /// Number of `id` in the order in which requests reached this client; unlike `id`, never reused.
     pub fn arrival(&self, id: SeqId) -> u64 {
         self.seq(id).arrival
+    }
+
+    /// When `id` reached this client.
+    pub fn arrived(&self, id: SeqId) -> SimTime {
+        self.seq(id).arrived
     }
 
     /// Tokens of `id` whose KV is stored.
@@ -135,12 +152,17 @@ impl Scheduler {
         self.kv.free() + self.holdings.idle_blocks()
     }
 
+    /// Whether the KV of the holding `id` is there: it may have been evicted.
+    pub fn holds(&self, id: u32) -> bool {
+        self.holdings.nearest(id).is_some_and(|(nearest, _)| nearest == id)
+    }
+
     /// Holdings: KV of finished sequences that is kept, or that something refers to.
     pub fn holdings(&self) -> usize {
         self.holdings.len()
     }
 
-    /// Blocks that sequences, holdings and the composed step hold, blocks that are shared once: those taken from the pool. Slow: looks
+    /// Blocks that sequences, holdings, KV on its way here and the composed step hold, blocks that are shared once: those taken from the pool. Slow: looks
     /// at all of them.
     pub fn held(&self) -> u64 {
         let of = |(at, seq): (usize, &Sequence)| {
@@ -156,7 +178,7 @@ impl Scheduler {
         };
         let opened = if self.step.decodes { self.decoding.growth(0) } else { 0 };
         let own = self.seqs.iter().enumerate().map(of).sum::<u64>();
-        own + self.holdings.blocks() + self.prefixes_in_use() + opened
+        own + self.holdings.blocks() + self.prefixes_in_use() + opened + self.expected
     }
 
     /// The KV blocks.

@@ -1,52 +1,70 @@
-//! vLLM's two schedulers, written down sequence by sequence as their sources read, without any of
-//! the client's shortcuts: the reference it is tested against.
+//! The schedulers of engines, written down sequence by sequence as their sources read, without any of
+//! the client's shortcuts: the references it is tested against.
 
 use std::collections::VecDeque;
 
-use super::{Case, Job, Times, price};
+use super::{Case, Job, Times, naive_sglang, price, priority};
+use crate::clients::llm::packing::{Order, PackingPolicy, Waiting};
 use crate::runtime::{Chunk, StepShape};
-use crate::units::SimSpan;
+use crate::units::{SimSpan, SimTime};
 
 #[derive(Clone, Copy)]
-struct Seq {
-    job: Job,
+pub(super) struct Seq {
+    pub job: Job,
     /// Tokens there are: the prompt and what was generated.
-    tokens: u32,
-    computed: u32,
+    pub tokens: u32,
+    pub computed: u32,
     /// Tokens whose computation is prefill: the prompt, or what a preemption made it recompute.
-    goal: u32,
-    blocks: u64,
-    generated: u32,
-    preemptions: u16,
+    pub goal: u32,
+    pub blocks: u64,
+    pub generated: u32,
+    pub preemptions: u16,
 }
 
-enum Kind {
-    V1 { budget: u32 },
+impl Seq {
+    pub fn is_done(&self) -> bool {
+        self.generated == self.job.2
+    }
+}
+
+pub(super) enum Kind {
+    V1 { budget: u32, threshold: u32 },
     V0 { budget: u32, watermark: u64 },
+    Orca { budget: u32, reserve: u32 },
+    Sglang(naive_sglang::Server),
 }
 
 pub(super) struct Engine {
     kind: Kind,
-    block_size: u32,
-    free: u64,
-    total: u64,
-    max_num_seqs: usize,
-    seqs: Vec<Seq>,
-    waiting: VecDeque<usize>,
-    running: Vec<usize>,
+    /// The order of the queue, unless it is that of arrival.
+    packing: Option<Box<dyn PackingPolicy>>,
+    pub block_size: u32,
+    pub free: u64,
+    pub total: u64,
+    pub max_num_seqs: usize,
+    pub seqs: Vec<Seq>,
+    pub waiting: VecDeque<usize>,
+    pub running: Vec<usize>,
     peak: u64,
 }
 
+/// Who computes how many tokens.
+pub(super) type Step = Vec<(usize, u32)>;
+
 impl Engine {
-    pub(super) fn v1(case: &Case) -> Self {
-        Self::new(case, Kind::V1 { budget: case.budget })
+    pub(super) fn v1(case: &Case, threshold: u32) -> Self {
+        Self::new(case, Kind::V1 { budget: case.budget, threshold })
     }
 
     pub(super) fn v0(case: &Case, budget: u32, watermark: f64) -> Self {
         Self::new(case, Kind::V0 { budget, watermark: (watermark * case.blocks as f64) as u64 })
     }
 
-    fn new(case: &Case, kind: Kind) -> Self {
+    pub(super) fn orca(case: &Case, budget: u32, reserve: u32) -> Self {
+        Self::new(case, Kind::Orca { budget, reserve })
+    }
+
+    pub(super) fn new(case: &Case, kind: Kind) -> Self {
         let seq = |job: &Job| Seq {
             job: *job,
             tokens: job.1,
@@ -58,6 +76,7 @@ impl Engine {
         };
         Self {
             kind,
+            packing: None,
             block_size: case.block_size,
             free: case.blocks,
             total: case.blocks,
@@ -67,6 +86,10 @@ impl Engine {
             running: Vec::new(),
             peak: 0,
         }
+    }
+
+    pub(super) fn packed(self, packing: impl PackingPolicy) -> Self {
+        Self { packing: (packing.order() == Order::Key).then(|| Box::new(packing) as _), ..self }
     }
 
     pub(super) fn preemptions(&self) -> Vec<u16> {
@@ -85,17 +108,39 @@ impl Engine {
                 self.waiting.push_back(next);
                 next += 1;
             }
-            if self.waiting.is_empty() && self.running.is_empty() {
+            self.sort();
+            let preempted: u32 = self.seqs.iter().map(|seq| u32::from(seq.preemptions)).sum();
+            let step = match &mut self.kind {
+                Kind::V1 { budget, threshold } => {
+                    let (budget, threshold) = (*budget, *threshold);
+                    self.schedule_v1(budget, threshold)
+                }
+                Kind::V0 { budget, watermark } => {
+                    let (budget, watermark) = (*budget, *watermark);
+                    self.schedule_v0(budget, watermark)
+                }
+                Kind::Orca { budget, reserve } => {
+                    let (budget, reserve) = (*budget, *reserve);
+                    self.schedule_orca(budget, reserve)
+                }
+                Kind::Sglang(server) => {
+                    let mut server = std::mem::take(server);
+                    let step = server.next_batch(self);
+                    self.kind = Kind::Sglang(server);
+                    step
+                }
+            };
+            if step.is_empty() {
+                if self.seqs.iter().map(|seq| u32::from(seq.preemptions)).sum::<u32>() > preempted {
+                    continue;
+                }
+                assert!(self.seqs[..next].iter().all(Seq::is_done), "idle with work at {now}");
                 if next == self.seqs.len() {
                     return times;
                 }
                 now = self.seqs[next].job.0;
                 continue;
             }
-            let step = match self.kind {
-                Kind::V1 { budget } => self.schedule_v1(budget),
-                Kind::V0 { budget, watermark } => self.schedule_v0(budget, watermark),
-            };
             self.peak = self.peak.max(self.total - self.free);
             now += self.duration(&step);
             for (id, tokens) in step {
@@ -109,12 +154,33 @@ impl Engine {
                 if seq.generated == 1 {
                     times[id].0 = now;
                 }
-                if seq.generated == seq.job.2 {
+                if seq.is_done() {
                     times[id].1 = now;
                     self.free += std::mem::take(&mut seq.blocks);
                     self.running.retain(|other| *other != id);
                 }
             }
+        }
+    }
+
+    fn key(&self, id: usize) -> (i128, usize) {
+        let seq = &self.seqs[id];
+        let waiting = Waiting {
+            prompt_tokens: seq.job.1,
+            left_tokens: seq.tokens,
+            cached_tokens: 0,
+            generated_tokens: seq.generated,
+            priority: priority(id),
+            arrived: SimTime::from_ns(seq.job.0),
+        };
+        (self.packing.as_ref().map_or(0, |packing| packing.key(&waiting)), id)
+    }
+
+    fn sort(&mut self) {
+        if self.packing.is_some() {
+            let mut waiting: Vec<usize> = self.waiting.drain(..).collect();
+            waiting.sort_by_key(|id| self.key(*id));
+            self.waiting.extend(waiting);
         }
     }
 
@@ -135,7 +201,7 @@ impl Engine {
         SimSpan::from_secs_f64(cost.seconds).as_ns()
     }
 
-    fn take(&mut self, id: usize, upto: u32) -> bool {
+    pub fn take(&mut self, id: usize, upto: u32) -> bool {
         let seq = &mut self.seqs[id];
         let need = u64::from(upto.div_ceil(self.block_size)).saturating_sub(seq.blocks);
         if need > self.free {
@@ -146,26 +212,42 @@ impl Engine {
         true
     }
 
-    fn preempt(&mut self, id: usize) {
+    pub fn preempt(&mut self, id: usize) {
         let seq = &mut self.seqs[id];
         self.free += std::mem::take(&mut seq.blocks);
         seq.computed = 0;
         seq.goal = seq.tokens;
         seq.preemptions += 1;
         self.waiting.push_front(id);
+        self.sort();
+    }
+
+    /// Takes the sequence to be preempted out of those that run: the last, or by priority.
+    fn pop_victim(&mut self) -> usize {
+        if self.packing.as_ref().is_some_and(|packing| packing.preempts_largest()) {
+            let id = *self.running.iter().max_by_key(|id| self.key(**id)).expect("the request itself runs");
+            self.running.retain(|other| *other != id);
+            return id;
+        }
+        self.running.pop().expect("the request itself runs")
     }
 
     /// `vllm/v1/core/sched/scheduler.py`: running requests in order, then the queue.
-    fn schedule_v1(&mut self, mut budget: u32) -> Vec<(usize, u32)> {
-        let mut step = Vec::new();
+    fn schedule_v1(&mut self, mut budget: u32, threshold: u32) -> Step {
+        let cap = if threshold == 0 { u32::MAX } else { threshold };
+        let mut step: Step = Vec::new();
         let mut preempted = false;
         let mut at = 0;
         'running: while at < self.running.len() && budget > 0 {
             let id = self.running[at];
             let seq = self.seqs[id];
-            let tokens = (seq.tokens - seq.computed).min(budget);
+            let tokens = (seq.tokens - seq.computed).min(cap).min(budget);
             while !self.take(id, seq.computed + tokens) {
-                let victim = self.running.pop().expect("the request itself runs");
+                let victim = self.pop_victim();
+                if let Some(scheduled) = step.iter().position(|(other, _)| *other == victim) {
+                    budget += step.remove(scheduled).1;
+                    at -= 1;
+                }
                 self.preempt(victim);
                 preempted = true;
                 if victim == id {
@@ -178,7 +260,7 @@ impl Engine {
         }
         while !preempted && budget > 0 && self.running.len() < self.max_num_seqs {
             let Some(&id) = self.waiting.front() else { break };
-            let tokens = self.seqs[id].tokens.min(budget);
+            let tokens = self.seqs[id].tokens.min(cap).min(budget);
             if !self.take(id, tokens) {
                 break;
             }
@@ -191,8 +273,8 @@ impl Engine {
     }
 
     /// `vllm/core/scheduler.py`, `_schedule_default`: prefills alone, else all decodes.
-    fn schedule_v0(&mut self, limit: u32, watermark: u64) -> Vec<(usize, u32)> {
-        let mut step: Vec<(usize, u32)> = Vec::new();
+    fn schedule_v0(&mut self, limit: u32, watermark: u64) -> Step {
+        let mut step: Step = Vec::new();
         let mut budget = limit;
         while let Some(&id) = self.waiting.front() {
             let tokens = self.seqs[id].tokens;
@@ -214,7 +296,7 @@ impl Engine {
             'running: while at < self.running.len() {
                 let id = self.running[at];
                 while !self.take(id, self.seqs[id].computed + 1) {
-                    let victim = self.running.pop().expect("the request itself runs");
+                    let victim = self.pop_victim();
                     self.preempt(victim);
                     if victim == id {
                         break 'running;
@@ -223,6 +305,25 @@ impl Engine {
                 step.push((id, 1));
                 at += 1;
             }
+        }
+        step
+    }
+
+    /// Orca, algorithm 1: those that run, then whole prompts while their reservations fit.
+    fn schedule_orca(&mut self, mut budget: u32, reserve: u32) -> Step {
+        let mut step: Step = self.running.iter().map(|id| (*id, 1)).collect();
+        budget -= step.len() as u32;
+        while let Some(&id) = self.waiting.front() {
+            let (_, prompt, output) = self.seqs[id].job;
+            let most = u64::from(reserve).min(self.total * u64::from(self.block_size)) as u32;
+            let room = self.running.len() < self.max_num_seqs && prompt <= budget;
+            if !room || !self.take(id, most.max(prompt + output - 1)) {
+                break;
+            }
+            self.waiting.pop_front();
+            self.running.push(id);
+            step.push((id, prompt));
+            budget -= prompt;
         }
         step
     }
