@@ -317,11 +317,7 @@ fn hardware(page: &mut Page, summary: &Summary) {
     );
     if let Some(PrefixCacheHits { token_hit_frac, request_hit_frac, .. }) = used.prefix_cache {
         let found = (percent(token_hit_frac), percent(request_hit_frac));
-        page.row(
-            1,
-            "prefix cache",
-            &format!("{} of prompt tokens found, by {} of requests", found.0, found.1),
-        );
+        page.row(1, "prefixes", &format!("{} of prompt tokens found, by {} of requests", found.0, found.1));
     }
     if let Some(swaps) = used.model_swaps {
         let share = percent(swaps.accelerator_frac);
