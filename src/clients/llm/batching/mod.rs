@@ -4,7 +4,7 @@
 //! composes the step with its verbs: [`decode_all`](Scheduler::decode_all),
 //! [`continue_prefill`](Scheduler::continue_prefill), [`admit`](Scheduler::admit), and where it
 //! must be [`preempt_last`](Scheduler::preempt_last) or [`pause`](Scheduler::pause). It sees prompt
-//! lengths, never how long an output will be; a verb that knows has `oracle` in its name.
+//! lengths, never how long an output will be.
 //!
 //! To add one: a struct with its parameters in a file of its own, `impl BatchingPolicy`, and a line
 //! in [`built_in`].
