@@ -5,7 +5,7 @@ use bevy_ecs::prelude::{BevyError, Local, Query, Res, ResMut};
 use super::client::LlmClient;
 use super::sequence::Landed;
 use super::shelf::Shelf;
-use super::transfers::Courier;
+use super::transfers::{Accepted, Courier};
 use super::{Formed, Idle, Llm, Room, Shared, StrideEnded, StrideWatch, Swapped};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
@@ -71,12 +71,10 @@ pub(super) fn accept_stages(
     mut done: Tx<StageDone>,
 ) -> Result<(), BevyError> {
     for Delivered { stage, client, .. } in delivered.drain() {
-        if courier.refuses(stage, client)? {
-            done.send(StageDone(stage));
-        } else if courier.is_elsewhere(stage)? {
-            courier.ask_or_line_up(stage, client)?;
-        } else {
-            courier.enqueue(stage, client)?;
+        match courier.accept(stage, client)? {
+            Accepted::Queued => {}
+            Accepted::Elsewhere => courier.ask_or_line_up(stage, client)?,
+            Accepted::TurnedAway => done.send(StageDone(stage)),
         }
     }
     Ok(())

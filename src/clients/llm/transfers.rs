@@ -42,6 +42,16 @@ struct Asked {
     base: Option<u32>,
 }
 
+/// What becomes of a stage that reaches its client.
+pub(super) enum Accepted {
+    /// It waits in the queue.
+    Queued,
+    /// The KV that it goes on with has to come from another client.
+    Elsewhere,
+    /// The client cannot serve it, and told it why.
+    TurnedAway,
+}
+
 impl Courier<'_, '_> {
     fn asked(&self, stage: Entity) -> Result<Asked, BevyError> {
         let (stage, passage) = self.stages.get(stage)?;
@@ -58,17 +68,37 @@ impl Courier<'_, '_> {
         Ok(self.moved(stage)?.is_some())
     }
 
-    /// Whether a client cannot serve a stage, which is told why.
-    pub fn refuses(&mut self, stage: Entity, client: Entity) -> Result<bool, BevyError> {
-        let Asked { work, base, .. } = self.asked(stage)?;
-        let rejection = self.clients.get(client)?.0.refuses(&work, base);
+    /// A stage reaches its client and joins its queue, if nothing is against it.
+    pub fn accept(&mut self, stage: Entity, client: Entity) -> Result<Accepted, BevyError> {
+        // The way of most stages: each entity is looked up once.
+        let (mut visit, passage) = self.stages.get_mut(stage)?;
+        let passage = passage.as_deref();
+        let (work, base) = (visit.work(passage), passage.and_then(|passage| passage.base));
+        let moved = passage.and_then(|passage| passage.moved);
+        let (mut llm, mut usage, _) = self.clients.get_mut(client)?;
+        let rejection = llm.refuses(&work, base);
         if rejection.is_some() {
-            self.stages.get_mut(stage)?.0.rejection = rejection;
-            if let Some(Moved { from, release: true, .. }) = self.moved(stage)? {
+            visit.rejection = rejection;
+            if let Some(Moved { from, release: true, .. }) = moved {
                 self.release(from.into())?;
             }
+            return Ok(Accepted::TurnedAway);
         }
-        Ok(rejection.is_some())
+        if moved.is_some() {
+            return Ok(Accepted::Elsewhere);
+        }
+        let (request, now) = (visit.request, self.calendar.now());
+        if self.calendar.is_first_tick() {
+            llm.catch_up(now, &mut usage, &mut self.gaps);
+        }
+        llm.announce(request);
+        let text = text_for(&llm, &self.texts, request);
+        let cut = llm.enqueue(stage, &work, base, text, now);
+        post(&mut self.calendar, client, llm.index(), cut);
+        if !llm.is_busy() {
+            self.idle.send(Idle(client));
+        }
+        Ok(Accepted::Queued)
     }
 
     /// A stage joins the queue of its client; the stride under way is cut where that may change the next step.
