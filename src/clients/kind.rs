@@ -66,6 +66,11 @@ pub trait Deployed {
         false
     }
 
+    /// Whether it keeps the KV of prefixes for other requests.
+    fn caches_prefixes(&self) -> bool {
+        false
+    }
+
     /// Where the figures that price its steps come from.
     fn source_of_latency(&self) -> String;
 }

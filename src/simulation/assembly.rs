@@ -38,7 +38,7 @@ pub(super) fn assemble(
     }
     match sources::make(sim.world(), &document.scenario, &deployment) {
         Ok((sources, specs)) => {
-            let texts = prefixes_cached(&document.scenario) == Some(true);
+            let texts = deployment.caches_prefixes();
             start(Sources::new(sources).with_texts(texts), &mut sim)?;
             sim.insert_resource(Recorder::new(specs));
         }
@@ -48,12 +48,6 @@ pub(super) fn assemble(
     let horizon = horizon(&document.scenario);
     let (executor, strides) = (simulation.executor, simulation.strides);
     Ok(Run { sim, document, deployment, clients, resolved, horizon, executor, strides })
-}
-
-/// Whether any client keeps the KV of prefixes for other requests; `None` if there is none that could.
-pub(super) fn prefixes_cached(scenario: &Scenario) -> Option<bool> {
-    let settings = scenario.clients.iter().filter_map(|client| client.runs.get("prefix_caching"));
-    settings.map(|setting| setting != "Off").reduce(|one, other| one || other)
 }
 
 /// The last instant of a run, if the scenario stops it.

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::assembly::prefixes_cached;
 use super::deployment::Deployment;
 use crate::catalog::Catalog;
 use crate::scenario::{Problem, Scenario, TraceSpec, WorkloadSpec};
@@ -32,7 +31,7 @@ pub(super) fn notes(scenario: &Scenario, deployment: &Deployment) -> Vec<Problem
             );
         }
     }
-    let cached = prefixes_cached(scenario) != Some(false);
+    let cached = deployment.caches_prefixes();
     if !cached {
         let shares = |class: &&WorkloadSpec| !class.prefix.is_empty() || class.sessions.is_some();
         for (at, class) in scenario.workload.iter().enumerate().filter(|(_, class)| shares(class)) {

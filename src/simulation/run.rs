@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use bevy_ecs::entity::Entity;
 
 use super::RunError;
-use super::assembly::prefixes_cached;
 use super::deployment::{Deployment, Group};
 use super::directory::Directory;
 use super::notes::notes;
@@ -109,7 +108,7 @@ impl Run {
 
     /// Whether any client keeps the KV of prefixes for other requests.
     pub fn caches_prefixes(&self) -> bool {
-        prefixes_cached(&self.document.scenario) == Some(true)
+        self.deployment.caches_prefixes()
     }
 
     /// The classes of traffic, as rows of results know them.

@@ -112,6 +112,10 @@ impl Deployed for LlmDeployed {
         (self.make_packing)().reads_priority()
     }
 
+    fn caches_prefixes(&self) -> bool {
+        self.prefix_caching != PrefixCaching::Off
+    }
+
     fn source_of_latency(&self) -> String {
         self.latency.clone()
     }

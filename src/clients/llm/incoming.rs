@@ -12,7 +12,7 @@ use super::LlmClient;
 use super::batching::Receive;
 use super::client::StrideEnd;
 use super::scheduler::Scheduler;
-use super::sequence::Landed;
+use super::sequence::{Landed, SeqId};
 use crate::clients::Usage;
 use crate::request::pipeline::Work;
 use crate::stats::TokenGaps;
@@ -34,7 +34,7 @@ impl LlmClient {
             return (policy, None);
         }
         let spare = self.scheduler.room_to_grow(self.reserved_tokens);
-        if !self.scheduler.may_have_room(tokens, spare) {
+        if self.scheduler.is_recovering() || !self.scheduler.may_have_room(tokens, spare) {
             return (Receive::Later, None);
         }
         let end = self.single_out_step(now, usage, gaps);
@@ -120,6 +120,13 @@ impl Scheduler {
         self.kv().free() >= u64::from(self.kv().blocks_for(tokens)) + spare || self.holdings() > 0
     }
 
+    /// Whether a sequence that lost its KV is next, or computes it again: it came before any KV that is to
+    /// come, which would take its room over and over.
+    fn is_recovering(&self) -> bool {
+        let lost = |id: SeqId| self.seq(id).preemptions > 0;
+        self.head().is_some_and(lost) || self.in_prefill().any(lost)
+    }
+
     /// Takes blocks for `tokens` whose KV is to come, if `spare` more stay; `false`, and nothing done, when they
     /// are short.
     pub(super) fn expect(&mut self, tokens: u32, spare: u64) -> bool {
@@ -141,16 +148,16 @@ impl Scheduler {
     /// Where nothing runs, gives up the KV that has landed for the last in the queue but its head; `false` if
     /// there is none, or more is on its way.
     pub(super) fn give_up_landed(&mut self) -> bool {
-        let Some(head) = self.head().map(|id| self.seq(id)) else { return false };
-        let lacks = self.kv().blocks_for(head.goal).saturating_sub(head.blocks);
-        if self.running() > 0 || self.expected > 0 || self.kv().free() >= u64::from(lacks) {
+        if self.running() > 0 || self.expected > 0 {
             return false;
         }
         let last = self.queue().skip(1).filter(|id| self.seq(*id).blocks > 0).last();
         let Some(id) = last else { return false };
         let seq = self.seq_mut(id);
         seq.fetched = 0;
+        seq.preemptions = seq.preemptions.saturating_add(1);
         let blocks = std::mem::take(&mut seq.blocks);
+        self.count_preemption();
         self.kv_mut().give_back(blocks.into());
         true
     }

@@ -47,6 +47,9 @@ pub enum Blocks {
     /// For the chunk that the step computes, and for each later one when its turn comes (vLLM V1).
     #[default]
     Chunk,
+    /// Likewise, but nobody is admitted before there is room for all of its prompt (vLLM V1 from 0.19 on,
+    /// `scheduler_reserve_full_isl`).
+    ChunkIfAllFits,
     /// For all of it (Sarathi-Serve).
     Prompt,
 }
@@ -197,14 +200,18 @@ impl BatchingPolicy for Chunked {
         let mut budget = self.max_num_batched_tokens.saturating_sub(scheduler.step_tokens());
         let spare = (self.watermark * scheduler.kv().total() as f64) as u64;
         let reserve = match self.reserve {
-            Blocks::Chunk => Reserve::Chunk,
+            Blocks::Chunk | Blocks::ChunkIfAllFits => Reserve::Chunk,
             Blocks::Prompt => Reserve::Prompt,
         };
         while !preempted && budget > 0 {
             let Some(prompt) = scheduler.next_waiting() else { break };
             let chunk = self.chunk(prompt, budget);
             // With nothing running there is nobody the watermark could protect.
-            let spare = if scheduler.running() == 0 { 0 } else { spare };
+            let mut spare = if scheduler.running() == 0 { 0 } else { spare };
+            if self.reserve == Blocks::ChunkIfAllFits {
+                let blocks = |tokens| u64::from(scheduler.kv().blocks_for(tokens));
+                spare += blocks(prompt) - blocks(chunk);
+            }
             if !scheduler.admit_leaving(chunk, reserve, spare) {
                 break;
             }

@@ -48,13 +48,10 @@ impl BatchingPolicy for Continuous {
     fn form(&mut self, scheduler: &mut Scheduler) {
         let watermark = self.spare(scheduler.kv());
         let mut budget = self.max_num_batched_tokens;
-        while let Some(prompt) = scheduler.next_waiting() {
-            // A preempted sequence comes back with what it had generated, and may exceed the budget alone.
-            let first = scheduler.step_tokens() == 0;
-            let fits = prompt <= budget || first && prompt > self.max_num_batched_tokens;
+        while let Some(prompt) = scheduler.next_whole(budget, self.max_num_batched_tokens) {
             // With nothing running there is nobody the watermark could protect.
             let spare = if scheduler.running() == 0 { 0 } else { watermark };
-            if !fits || !scheduler.admit_leaving(prompt, Reserve::Prompt, spare) {
+            if !scheduler.admit_leaving(prompt, Reserve::Prompt, spare) {
                 break;
             }
             budget = budget.saturating_sub(prompt);

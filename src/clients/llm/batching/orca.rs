@@ -38,11 +38,11 @@ impl BatchingPolicy for Orca {
         scheduler.decode_all();
         let reserve = Reserve::at_most(self.max_request_tokens, scheduler.kv());
         let mut budget = self.max_num_batched_tokens.saturating_sub(scheduler.step_tokens());
-        while let Some(prompt) = scheduler.next_waiting().filter(|prompt| *prompt <= budget) {
+        while let Some(prompt) = scheduler.next_whole(budget, self.max_num_batched_tokens) {
             if !scheduler.admit(prompt, reserve) {
                 break;
             }
-            budget -= prompt;
+            budget = budget.saturating_sub(prompt);
         }
         scheduler.repeat_decodes();
     }

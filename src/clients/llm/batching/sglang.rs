@@ -1,5 +1,7 @@
 //! SGLang's batching: prompts first, admitted on an estimate of what those who run will still need.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +50,7 @@ pub struct Sglang {
     /// SGLang `--max-prefill-tokens`.
     pub max_prefill_tokens: u32,
     /// Most prompts in a step, at least 1. Default: none. SGLang `--prefill-max-requests`.
-    pub prefill_max_requests: Option<u32>,
+    pub prefill_max_requests: Option<NonZeroU32>,
     /// How much of what a request may generate is reckoned with, from just above 0; above 1 for fewer
     /// retractions, below for larger batches. Default 1. SGLang `--schedule-conservativeness`.
     #[serde(deserialize_with = "conservativeness")]
@@ -196,7 +198,7 @@ impl Sglang {
                 self.state.full = true;
                 break;
             }
-            if self.prefill_max_requests.is_some_and(|most| adder.prompts >= most.max(1)) || chunked {
+            if self.prefill_max_requests.is_some_and(|most| adder.prompts >= most.get()) || chunked {
                 break;
             }
             match self.add(scheduler, id, &mut adder) {
@@ -221,8 +223,10 @@ impl Sglang {
         let Some(extend) = scheduler.next_waiting() else { return Added::NoRoom };
         let alone = scheduler.running() == 0;
         let whole = f64::from(extend) + f64::from(self.may_yet_generate(scheduler, id));
+        // What it finds in the cache of what nobody uses is free no longer once it is locked.
+        let locked = scheduler.idle_found(id) * u64::from(scheduler.kv().block_size());
         // Alone, it would wait for ever.
-        if whole >= adder.total && !alone {
+        if whole >= adder.total - locked as f64 && !alone {
             return Added::NoRoom;
         }
         let input = paged(extend, scheduler);
@@ -242,6 +246,8 @@ impl Sglang {
         if !scheduler.admit(tokens.min(extend), Reserve::Chunk) {
             return Added::NoRoom;
         }
+        adder.total -= locked as f64;
+        adder.current -= locked.cast_signed();
         if fits {
             adder.charge(input, output);
         } else {

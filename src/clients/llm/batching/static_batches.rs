@@ -46,11 +46,11 @@ impl BatchingPolicy for Static {
         }
         let reserve = Reserve::at_most(self.max_request_tokens, scheduler.kv());
         let mut budget = self.max_num_batched_tokens;
-        while let Some(prompt) = scheduler.next_waiting().filter(|prompt| *prompt <= budget) {
+        while let Some(prompt) = scheduler.next_whole(budget, self.max_num_batched_tokens) {
             if !scheduler.admit(prompt, reserve) {
                 break;
             }
-            budget -= prompt;
+            budget = budget.saturating_sub(prompt);
         }
     }
 

@@ -25,6 +25,18 @@ impl Scheduler {
         (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(id).0)
     }
 
+    /// The same, if it fits `budget` whole, or is the first prompt of the step and longer than the `most` that
+    /// any step may hold: what was preempted, or lost KV that it came with, needs more than what was accepted.
+    pub fn next_whole(&self, budget: u32, most: u32) -> Option<u32> {
+        let alone = self.step.chunks.is_empty();
+        self.next_waiting().filter(|prompt| *prompt <= budget || alone && *prompt > most)
+    }
+
+    /// Blocks of the prefix cache that `id`, which waits, would go on with and that nobody uses now.
+    pub fn idle_found(&self, id: SeqId) -> u64 {
+        self.found(id).idle.into()
+    }
+
     /// The head of the queue.
     pub fn head(&self) -> Option<SeqId> {
         self.waiting.front()
