@@ -315,6 +315,14 @@ fn hardware(page: &mut Page, summary: &Summary) {
             counted(used.preemptions, "preemption")
         ),
     );
+    if let Some(swaps) = used.kv_swaps {
+        let recomputed = thousands(used.preemptions - swaps.preemptions);
+        let (out, back) = (thousands(swaps.blocks_out), thousands(swaps.blocks_in));
+        let swapped = thousands(swaps.preemptions);
+        let row =
+            format!("{swapped} swapped, {out} blocks to the host and {back} back, {recomputed} recomputed");
+        page.row(1, "preempted", &row);
+    }
     if let Some(swaps) = used.model_swaps {
         let share = percent(swaps.accelerator_frac);
         page.row(1, "models", &format!("{}, {share} of the time", counted(swaps.count, "swap")));

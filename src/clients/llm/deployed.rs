@@ -34,6 +34,7 @@ impl LlmDeployed {
         LlmClient::new(LlmSetup {
             index,
             kv: BlockPool::new(model.capacity.blocks, self.block_size),
+            host: model.host,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
             max_model_len: model.generates.max_model_len,

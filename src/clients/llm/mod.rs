@@ -18,13 +18,14 @@
 //! KV of finished requests may stay for later prompts that begin the same: see
 //! [`prefix`](crate::memory::prefix).
 //!
-//! Left out so far: speculative decoding, pipeline parallelism, swapping of KV.
+//! Left out so far: speculative decoding, pipeline parallelism.
 
 mod batching;
 mod client;
 mod decoding;
 mod deployed;
 mod packing;
+mod preemption;
 mod scheduler;
 mod sequence;
 mod serving;
@@ -44,13 +45,14 @@ pub(crate) use batching::built_in as built_in_batching;
 pub use batching::{
     BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, Mixed, Orca, Sglang, Static,
 };
-pub use client::{LlmClient, LlmSetup, Stride, StrideEnd};
+pub use client::{HostKv, LlmClient, LlmSetup, Stride, StrideEnd};
 pub(crate) use packing::built_in as built_in_packing;
 pub use packing::{
     Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
     ShortestPrompt, Waiting,
 };
-pub use scheduler::{Back, Reserve, Scheduler};
+pub use preemption::Preemption;
+pub use scheduler::{Back, Reserve, Scheduler, SwapTally};
 pub use sequence::{Finished, FirstToken, Landed, SeqId};
 pub use shelf::{Parked, Shelf};
 pub use spec::LlmSpec;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{LlmClient, LlmSpec, Parked};
+use super::{HostKv, LlmClient, LlmSpec, Parked};
 use crate::catalog::{Accelerator, HfConfig, Model};
 use crate::clients::{Fact, Generates, Offer, Site, model_problem};
 use crate::memory::{KvCapacity, KvSizing, SizingError};
@@ -16,6 +16,8 @@ pub(super) struct Serving {
     /// Its name in the catalog.
     pub name: String,
     pub capacity: KvCapacity,
+    /// KV blocks in host memory, if it swaps.
+    pub host: Option<HostKv>,
     pub generates: Generates,
     pub step_model: Arc<dyn StepModel>,
     /// How long it takes to load it, if that is known.
@@ -53,6 +55,10 @@ impl Serving {
             Fact::new("KV cache", format!("{blocks} blocks of {block_size}, {tokens} tokens")),
             Fact::new("limits", format!("{max_num_seqs} sequences, {max_model_len} tokens each")),
         ];
+        if let Some(HostKv { blocks, seconds_per_block }) = self.host {
+            let each = seconds_per_block * 1e6;
+            facts.push(Fact::new("swaps to the host", format!("{blocks} blocks, {each:.1} µs each way")));
+        }
         if u64::from(max_model_len) > tokens {
             // vLLM checks this when it starts; requests that do fit are served here all the same.
             let warning = format!(
@@ -86,6 +92,7 @@ impl LlmSpec {
         let held = capacity.blocks;
         let stated = |blocks| capacity.with_blocks(blocks, self.block_size);
         let capacity = self.num_gpu_blocks.map_or(capacity, stated);
+        let host = self.preemption.host(&capacity, accelerator)?;
         let target = Target {
             model,
             accelerator,
@@ -107,6 +114,7 @@ impl LlmSpec {
         Ok(Serving {
             name: model.name.clone(),
             capacity,
+            host,
             generates: Generates {
                 role: self.role,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),

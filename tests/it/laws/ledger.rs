@@ -119,8 +119,14 @@ fn check_tokens(own: &[&RequestRecord], usage: &Usage) {
     // A sequence that comes back gets its next token from the prefill that recomputes it.
     assert!(usage.decode_tokens <= decodes && decodes <= usage.decode_tokens + preemptions);
     assert!(usage.prefill_tokens >= prompts);
-    if preemptions == 0 {
-        assert_eq!(usage.prefill_tokens, prompts);
+    let swapped = usage.swapped.unwrap_or_default();
+    assert_eq!(swapped.blocks_out, swapped.blocks_in, "all that was swapped out came back");
+    if preemptions == swapped.preemptions {
+        assert_eq!(
+            (usage.prefill_tokens, usage.decode_tokens),
+            (prompts, decodes),
+            "nothing is computed twice"
+        );
     }
 }
 

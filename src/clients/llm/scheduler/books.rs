@@ -55,7 +55,7 @@ impl Scheduler {
     }
 
     /// [`take`](Self::take), if so many blocks stay `spare`.
-    fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
+    pub(super) fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
         if blocks + spare > self.kv.free() {
             self.step.evicts |= self.holdings.reclaim(blocks + spare, &mut self.kv);
         }

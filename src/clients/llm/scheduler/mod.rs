@@ -2,15 +2,16 @@
 //!
 //! Plain Rust without a world. A [`BatchingPolicy`](super::BatchingPolicy) looks at it (`view.rs`)
 //! and composes steps with its verbs (`verbs.rs`); the client runs them and makes them take effect
-//! (`steps.rs`). What is kept for later prompts is in `prefix.rs`. Invariants, kept by `books.rs`: the blocks taken
-//! from the pool are exactly those that admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set
-//! and pause list.
+//! (`steps.rs`). What is kept for later prompts is in `prefix.rs`, who is swapped out in `swap.rs`. Invariants, kept by `books.rs`: the blocks taken
+//! from the pool are exactly those that admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set,
+//! pause list and the line on the host.
 
 mod books;
 mod holdings;
 mod prefix;
 mod queue;
 mod steps;
+mod swap;
 mod verbs;
 mod view;
 
@@ -23,6 +24,8 @@ use self::holdings::Holdings;
 use self::prefix::Prefixes;
 pub use self::queue::Back;
 use self::queue::Queue;
+use self::swap::Host;
+pub use self::swap::SwapTally;
 use super::decoding::DecodeSet;
 use super::packing::{Fcfs, PackingPolicy};
 use super::sequence::{SeqId, Sequence};
@@ -73,6 +76,7 @@ pub struct Scheduler {
     kv: BlockPool,
     holdings: Holdings,
     prefixes: Option<Box<Prefixes>>,
+    host: Option<Box<Host>>,
     step: Step,
     clock: TokenClock,
     preemptions: u64,
@@ -96,6 +100,7 @@ impl Scheduler {
             kv,
             holdings: Holdings::default(),
             prefixes: None,
+            host: None,
             step: Step::default(),
             clock: TokenClock::default(),
             preemptions: 0,
@@ -149,10 +154,11 @@ impl Scheduler {
         self.lose_prefixes();
     }
 
-    /// Counts preemptions, and what came of prefix caching, on from those of `before`.
+    /// Counts preemptions, swaps, and what came of prefix caching, on from those of `before`.
     pub fn count_on(&mut self, before: &Self) {
         self.preemptions = before.preemptions;
         self.count_prefixes_on(before);
+        self.count_swaps_on(before);
     }
 
     /// Tokens whose KV the holding `id` gives whoever goes on with it now.
@@ -162,6 +168,6 @@ impl Scheduler {
 
     /// Whether any sequence is here.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.running == 0
+        self.waiting.is_empty() && self.running == 0 && self.swapped() == 0
     }
 }

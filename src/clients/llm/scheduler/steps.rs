@@ -89,6 +89,7 @@ impl Scheduler {
     pub fn clear_step(&mut self) {
         self.evict_prefixes();
         self.step.clear();
+        self.clear_copies();
     }
 
     fn land_chunks(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) {

@@ -12,12 +12,12 @@ impl Scheduler {
         self.waiting.len()
     }
 
-    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits or
-    /// `max_num_seqs` sequences run already.
+    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits,
+    /// `max_num_seqs` sequences run already, or others are swapped out.
     pub fn next_waiting(&self) -> Option<u32> {
         let id = self.waiting.front()?;
         let seq = self.seq(id);
-        (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(id).0)
+        (self.running < self.max_num_seqs && !self.is_closed()).then(|| seq.goal - self.head_start(id).0)
     }
 
     /// The head of the queue.
@@ -161,6 +161,7 @@ impl Scheduler {
                     let stored = seq.computed + self.decoding.steps_of(seq);
                     self.kv.blocks_for(stored) - seq.shared
                 }
+                State::Swapped => 0,
                 _ => seq.blocks,
             };
             let cached = self.in_cache(SeqId(at as u32));

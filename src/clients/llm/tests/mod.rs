@@ -4,6 +4,7 @@ mod naive;
 mod naive_sglang;
 mod policies;
 mod prefix;
+mod swap;
 mod theory;
 
 use std::sync::Arc;
@@ -61,11 +62,12 @@ fn client(
     policy: Box<dyn BatchingPolicy>,
     packing: Box<dyn PackingPolicy>,
     strides: bool,
-    caching: PrefixCaching,
+    (caching, host): (PrefixCaching, Option<HostKv>),
 ) -> LlmClient {
     LlmClient::new(LlmSetup {
         index: 0,
         kv: BlockPool::new(case.blocks, case.block_size),
+        host,
         prefix_caching: caching,
         max_num_seqs: case.max_num_seqs,
         max_model_len: u32::MAX,
@@ -89,7 +91,18 @@ pub(super) fn run_packed(
     packing: Box<dyn PackingPolicy>,
     strides: bool,
 ) -> Outcome {
-    drive(case, &mut client(case, policy, packing, strides, PrefixCaching::Off), &[])
+    run_preempting(case, policy, packing, strides, None)
+}
+
+/// The same, which swaps where there is host memory.
+pub(super) fn run_preempting(
+    case: &Case,
+    policy: Box<dyn BatchingPolicy>,
+    packing: Box<dyn PackingPolicy>,
+    strides: bool,
+    host: Option<HostKv>,
+) -> Outcome {
+    drive(case, &mut client(case, policy, packing, strides, (PrefixCaching::Off, host)), &[])
 }
 
 /// The same with what the prompts consist of, and a cache for it.
@@ -100,7 +113,7 @@ pub(super) fn run_with(
     caching: PrefixCaching,
     texts: &[Text],
 ) -> Outcome {
-    drive(case, &mut client(case, Box::new(policy), Box::new(Fcfs {}), strides, caching), texts)
+    drive(case, &mut client(case, Box::new(policy), Box::new(Fcfs {}), strides, (caching, None)), texts)
 }
 
 fn drive(case: &Case, llm: &mut LlmClient, texts: &[Text]) -> Outcome {
@@ -154,8 +167,15 @@ fn drive(case: &Case, llm: &mut LlmClient, texts: &[Text]) -> Outcome {
         }
         let scheduler = llm.scheduler();
         assert_eq!(scheduler.kv().used(), scheduler.held(), "blocks that nobody holds at {now}");
+        let host = scheduler.host_kv().map_or(0, BlockPool::used);
+        assert_eq!(host, scheduler.held_by_host(), "host blocks that nobody holds at {now}");
     }
     assert_eq!(llm.scheduler().kv().used(), 0, "blocks left over");
+    assert_eq!((llm.scheduler().swapped(), llm.scheduler().held_by_host()), (0, 0), "left on the host");
+    if let Some(SwapTally { preemptions, blocks_out, blocks_in }) = out.usage.swapped {
+        assert_eq!(blocks_out, blocks_in, "what was copied away was copied back");
+        assert!(preemptions <= blocks_out && preemptions <= out.usage.preemptions);
+    }
     out
 }
 
@@ -213,7 +233,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
     use crate::request::Rejection;
     let case = Case { blocks: 10, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![] };
     let policy = Continuous { max_num_batched_tokens: 64, watermark: 0.0 };
-    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, PrefixCaching::Off);
+    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, (PrefixCaching::Off, None));
     assert_eq!(llm.refuses(&Work::new(60, 10), None), None);
     assert_eq!(llm.refuses(&Work::new(0, 10), None), Some(Rejection::EmptyPrompt));
     assert_eq!(llm.refuses(&Work::new(65, 10), None), Some(Rejection::PromptTooLong));
@@ -222,7 +242,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
 
     // Vetted by vLLM v0 when its turn comes: 9 blocks would leave less than 2 of 10.
     let policy = Continuous { max_num_batched_tokens: 512, watermark: 0.2 };
-    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, PrefixCaching::Off);
+    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, (PrefixCaching::Off, None));
     assert_eq!(llm.refuses(&Work::new(128, 1), None), None);
     assert_eq!(llm.refuses(&Work::new(129, 1), None), Some(Rejection::KvCapacity));
 }

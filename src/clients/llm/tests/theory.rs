@@ -7,6 +7,7 @@ const STEP_NS: u64 = 50_000;
 
 fn constant(case: &Case, policy: impl BatchingPolicy) -> Outcome {
     let mut llm = LlmClient::new(LlmSetup {
+        host: None,
         index: 0,
         kv: BlockPool::new(case.blocks, case.block_size),
         max_num_seqs: case.max_num_seqs,
