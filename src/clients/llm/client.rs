@@ -243,11 +243,18 @@ impl LlmClient {
             Some(Rejection::EmptyOutput)
         } else if total > u64::from(self.max_model_len) {
             Some(Rejection::ContextLength)
-        } else if total - 1 > self.scheduler.kv().capacity_tokens() {
+        } else if self.most_blocks(total - 1) > self.scheduler.kv().total() {
             Some(Rejection::KvCapacity)
         } else {
             self.policy.refuses(prompt - ready.min(prompt), self.scheduler.kv())
         }
+    }
+
+    /// Most KV blocks that a sequence of so many tokens holds.
+    fn most_blocks(&self, tokens: u64) -> u64 {
+        let kv = self.scheduler.kv();
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        kv.groups().most(tokens, self.policy.largest_chunk(), kv.block_size())
     }
 
     /// Takes in a request that [`refuses`](Self::refuses) has nothing against, whose prompt consists of

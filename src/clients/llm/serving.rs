@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{HostKv, LlmClient, LlmSpec, Parked};
 use crate::catalog::{Accelerator, HfConfig, Model};
-use crate::clients::{Fact, Generates, Offer, Site, model_problem};
-use crate::memory::{KvCapacity, KvSizing, SizingError};
+use crate::clients::{Fact, Generates, Offer, Role, Site, model_problem};
+use crate::memory::prefix::PrefixCaching;
+use crate::memory::{KvCapacity, KvGroups, KvSizing, SizingError};
 use crate::request::pipeline::Served;
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::Problem;
@@ -19,6 +20,8 @@ pub(super) struct Serving {
     /// KV blocks in host memory, if it swaps.
     pub host: Option<HostKv>,
     pub generates: Generates,
+    /// Most tokens in a step.
+    pub max_step_tokens: u32,
     pub step_model: Arc<dyn StepModel>,
     /// How long it takes to load it, if that is known.
     pub swap: Option<SimSpan>,
@@ -59,7 +62,8 @@ impl Serving {
             let each = seconds_per_block * 1e6;
             facts.push(Fact::new("swaps to the host", format!("{blocks} blocks, {each:.1} µs each way")));
         }
-        if u64::from(max_model_len) > tokens {
+        let needed = self.capacity.groups.most(max_model_len, Some(self.max_step_tokens), block_size);
+        if needed > blocks {
             // vLLM checks this when it starts; requests that do fit are served here all the same.
             let warning = format!(
                 "vLLM would not start: its KV cache must hold max_model_len; set it to {tokens} or less"
@@ -120,6 +124,7 @@ impl LlmSpec {
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
             },
+            max_step_tokens,
             step_model,
             swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),
             remarks,
@@ -146,6 +151,8 @@ impl LlmSpec {
 
     fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
         let experts = model.experts.as_ref();
+        // Prefixes of groups of layers are left out, as is handing on their KV: all layers count in full.
+        let in_full = self.prefix_caching != PrefixCaching::Off || self.role != Role::Both;
         KvSizing {
             device_memory: accelerator.memory_bytes(),
             utilization: self.gpu_memory_utilization,
@@ -153,6 +160,7 @@ impl LlmSpec {
             parameters: model.parameters() as f64,
             weight_bytes: self.weights.bytes(),
             kv_bytes_per_token: model.kv_bytes_per_token(self.kv_cache),
+            groups: if in_full { KvGroups::ONE } else { model.kv_groups() },
             heads: model.attention.heads,
             kv_heads: if model.attention.latent.is_some() { 1 } else { model.attention.kv_heads },
             hidden: model.hidden,

@@ -220,6 +220,7 @@ impl Server {
             parameters: model.parameters() as f64,
             weight_bytes: Precision::Bf16.bytes(),
             kv_bytes_per_token: model.kv_bytes_per_token(Precision::Bf16),
+            groups: model.kv_groups(),
             heads: model.attention.heads,
             kv_heads: model.attention.kv_heads,
             hidden: model.hidden,

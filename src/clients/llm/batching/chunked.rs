@@ -220,6 +220,10 @@ impl BatchingPolicy for Chunked {
         self.max_num_batched_tokens
     }
 
+    fn largest_chunk(&self) -> Option<u32> {
+        (self.reserve == Blocks::Chunk).then(|| self.chunk(u32::MAX, self.max_num_batched_tokens))
+    }
+
     fn watermark(&self, kv: &BlockPool) -> u64 {
         (self.watermark * kv.total() as f64) as u64
     }

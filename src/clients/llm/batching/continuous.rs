@@ -81,7 +81,7 @@ impl BatchingPolicy for Continuous {
         if prompt > self.max_num_batched_tokens {
             return Some(Rejection::PromptTooLong);
         }
-        let needs = u64::from(kv.blocks_for(prompt)) + self.spare(kv);
+        let needs = u64::from(kv.blocks_of(0, 0, prompt)) + self.spare(kv);
         (needs > kv.total()).then_some(Rejection::KvCapacity)
     }
 }

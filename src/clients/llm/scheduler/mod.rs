@@ -91,7 +91,7 @@ impl Scheduler {
             waiting: Queue::new(Box::new(Fcfs {})),
             prefilling: SmallVec::new(),
             paused: VecDeque::new(),
-            decoding: DecodeSet::new(kv.block_size()),
+            decoding: DecodeSet::new(&kv),
             admitted: Vec::new(),
             admissions: 0,
             arrivals: 0,

@@ -49,7 +49,7 @@ impl Scheduler {
     /// The same, which swaps to so many blocks of host memory. To be called before anything is enqueued.
     #[must_use]
     pub fn with_host_blocks(mut self, blocks: u64) -> Self {
-        let kv = BlockPool::new(blocks, self.kv.block_size());
+        let kv = BlockPool::new(blocks, self.kv.block_size()).grouped(*self.kv.groups());
         let (line, tally) = (VecDeque::new(), SwapTally::default());
         self.host = Some(Box::new(Host { kv, line, closed: false, copies: 0, preempted: false, tally }));
         self
@@ -68,7 +68,12 @@ impl Scheduler {
     /// Host blocks that sequences hold: those taken from its pool.
     pub fn held_by_host(&self) -> u64 {
         let line = self.host.iter().flat_map(|host| &host.line);
-        line.map(|id| u64::from(self.kv.blocks_for(self.seq(*id).computed))).sum()
+        line.map(|id| u64::from(self.filled(self.seq(*id).computed))).sum()
+    }
+
+    /// Blocks that so many tokens fill, and that are needed yet.
+    fn filled(&self, computed: u32) -> u32 {
+        self.kv.blocks_of(0, computed, computed)
     }
 
     /// What was swapped so far; none without host memory.
@@ -116,7 +121,7 @@ impl Scheduler {
     /// there is nothing to copy.
     pub(super) fn swap_out(&mut self, id: SeqId) -> bool {
         let stored = self.stored(id);
-        let needed = u64::from(self.kv.blocks_for(stored + 1));
+        let needed = u64::from(self.kv.blocks_of(0, stored, stored + 1));
         if stored == 0 || self.host_kv().is_none_or(|kv| needed > kv.free()) {
             return false;
         }
@@ -127,10 +132,11 @@ impl Scheduler {
             self.holdings.forget(base, &mut self.kv);
         }
         self.release(id, State::Swapped);
-        let filled = self.kv.blocks_for(seq.computed);
+        let filled = self.filled(seq.computed);
         // Blocks that it will take when it comes back: a prompt under way and a reservation hold more.
         let decoded = seq.computed >= seq.goal && !seq.reserved;
-        let blocks = if decoded { filled } else { seq.shared + seq.blocks };
+        let shared = filled - self.kv.blocks_of(seq.shared, seq.computed, seq.computed);
+        let blocks = if decoded { filled } else { shared + seq.blocks };
         let kept = self.seq_mut(id);
         (kept.base, kept.shared, kept.blocks) = (None, 0, blocks);
         self.count_preemption(id);
@@ -162,13 +168,13 @@ impl Scheduler {
 
     fn bring_back(&mut self, id: SeqId, watermark: u64) -> bool {
         let seq = *self.seq(id);
-        let next = self.kv.blocks_for(seq.computed + 1).saturating_sub(seq.blocks);
+        let next = self.kv.blocks_of(0, seq.computed, seq.computed + 1).saturating_sub(seq.blocks);
         let watermark = if self.running == 0 { 0 } else { watermark };
         let spare = u64::from(next) + self.wanted_by_running() + watermark;
         if !self.take_leaving(seq.blocks.into(), spare) {
             return false;
         }
-        let filled = u64::from(self.kv.blocks_for(seq.computed));
+        let filled = u64::from(self.filled(seq.computed));
         if let Some(host) = &mut self.host {
             host.line.pop_front();
             host.kv.give_back(filled);

@@ -176,7 +176,7 @@ impl Scheduler {
         let decodes = self.seq(id).state == State::Decoding;
         self.stop_decoding(id);
         let seq = *self.seq(id);
-        let need = self.kv.blocks_for(seq.longest()).saturating_sub(seq.shared + seq.blocks);
+        let need = self.kv.blocks_of(seq.shared, seq.computed, seq.longest()).saturating_sub(seq.blocks);
         let took = self.take(need.into());
         if took {
             let seq = self.seq_mut(id);

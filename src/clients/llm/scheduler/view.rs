@@ -130,11 +130,11 @@ impl Scheduler {
         let seq = self.seq(id);
         let stored = self.stored(id);
         let held = if seq.state == State::Decoding && !seq.reserved {
-            self.kv.blocks_for(stored) - seq.shared
+            self.kv.blocks_of(seq.shared, stored, stored)
         } else {
             seq.blocks
         };
-        self.kv.blocks_for(stored + tokens).saturating_sub(seq.shared + held)
+        self.kv.blocks_of(seq.shared, stored, stored + tokens).saturating_sub(held)
     }
 
     /// Whether the packing policy says who is preempted.
@@ -159,7 +159,7 @@ impl Scheduler {
             let own = match seq.state {
                 State::Decoding if !seq.reserved => {
                     let stored = seq.computed + self.decoding.steps_of(seq);
-                    self.kv.blocks_for(stored) - seq.shared
+                    self.kv.blocks_of(seq.shared, stored, stored)
                 }
                 State::Swapped => 0,
                 _ => seq.blocks,

@@ -6,6 +6,7 @@ mod policies;
 mod prefix;
 mod swap;
 mod theory;
+mod windows;
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clients::Usage;
-use crate::memory::BlockPool;
 use crate::memory::prefix::PrefixCaching;
+use crate::memory::{BlockPool, KvGroups};
 use crate::request::Text;
 use crate::request::pipeline::Work;
 use crate::runtime::{Bound, StepCost, StepShape};
@@ -57,16 +58,29 @@ pub(super) fn priority(at: usize) -> i16 {
     (at * 7 % 5) as i16 - 2
 }
 
+/// What there is to a client's memory beside its blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    pub caching: PrefixCaching,
+    pub host: Option<HostKv>,
+    pub groups: KvGroups,
+}
+
+impl Memory {
+    pub const PLAIN: Self = Self { caching: PrefixCaching::Off, host: None, groups: KvGroups::ONE };
+}
+
 fn client(
     case: &Case,
     policy: Box<dyn BatchingPolicy>,
     packing: Box<dyn PackingPolicy>,
     strides: bool,
-    (caching, host): (PrefixCaching, Option<HostKv>),
+    memory: Memory,
 ) -> LlmClient {
+    let Memory { caching, host, groups } = memory;
     LlmClient::new(LlmSetup {
         index: 0,
-        kv: BlockPool::new(case.blocks, case.block_size),
+        kv: BlockPool::new(case.blocks, case.block_size).grouped(groups),
         host,
         prefix_caching: caching,
         max_num_seqs: case.max_num_seqs,
@@ -91,18 +105,18 @@ pub(super) fn run_packed(
     packing: Box<dyn PackingPolicy>,
     strides: bool,
 ) -> Outcome {
-    run_preempting(case, policy, packing, strides, None)
+    run_in(case, policy, packing, strides, Memory::PLAIN)
 }
 
-/// The same, which swaps where there is host memory.
-pub(super) fn run_preempting(
+/// The same in other memory.
+pub(super) fn run_in(
     case: &Case,
     policy: Box<dyn BatchingPolicy>,
     packing: Box<dyn PackingPolicy>,
     strides: bool,
-    host: Option<HostKv>,
+    memory: Memory,
 ) -> Outcome {
-    drive(case, &mut client(case, policy, packing, strides, (PrefixCaching::Off, host)), &[])
+    drive(case, &mut client(case, policy, packing, strides, memory), &[])
 }
 
 /// The same with what the prompts consist of, and a cache for it.
@@ -113,7 +127,11 @@ pub(super) fn run_with(
     caching: PrefixCaching,
     texts: &[Text],
 ) -> Outcome {
-    drive(case, &mut client(case, Box::new(policy), Box::new(Fcfs {}), strides, (caching, None)), texts)
+    drive(
+        case,
+        &mut client(case, Box::new(policy), Box::new(Fcfs {}), strides, Memory { caching, ..Memory::PLAIN }),
+        texts,
+    )
 }
 
 fn drive(case: &Case, llm: &mut LlmClient, texts: &[Text]) -> Outcome {
@@ -233,7 +251,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
     use crate::request::Rejection;
     let case = Case { blocks: 10, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![] };
     let policy = Continuous { max_num_batched_tokens: 64, watermark: 0.0 };
-    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, (PrefixCaching::Off, None));
+    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, Memory::PLAIN);
     assert_eq!(llm.refuses(&Work::new(60, 10), None), None);
     assert_eq!(llm.refuses(&Work::new(0, 10), None), Some(Rejection::EmptyPrompt));
     assert_eq!(llm.refuses(&Work::new(65, 10), None), Some(Rejection::PromptTooLong));
@@ -242,7 +260,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
 
     // Vetted by vLLM v0 when its turn comes: 9 blocks would leave less than 2 of 10.
     let policy = Continuous { max_num_batched_tokens: 512, watermark: 0.2 };
-    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, (PrefixCaching::Off, None));
+    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, Memory::PLAIN);
     assert_eq!(llm.refuses(&Work::new(128, 1), None), None);
     assert_eq!(llm.refuses(&Work::new(129, 1), None), Some(Rejection::KvCapacity));
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::{Case, Job, Times, naive_sglang, price, priority};
 use crate::clients::llm::HostKv;
 use crate::clients::llm::packing::{Order, PackingPolicy, Waiting};
+use crate::memory::KvGroups;
 use crate::runtime::{Chunk, StepShape};
 use crate::units::{SimSpan, SimTime};
 
@@ -55,6 +56,7 @@ pub(super) struct Engine {
     pub waiting: VecDeque<usize>,
     pub running: Vec<usize>,
     peak: u64,
+    groups: KvGroups,
 }
 
 /// Who computes how many tokens.
@@ -105,11 +107,28 @@ impl Engine {
             waiting: VecDeque::new(),
             running: Vec::new(),
             peak: 0,
+            groups: KvGroups::ONE,
         }
     }
 
     pub(super) fn packed(self, packing: impl PackingPolicy) -> Self {
         Self { packing: (packing.order() == Order::Key).then(|| Box::new(packing) as _), ..self }
+    }
+
+    pub(super) fn grouped(self, groups: KvGroups) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Blocks of `upto` tokens, without those of which no token is seen any more when `computed` are there.
+    fn blocks(&self, computed: u32, upto: u32) -> u64 {
+        let last = |block: u32| (block + 1) * self.block_size - 1;
+        let seen =
+            |block: &u32| u64::from(last(*block)) + u64::from(self.groups.window()) > u64::from(computed);
+        let all = 0..upto.div_ceil(self.block_size);
+        let windowed = u64::from(self.groups.windowed());
+        let full = u64::from(self.groups.count()) - windowed;
+        let of_window = if windowed == 0 { 0 } else { all.clone().filter(seen).count() as u64 };
+        full * all.count() as u64 + windowed * of_window
     }
 
     pub(super) fn preemptions(&self) -> Vec<u16> {
@@ -170,6 +189,12 @@ impl Engine {
                 host.copies = 0;
             }
             for (id, tokens) in step {
+                if self.groups.windowed() > 0 {
+                    let computed = self.seqs[id].computed + tokens;
+                    let behind = self.seqs[id].blocks - self.blocks(computed, computed);
+                    self.free += behind;
+                    self.seqs[id].blocks -= behind;
+                }
                 let seq = &mut self.seqs[id];
                 seq.computed += tokens;
                 if seq.computed < seq.tokens {
@@ -232,8 +257,9 @@ impl Engine {
     }
 
     pub fn take(&mut self, id: usize, upto: u32) -> bool {
+        let all = self.blocks(self.seqs[id].computed, upto);
         let seq = &mut self.seqs[id];
-        let need = u64::from(upto.div_ceil(self.block_size)).saturating_sub(seq.blocks);
+        let need = all.saturating_sub(seq.blocks);
         if need > self.free {
             return false;
         }

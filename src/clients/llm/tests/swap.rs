@@ -14,7 +14,8 @@ proptest! {
     #[test]
     fn continuous_agrees_with_a_naive_vllm_v0_that_swaps(case in cases(), host in hosts()) {
         let policy = Continuous { max_num_batched_tokens: 64, watermark: 0.05 };
-        let ours = run_preempting(&case, Box::new(policy), Box::new(Fcfs {}), true, Some(host));
+        let memory = Memory { host: Some(host), ..Memory::PLAIN };
+        let ours = run_in(&case, Box::new(policy), Box::new(Fcfs {}), true, memory);
         agree(&ours, Engine::v0_swapping(&case, 64, 0.05, Some(host)))?;
     }
 
@@ -22,10 +23,11 @@ proptest! {
     /// a host without blocks is none.
     #[test]
     fn swapping_keeps_the_laws(
-        case in cases(), host in hosts(), batching in 0..BATCHING.len(), packing in 0..PACKING.len()
+        (case, groups) in super::windows::cases(), host in hosts(), batching in 0..BATCHING.len(), packing in 0..PACKING.len()
     ) {
         let run = |strides, host| {
-            run_preempting(&case, BATCHING[batching].1(&case), PACKING[packing](), strides, host)
+            let memory = Memory { host, groups, ..Memory::PLAIN };
+            run_in(&case, BATCHING[batching].1(&case), PACKING[packing](), strides, memory)
         };
         let (on, off) = (run(true, Some(host)), run(false, Some(host)));
         prop_assert_eq!(&on.times, &off.times, "{}", BATCHING[batching].0);
@@ -54,7 +56,7 @@ fn who_is_swapped_out_goes_on_where_it_stopped() {
     let run = |blocks| {
         let policy = Chunked { max_num_batched_tokens: 64, ..Chunked::default() };
         let host = HostKv { blocks, seconds_per_block: 1e-3 };
-        run_preempting(&case, Box::new(policy), Box::new(Fcfs {}), true, Some(host))
+        run_in(&case, Box::new(policy), Box::new(Fcfs {}), true, Memory { host: Some(host), ..Memory::PLAIN })
     };
     let ours = run(4);
     assert_eq!(ours.preemptions, [0, 1]);
