@@ -75,11 +75,12 @@ impl KvGroups {
     /// Most blocks that a sequence of `tokens` tokens ever holds, whose prompt is computed in chunks of so
     /// many tokens at most, or whole.
     pub fn most(&self, tokens: u32, chunk: Option<u32>, block_size: u32) -> u64 {
-        let all = tokens.div_ceil(block_size);
+        let all = u64::from(tokens.div_ceil(block_size));
         // The window may not begin with a block.
-        let seen = chunk.map(|chunk| (self.window - 1).saturating_add(chunk).div_ceil(block_size) + 1);
-        let bounded = seen.map_or(all, |seen| seen.min(all));
-        u64::from(self.full) * u64::from(all) + u64::from(self.windowed) * u64::from(bounded)
+        let seen =
+            |chunk: u32| (u64::from(self.window) - 1 + u64::from(chunk)).div_ceil(block_size.into()) + 1;
+        let bounded = chunk.map_or(all, |chunk| seen(chunk).min(all));
+        u64::from(self.full) * all + u64::from(self.windowed) * bounded
     }
 }
 

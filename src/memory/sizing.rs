@@ -261,6 +261,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::catalog::{Catalog, Precision};
 
     /// As vLLM 0.6.4 ran it: 256 sequences, 8,192 tokens.
     fn llama_8b() -> KvSizing {
@@ -333,6 +334,47 @@ mod tests {
         assert_eq!(block(8, 8), block(16, 8));
         assert_eq!(block(1, 8), 8.0 * block(8, 8));
         assert_eq!(block(1, 1), block(8, 1));
+    }
+
+    /// KV of a token as the models' makers publish it: DeepSeek-V3 70.272 kB, Qwen2.5-72B 327.680 kB and Llama-3.1-405B
+    /// 516.096 kB in 16 bit (table 1 of "Insights into DeepSeek-V3", <https://arxiv.org/abs/2505.09343>); half of that
+    /// in FP8. Latent KV is on every accelerator, heads are split.
+    #[test]
+    fn blocks_are_as_large_as_published() {
+        let block = |name: &str, precision, tensor_parallel| {
+            let model = Catalog::embedded().model(name).unwrap();
+            let latent = model.attention.latent.is_some();
+            let sizing = KvSizing {
+                device_memory: 1e13,
+                parameters: 1e9,
+                tensor_parallel,
+                kv_bytes_per_token: model.kv_bytes_per_token(precision),
+                groups: model.kv_groups(),
+                kv_heads: if latent { 1 } else { model.attention.kv_heads },
+                ..llama_8b()
+            };
+            sizing.capacity().unwrap().block_bytes / 16.0
+        };
+        for (name, bytes) in
+            [("DeepSeek-V3", 70_272.0), ("Qwen2.5-72B", 327_680.0), ("Llama-3.1-405B", 516_096.0)]
+        {
+            assert_eq!(block(name, Precision::Bf16, 1), bytes, "{name}");
+            assert_eq!(block(name, Precision::Fp8, 1), bytes / 2.0, "{name}");
+        }
+        assert_eq!(block("DeepSeek-V3", Precision::Bf16, 8), 70_272.0);
+        assert_eq!(block("Llama-3.1-405B", Precision::Fp8, 8), 516_096.0 / 16.0);
+        // Ten layers of 62 with 16 heads of 128 a block.
+        assert_eq!(block("Gemma-3-27B", Precision::Bf16, 1), 10.0 * 2.0 * 16.0 * 128.0 * 2.0);
+    }
+
+    #[test]
+    fn windowed_layers_share_the_pool_in_groups() {
+        let model = Catalog::embedded().model("gpt-oss-120b").unwrap();
+        let kv_bytes_per_token = model.kv_bytes_per_token(Precision::Bf16);
+        let sizing = |groups| KvSizing { kv_bytes_per_token, groups, ..llama_8b() }.capacity().unwrap();
+        let (full, grouped) = (sizing(KvGroups::ONE), sizing(model.kv_groups()));
+        assert!(grouped.blocks.abs_diff(2 * full.blocks) <= 1, "half of the layers a block");
+        assert_eq!(grouped.tokens, grouped.blocks / 2 * 16, "as vLLM reports it, windows or not");
     }
 
     #[test]

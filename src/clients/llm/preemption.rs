@@ -57,3 +57,57 @@ impl Preemption {
         Ok(Some(HostKv { blocks, seconds_per_block: capacity.block_bytes / bandwidth }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::clients::ClientKind;
+    use crate::clients::llm::LlmSpec;
+    use crate::memory::{KvGroups, KvSizing};
+
+    fn capacity() -> KvCapacity {
+        let sizing = KvSizing {
+            device_memory: 8e10,
+            utilization: 0.9,
+            tensor_parallel: 1,
+            parameters: 8e9,
+            weight_bytes: 2.0,
+            kv_bytes_per_token: 131_072.0,
+            groups: KvGroups::ONE,
+            heads: 32,
+            kv_heads: 8,
+            hidden: 4096,
+            ffn: 14336,
+            vocab: 128_256,
+            max_num_batched_tokens: 8192,
+            max_num_seqs: 256,
+            block_size: 16,
+        };
+        sizing.capacity().unwrap()
+    }
+
+    #[test]
+    fn host_memory_holds_blocks_that_cross_the_link() {
+        let catalog = Catalog::embedded();
+        let h100 = catalog.accelerator("H100-SXM5-80GB").unwrap();
+        let host = |written: &str| ron::from_str::<Preemption>(written).unwrap().host(&capacity(), h100);
+        assert_eq!(host("Recompute"), Ok(None));
+        // vLLM: 4 GiB of swap space are 2,048 CPU blocks of Llama-3.1-8B.
+        let four = host("Swap(host_memory: gib(4))").unwrap().unwrap();
+        assert_eq!((four.blocks, four.seconds_per_block), (2048, 2_097_152.0 / 64e9));
+        let slow = host("Swap(host_memory: gib(4), bandwidth: Some(gb_per_s(16)))").unwrap().unwrap();
+        assert_eq!(slow.seconds_per_block, 2_097_152.0 / 16e9);
+        let problem = host("Swap(host_memory: mib(1))").unwrap_err();
+        assert_eq!(problem.message, "host_memory holds no KV block, of 2.0 MiB on each accelerator");
+    }
+
+    #[test]
+    fn swapping_and_prefix_caching_are_refused_together() {
+        let check = |written: &str| ron::from_str::<LlmSpec>(written).unwrap().check(Catalog::embedded());
+        let swap = "preemption: Swap(host_memory: gib(4))";
+        assert!(check(&format!("(model: \"Llama-3.1-8B\", {swap})")).is_empty());
+        let problems = check(&format!("(model: \"Llama-3.1-8B\", {swap}, prefix_caching: Radix)"));
+        assert_eq!((problems.len(), &*problems[0].path), (1, "preemption"));
+    }
+}

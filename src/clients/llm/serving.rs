@@ -58,6 +58,13 @@ impl Serving {
             Fact::new("KV cache", format!("{blocks} blocks of {block_size}, {tokens} tokens")),
             Fact::new("limits", format!("{max_num_seqs} sequences, {max_model_len} tokens each")),
         ];
+        let groups = self.capacity.groups;
+        if groups.windowed() > 0 {
+            let (all, windowed, window) = (groups.count(), groups.windowed(), groups.window());
+            let what =
+                format!("{all} groups of layers share the blocks, {windowed} hold {window} tokens each");
+            facts.push(Fact::new("", what));
+        }
         if let Some(HostKv { blocks, seconds_per_block }) = self.host {
             let each = seconds_per_block * 1e6;
             facts.push(Fact::new("swaps to the host", format!("{blocks} blocks, {each:.1} µs each way")));

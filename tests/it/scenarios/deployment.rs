@@ -4,7 +4,8 @@ use mist::catalog::{Catalog, Precision};
 use mist::memory::KvSizing;
 use proptest::prelude::*;
 
-const MODELS: [&str; 5] = ["Llama-3.2-1B", "Qwen2.5-0.5B", "Qwen3-0.6B", "Llama-3.1-8B", "Qwen2.5-7B"];
+const MODELS: [&str; 6] =
+    ["Llama-3.2-1B", "Qwen2.5-0.5B", "Qwen3-0.6B", "Llama-3.1-8B", "Qwen2.5-7B", "Gemma-3-1B"];
 const HARDWARE: [&str; 5] = ["H100-SXM5-80GB", "A100-80GB-SXM4", "L40S", "H200-SXM-141GB", "B200-SXM"];
 
 /// Identical clients on a platform of their own.
