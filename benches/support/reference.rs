@@ -156,6 +156,7 @@ impl Reference {
             prompt_tokens: lengths.prompt_tokens,
             output_tokens: lengths.output_tokens,
             generated_tokens: lengths.output_tokens.into(),
+            cached_tokens: 0,
             preemptions: 0,
         };
         let slot = self.vacant.pop().unwrap_or_else(|| {

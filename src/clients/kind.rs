@@ -84,10 +84,14 @@ pub struct Offer {
 pub struct Generates {
     /// Which part of it.
     pub role: Role,
+    /// Whether it may be asked for the other part, too.
+    pub lends: bool,
     /// Longest text (tokens).
     pub max_model_len: u32,
     /// Size of the KV cache of one token (bytes).
     pub kv_bytes_per_token: f64,
+    /// Tokens that its KV cache holds.
+    pub kv_tokens: u64,
 }
 
 /// The part that a client has in generating text.

@@ -32,6 +32,10 @@ pub struct Usage {
     pub preemptions: u64,
     /// What was swapped to the host; none if the client does not.
     pub swapped: Option<SwapTally>,
+    /// KV that other clients took over from here (bytes), counted when it sets out.
+    pub kv_sent_bytes: u64,
+    /// KV that came from other clients (bytes), counted when it lands.
+    pub kv_received_bytes: u64,
     /// What came of prefix caching; none if the client does not.
     pub prefix: Option<PrefixTally>,
     /// KV blocks the client has.

@@ -159,6 +159,9 @@ pub struct Utilisation {
     /// Those that were swapped to the host; absent where none were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_swaps: Option<KvSwaps>,
+    /// What was found in prefix caches by what was admitted; null where no client has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_cache: Option<PrefixCacheHits>,
     /// Changes of models on clients that serve several by turns; null without such clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_swaps: Option<ModelSwaps>,
@@ -173,6 +176,20 @@ pub struct KvSwaps {
     pub blocks_out: u64,
     /// KV blocks copied back; fewer where the run ended before they were.
     pub blocks_in: u64,
+}
+
+/// What was found in prefix caches. vLLM `vllm:prefix_cache_queries_total`, `vllm:prefix_cache_hits_total`,
+/// which are in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PrefixCacheHits {
+    /// Tokens that were looked up: whole prompts, once each, however often they were preempted.
+    pub query_tokens: u64,
+    /// Tokens that were there.
+    pub hit_tokens: u64,
+    /// The one over the other.
+    pub token_hit_frac: f64,
+    /// Share of requests that found anything.
+    pub request_hit_frac: f64,
 }
 
 /// Changes of models on clients that serve several by turns.
@@ -248,6 +265,9 @@ pub struct SourceSummary {
     pub requests: RequestCounts,
     /// Tokens of completed requests.
     pub tokens: TokenCounts,
+    /// What completed requests found of their prompts in prefix caches; null where no client has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_cache: Option<PrefixCacheHits>,
     /// Rates over the run.
     pub throughput: Throughput,
     /// Latencies of completed requests. ITL is missing: steps mix the tokens of all sources.

@@ -89,6 +89,7 @@ pub(super) fn run() -> (Summary, Provenance) {
             decode_tokens: 398_002,
             preemptions: 0,
             kv_swaps: None,
+            prefix_cache: None,
             model_swaps: None,
         },
         bottleneck: Bottleneck {
@@ -133,6 +134,7 @@ pub(super) fn run_of_two_sources() -> (Summary, Provenance) {
         name: name.to_owned(),
         requests: summary.requests.clone(),
         tokens: summary.tokens,
+        prefix_cache: None,
         throughput: summary.throughput,
         latency: summary.latency.clone(),
         stages: Vec::new(),

@@ -11,8 +11,8 @@ use super::page::Page;
 use super::stages::stages;
 use super::{Exporter, ReplicationsExporter, Report};
 use crate::metrics::{
-    Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, TokenCounts,
-    Verdict,
+    Attainment, BoundBy, Cost, GroupSummary, PrefixCacheHits, RequestCounts, SourceSummary, Stability,
+    Summary, TokenCounts, Verdict,
 };
 use crate::request::Rejection;
 use crate::stats::{SKETCH_ERROR_FRAC, Statistics};
@@ -322,6 +322,10 @@ fn hardware(page: &mut Page, summary: &Summary) {
         let row =
             format!("{swapped} swapped, {out} blocks to the host and {back} back, {recomputed} recomputed");
         page.row(1, "preempted", &row);
+    }
+    if let Some(PrefixCacheHits { token_hit_frac, request_hit_frac, .. }) = used.prefix_cache {
+        let found = (percent(token_hit_frac), percent(request_hit_frac));
+        page.row(1, "prefixes", &format!("{} of prompt tokens found, by {} of requests", found.0, found.1));
     }
     if let Some(swaps) = used.model_swaps {
         let share = percent(swaps.accelerator_frac);

@@ -128,6 +128,20 @@ pub struct CoordinatorSpec {
     /// How the KV cache of a request moves from one client to another; needed where prefill and decode
     /// have clients of their own. Default: none.
     pub kv_transfer: Option<KvTransferSpec>,
+    /// When the client that decodes a request is chosen, where prefill and decode have clients of their own.
+    /// Default: `AfterPrefill`.
+    pub decode_choice: DecodeChoice,
+}
+
+/// When the client that decodes a request is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecodeChoice {
+    /// When the prompt is computed, as DistServe and the proxies of vLLM and SGLang do.
+    #[default]
+    AfterPrefill,
+    /// When the request arrives, together with the client that prefills it; it counts for the load of
+    /// both from then on, and if both are the same, no KV moves. As Splitwise does.
+    AtArrival,
 }
 
 /// A link of its own for each KV cache that moves between two clients.
@@ -135,6 +149,21 @@ pub struct CoordinatorSpec {
 #[serde(deny_unknown_fields)]
 pub struct KvTransferSpec {
     /// How fast it moves, such as `gb_per_s(50)`, a 400 Gb/s network interface; required.
+    pub bandwidth: Bandwidth,
+    /// How long until it starts to land. Default: `us(0)`.
+    #[serde(default = "no_time")]
+    pub latency: Span,
+    /// The link between clients on the same platform, such as NVLink. Default: none, KV moves between them as
+    /// between others.
+    #[serde(default)]
+    pub local: Option<LocalLinkSpec>,
+}
+
+/// A link within a platform, of its own for each KV cache that moves there.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocalLinkSpec {
+    /// How fast KV moves, such as `gb_per_s(450)`, NVLink 4 one way; required.
     pub bandwidth: Bandwidth,
     /// How long until it starts to land. Default: `us(0)`.
     #[serde(default = "no_time")]
@@ -257,6 +286,11 @@ fn prefill_and_decode() -> Vec<StageChoice> {
 
 impl Default for CoordinatorSpec {
     fn default() -> Self {
-        Self { routing: Choice::named("RoundRobin"), latency: no_time(), kv_transfer: None }
+        Self {
+            routing: Choice::named("RoundRobin"),
+            latency: no_time(),
+            kv_transfer: None,
+            decode_choice: DecodeChoice::default(),
+        }
     }
 }

@@ -61,8 +61,8 @@ pub use choice::{Choice, StageChoice};
 pub use document::{Document, Place, Unreadable};
 pub use explain::{Kinds, explain, reference};
 pub use language::{
-    ClientSpec, ClusterSpec, CoordinatorSpec, KvTransferSpec, NodeGroup, PlatformSpec, Scenario, SloSpec,
-    UsdPerHour, VERSION, WorkloadSpec,
+    ClientSpec, ClusterSpec, CoordinatorSpec, DecodeChoice, KvTransferSpec, LocalLinkSpec, NodeGroup,
+    PlatformSpec, Scenario, SloSpec, UsdPerHour, VERSION, WorkloadSpec,
 };
 pub use problem::{Findings, Problem};
 pub use registry::{ChoiceError, Registry, Resolved};

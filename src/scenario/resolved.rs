@@ -54,7 +54,12 @@ mod tests {
             runs: Llm(model: "Llama-3.1-70B", batching: Chunked(max_num_batched_tokens: 8192)),
         ),
     ],
-    coordinator: (routing: RoundRobin, latency: s(0.0), kv_transfer: None),
+    coordinator: (
+        routing: RoundRobin,
+        latency: s(0.0),
+        kv_transfer: None,
+        decode_choice: AfterPrefill,
+    ),
     workload: [
         (
             name: "chat",

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use bevy_ecs::entity::Entity;
 
 use super::RunError;
+use super::assembly::prefixes_cached;
 use super::deployment::{Deployment, Group};
 use super::directory::Directory;
 use super::notes::notes;
@@ -104,6 +105,11 @@ impl Run {
             (0..group.clients).map(move |at| format!("{name}[{at}]")).collect::<Vec<_>>()
         };
         self.deployment.groups.iter().flat_map(name).collect()
+    }
+
+    /// Whether any client keeps the KV of prefixes for other requests.
+    pub fn caches_prefixes(&self) -> bool {
+        prefixes_cached(&self.document.scenario) == Some(true)
     }
 
     /// The classes of traffic, as rows of results know them.

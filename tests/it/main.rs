@@ -6,6 +6,7 @@
 mod cli;
 mod comparisons;
 mod determinism;
+mod disaggregation;
 mod fuzz;
 mod laws;
 mod models;

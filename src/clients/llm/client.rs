@@ -1,5 +1,6 @@
 //! An LLM client as plain Rust: scheduler, policy, runtime model, and the stride it is running.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bevy_ecs::component::Component;
@@ -38,6 +39,8 @@ pub struct LlmSetup {
     pub prefix_caching: PrefixCaching,
     /// Most sequences that run at once.
     pub max_num_seqs: u32,
+    /// Tokens kept free for each sequence before KV of another may come from elsewhere.
+    pub reserved_tokens: u32,
     /// Longest prompt plus output served (tokens).
     pub max_model_len: u32,
     /// Composes the steps.
@@ -63,8 +66,8 @@ pub struct HostKv {
 #[derive(Component)]
 pub struct LlmClient {
     index: u32,
-    scheduler: Scheduler,
-    policy: Box<dyn BatchingPolicy>,
+    pub(super) scheduler: Scheduler,
+    pub(super) policy: Box<dyn BatchingPolicy>,
     model: Arc<dyn StepModel>,
     seconds_per_copy: f64,
     max_model_len: u32,
@@ -73,10 +76,14 @@ pub struct LlmClient {
     /// it shrinks to where strides were cut, and doubles when one was not.
     reach: usize,
     /// The steps of the stride under way, with their ends; empty when idle.
-    stride: Vec<PricedStep>,
-    begun: SimTime,
+    pub(super) stride: Vec<PricedStep>,
+    pub(super) begun: SimTime,
     /// Holdings to be released when the step under way is over.
     releases: Vec<u32>,
+    /// Stages whose KV is to come here once there is room for it.
+    pub(super) incoming: VecDeque<Entity>,
+    /// Tokens kept free for each sequence before more may come.
+    pub(super) reserved_tokens: u32,
     /// Whether a step is composed or under way.
     busy: bool,
     idle: IdleKv,
@@ -104,8 +111,8 @@ impl IdleKv {
 
 /// A step of a stride.
 #[derive(Clone, Copy)]
-struct PricedStep {
-    end: SimTime,
+pub(super) struct PricedStep {
+    pub end: SimTime,
     bound: Bound,
 }
 
@@ -152,6 +159,8 @@ impl LlmClient {
             stride: Vec::new(),
             begun: SimTime::ZERO,
             releases: Vec::new(),
+            incoming: VecDeque::new(),
+            reserved_tokens: setup.reserved_tokens,
             busy: false,
             idle: IdleKv::default(),
             epoch: 0,
@@ -268,7 +277,9 @@ impl LlmClient {
         text: Option<&Text>,
         now: SimTime,
     ) -> Option<StrideEnd> {
-        let interrupts = self.policy.arrival_interrupts(work.prompt_tokens, &self.scheduler);
+        let ready = base.map_or(work.fetched_tokens, |base| self.scheduler.held_tokens(base));
+        let left = work.prompt_tokens.saturating_sub(ready).max(1);
+        let interrupts = self.policy.arrival_interrupts(left, &self.scheduler);
         let goes_ahead = self.scheduler.enqueue(stage, work, base, text, now);
         if interrupts || goes_ahead { self.interrupt(now) } else { None }
     }
@@ -285,14 +296,26 @@ impl LlmClient {
             self.releases.push(id);
             return self.interrupt(now);
         }
-        self.idle.pass(now);
-        self.scheduler.release_holding(id);
-        self.idle.blocks = self.scheduler.kv().used();
+        self.while_idle(now, |scheduler| scheduler.release_holding(id));
         None
     }
 
+    /// Changes what is kept, where that counts as in use while nothing is under way.
+    pub(super) fn while_idle<T>(&mut self, now: SimTime, change: impl FnOnce(&mut Scheduler) -> T) -> T {
+        if self.busy {
+            return change(&mut self.scheduler);
+        }
+        self.idle.pass(now);
+        let changed = change(&mut self.scheduler);
+        self.idle.blocks = self.scheduler.kv().used();
+        changed
+    }
+
     /// Ends the stride under way with its current step.
-    fn interrupt(&mut self, now: SimTime) -> Option<StrideEnd> {
+    pub(super) fn interrupt(&mut self, now: SimTime) -> Option<StrideEnd> {
+        if self.busy && self.stride.is_empty() {
+            self.scheduler.run_once(); // composed, and yet to be priced
+        }
         let steps = self.stride.partition_point(|step| step.end <= now) + 1;
         if steps >= self.stride.len() {
             return None;
@@ -329,6 +352,9 @@ impl LlmClient {
         if !self.scheduler.has_step() && (self.scheduler.give_up_base() || self.swap_in()) {
             self.policy.form(&mut self.scheduler);
         }
+        while !self.scheduler.has_step() && self.scheduler.give_up_landed() {
+            self.policy.form(&mut self.scheduler);
+        }
         self.busy = self.scheduler.has_step();
         self.busy
     }
@@ -340,7 +366,9 @@ impl LlmClient {
 
     /// Prices the composed step, and as many more as will be the same, from `now` on.
     pub fn price(&mut self, now: SimTime) -> StrideEnd {
-        let limit = self.reach.min(self.stride_limit);
+        // Blocks behind a window may make room for KV that is to come.
+        let frees_midway = self.scheduler.kv().groups().windowed() > 0 && !self.incoming.is_empty();
+        let limit = if frees_midway { 1 } else { self.reach.min(self.stride_limit) };
         let steps = self.scheduler.stride(limit as u64) as usize;
         if steps == self.reach {
             self.reach = (2 * self.reach).min(STRIDE_LIMIT);
@@ -401,14 +429,35 @@ impl LlmClient {
         if epoch != self.epoch || !self.busy {
             return false;
         }
+        self.land_steps(self.stride.len(), usage, gaps, landed);
+        self.scheduler.clear_step();
+        for id in self.releases.drain(..) {
+            self.scheduler.release_holding(id);
+        }
+        usage.preemptions = self.scheduler.preemptions();
+        usage.prefix = self.scheduler.prefix_tally();
+        usage.swapped = self.scheduler.swap_tally();
+        usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
+        (self.idle.since, self.idle.blocks) = (usage.last_step_end, self.scheduler.kv().used());
+        self.busy = false;
+        true
+    }
+
+    /// Makes the first `steps` of the stride under way take effect.
+    pub(super) fn land_steps(
+        &mut self,
+        steps: usize,
+        usage: &mut Usage,
+        gaps: &mut TokenGaps,
+        landed: &mut Landed,
+    ) {
         let (shape_seqs, prefill_tokens, decode_seqs) = {
             let shape = self.scheduler.shape();
             let prompts = shape.prefill.len() as u64;
             (prompts + u64::from(shape.decode_seqs), shape.prefill_tokens(), u64::from(shape.decode_seqs))
         };
-        let steps = self.stride.len() as u64;
         let mut from = self.begun;
-        for (at, step) in self.stride.iter().enumerate() {
+        for (at, step) in self.stride.drain(..steps).enumerate() {
             let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, landed);
             let span = step.end.since(from);
             usage.busy[step.bound as usize] += span;
@@ -416,22 +465,11 @@ impl LlmClient {
             usage.kv_blocks_peak = usage.kv_blocks_peak.max(in_use);
             from = step.end;
         }
-        self.scheduler.clear_step();
-        for id in self.releases.drain(..) {
-            self.scheduler.release_holding(id);
-        }
-        usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
-        (self.idle.since, self.idle.blocks) = (from, self.scheduler.kv().used());
+        let steps = steps as u64;
         usage.steps += steps;
         usage.last_step_end = from;
         usage.prefill_tokens += prefill_tokens;
         usage.decode_tokens += decode_seqs * steps;
         usage.batch_seqs += shape_seqs * steps;
-        usage.preemptions = self.scheduler.preemptions();
-        usage.prefix = self.scheduler.prefix_tally();
-        usage.swapped = self.scheduler.swap_tally();
-        self.stride.clear();
-        self.busy = false;
-        true
     }
 }

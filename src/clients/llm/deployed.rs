@@ -23,6 +23,7 @@ pub(super) struct LlmDeployed {
     pub block_size: u32,
     pub prefix_caching: PrefixCaching,
     pub max_num_seqs: u32,
+    pub reserved_tokens: u32,
     pub make_policy: MakeBatching,
     pub make_packing: MakePacking,
     pub stay: SimSpan,
@@ -37,6 +38,7 @@ impl LlmDeployed {
             host: model.host,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            reserved_tokens: self.reserved_tokens,
             max_model_len: model.generates.max_model_len,
             policy: (self.make_policy)(),
             packing: (self.make_packing)(),
@@ -78,7 +80,8 @@ impl Deployed for LlmDeployed {
     fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity {
         let first = &self.models[0];
         let client = self.client(first, index, strides);
-        let usage = Usage { kv_blocks: first.capacity.blocks, ..Usage::default() };
+        let prefix = client.scheduler().prefix_tally();
+        let usage = Usage { kv_blocks: first.capacity.blocks, prefix, ..Usage::default() };
         if !self.is_shared() {
             let inbox = sim.wake::<Delivered<Llm>>();
             return sim.world().spawn((Client { index, inbox }, usage, client)).id();

@@ -4,8 +4,9 @@
 //!  Delivered ─▶ accept_stages ──Idle──▶ form_steps ──Formed──▶ price_steps ──StrideEnded──▶ calendar
 //!                 [Admit]     ▲           [Batch]                 [Price]                      │
 //!                             └──Idle── land_strides [Land] ◀──────────────────────────────────┘
-//!                                           └──StageDone──▶ coordinator
+//!                                           └──StageDone, PrefillDone──▶ coordinator
 //! ```
+//! Stages whose KV is at another client wait until it has come here: see `incoming.rs`, `transfers.rs`.
 //!
 //! A client runs one step at a time, which arrivals cannot interrupt. A [`BatchingPolicy`] composes
 //! the step on a [`Scheduler`], whose queue is in the order of a [`PackingPolicy`]; a
@@ -24,6 +25,7 @@ mod batching;
 mod client;
 mod decoding;
 mod deployed;
+mod incoming;
 mod packing;
 mod preemption;
 mod scheduler;
@@ -36,6 +38,7 @@ mod systems;
 #[cfg(test)]
 mod tests;
 mod token_clock;
+mod transfers;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
@@ -43,7 +46,8 @@ use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub(crate) use batching::built_in as built_in_batching;
 pub use batching::{
-    BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, Mixed, Orca, Sglang, Static,
+    BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, MakeBatching, Mixed, Orca,
+    Receive, Sglang, Static,
 };
 pub use client::{HostKv, LlmClient, LlmSetup, Stride, StrideEnd};
 pub(crate) use packing::built_in as built_in_packing;
@@ -59,7 +63,7 @@ pub use spec::LlmSpec;
 
 use super::Delivered;
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
-use crate::request::{ReleaseKv, StageDone};
+use crate::request::{CountsTokens, PrefillDone, ReleaseKv, StageDone};
 use crate::stats::TokenGaps;
 
 /// Marks deliveries to LLM clients.
@@ -93,11 +97,16 @@ impl Plugin for LlmPlugin {
         sim.wake::<Swapped>();
         sim.wake::<StrideEnded>();
         sim.wake::<ReleaseKv>();
-        sim.port::<Idle>().port::<Formed>().port::<StageDone>().insert_resource(TokenGaps::default());
+        sim.wake::<KvLanded>();
+        sim.wake::<KvRetry>();
+        sim.port::<Idle>().port::<Formed>().port::<Room>().port::<StageDone>().port::<PrefillDone>();
+        sim.insert_resource(TokenGaps::default()).world().init_resource::<CountsTokens>();
         sim.systems(Phase::Land, (systems::land_strides, systems::land_swaps).chain().in_set(LlmSet::Land));
-        let accept = (systems::release_kv, systems::accept_stages, systems::accept_shared).chain();
+        let transfers = (transfers::land_kv, transfers::retry_transfers).chain();
+        let accept = (systems::release_kv, transfers, systems::accept_stages, systems::accept_shared).chain();
         sim.systems(Phase::Admit, accept.in_set(LlmSet::Accept));
-        sim.systems(Phase::Batch, systems::form_steps.in_set(LlmSet::Form));
+        let form = (systems::form_steps, transfers::start_transfers).chain();
+        sim.systems(Phase::Batch, form.in_set(LlmSet::Form));
         sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
     }
 }
@@ -154,6 +163,47 @@ impl Wake for Swapped {
         Self { client: Entity::from_bits(client), index: index as u32 }
     }
 }
+
+/// KV that moved has landed at its new client.
+#[derive(Clone, Copy)]
+struct KvLanded {
+    stage: Entity,
+    client: Entity,
+}
+
+impl Wake for KvLanded {
+    const PRIORITY: u8 = 56;
+
+    fn pack(self) -> [u64; 2] {
+        [self.stage.to_bits(), self.client.to_bits()]
+    }
+
+    fn unpack([stage, client]: [u64; 2]) -> Self {
+        Self { stage: Entity::from_bits(stage), client: Entity::from_bits(client) }
+    }
+}
+
+/// KV that found no room at a client asks again.
+#[derive(Clone, Copy)]
+struct KvRetry {
+    stage: Entity,
+    client: Entity,
+}
+
+impl Wake for KvRetry {
+    const PRIORITY: u8 = 57;
+
+    fn pack(self) -> [u64; 2] {
+        [self.stage.to_bits(), self.client.to_bits()]
+    }
+
+    fn unpack([stage, client]: [u64; 2]) -> Self {
+        Self { stage: Entity::from_bits(stage), client: Entity::from_bits(client) }
+    }
+}
+
+/// A client with KV in line may have room for it.
+struct Room(Entity);
 
 /// A client may compose a step.
 struct Idle(Entity);

@@ -128,8 +128,10 @@ impl LlmSpec {
             host,
             generates: Generates {
                 role: self.role,
+                lends: self.lends,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
+                kv_tokens: capacity.tokens,
             },
             max_step_tokens,
             step_model,

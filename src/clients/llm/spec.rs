@@ -86,6 +86,16 @@ pub struct LlmSpec {
     /// vLLM `--kv-transfer-config` (`kv_producer`, `kv_consumer`), SGLang `--disaggregation-mode`.
     #[serde(default)]
     pub role: Role,
+    /// Whether a client of one part may be asked for the other, too: it is a guest in the other pool, where a
+    /// routing policy that borrows, such as `MixedPool`, may send it work. Default: false.
+    /// vLLM `kv_role: kv_both`.
+    #[serde(default)]
+    pub lends: bool,
+    /// Tokens kept free for each sequence here, running or waiting, before KV of another sequence may come from
+    /// elsewhere (tokens): room to grow, so that less is preempted. Default: 0,
+    /// as vLLM. SGLang `--num-reserved-decode-tokens`, there 512.
+    #[serde(default)]
+    pub num_reserved_decode_tokens: u32,
     /// How requests are batched into steps. Default: `Chunked`.
     #[serde(default = "default_batching")]
     #[schemars(extend("x-choice" = "batching policy"))]
@@ -191,6 +201,7 @@ impl ClientKind for LlmSpec {
             block_size: self.block_size,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
             make_packing,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),
@@ -228,6 +239,10 @@ impl LlmSpec {
             if self.models().take(at).any(|before| before == name) {
                 problems.push(Problem::new(place(at), format!("`{name}` is named twice")));
             }
+        }
+        if self.lends && self.role == Role::Both {
+            let message = "has no effect: the client prefills and decodes anyway";
+            problems.push(Problem::new("lends", message).help("leave it out, or give the client a `role`"));
         }
         for (path, span) in [("swap", self.swap), ("stay", self.stay)] {
             if span.is_some() && self.also.is_empty() {

@@ -34,6 +34,8 @@ mod tree;
 pub use cache::{Found, Pin, PrefixCache};
 pub use names::Names;
 
+use std::ops::AddAssign;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,25 @@ pub struct PrefixTally {
     pub query_tokens: u64,
     /// Those that were there.
     pub hit_tokens: u64,
+}
+
+impl PrefixTally {
+    /// A sequence of `prompt` tokens comes, of which `found` are there.
+    pub fn count(&mut self, prompt: u32, found: u32) {
+        self.queries += 1;
+        self.hits += u64::from(found > 0);
+        self.query_tokens += u64::from(prompt);
+        self.hit_tokens += u64::from(found);
+    }
+}
+
+impl AddAssign for PrefixTally {
+    fn add_assign(&mut self, other: Self) {
+        self.queries += other.queries;
+        self.hits += other.hits;
+        self.query_tokens += other.query_tokens;
+        self.hit_tokens += other.hit_tokens;
+    }
 }
 
 /// How KV is kept for later requests whose prompt begins the same.

@@ -85,6 +85,7 @@ fn servers(
                 prompt_tokens: 3,
                 output_tokens: 1,
                 generated_tokens: 1,
+                cached_tokens: 0,
                 preemptions: 0,
             }
         })
@@ -208,6 +209,7 @@ fn shared(requests: usize, per_s: f64, alone: f64, seed: u64) -> Vec<RequestReco
             prompt_tokens: 3,
             output_tokens: 1,
             generated_tokens: 1,
+            cached_tokens: 0,
             preemptions: 0,
         });
     }

@@ -34,9 +34,9 @@ mod when;
 
 pub use crate::scenario::{Count, Duration, Tokens};
 pub use compile::{Directory, compile};
-pub use journey::{Journey, Lap, TokenTimes};
+pub use journey::{Journey, Lap, Partner, TokenTimes};
 pub use part::Part;
 pub use program::{Program, Programs, Served};
 pub use step::{Named, StageRegistry, Step, build, built_in};
-pub use walk::{Action, Ground, Visit, Visited, Work};
+pub use walk::{Action, Ground, Split, Visit, Visited, Work};
 pub use when::When;

@@ -65,7 +65,7 @@ impl Case {
         write!(text, "], coordinator: (routing: {routing}, latency: us({latency_us})), workload: [").unwrap();
         let priorities = self.groups.iter().any(Group::reads_priority);
         for (at, source) in self.sources.iter().enumerate() {
-            let priority = if priorities { 1 - at as i16 } else { 0 };
+            let priority = if priorities { 1 - i16::try_from(at).unwrap() } else { 0 };
             text += &source.workload(at, self.groups[at % self.groups.len()].model(), priority);
         }
         text += "]";

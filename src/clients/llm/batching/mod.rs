@@ -4,15 +4,13 @@
 //! composes the step with its verbs: [`decode_all`](Scheduler::decode_all),
 //! [`continue_prefill`](Scheduler::continue_prefill), [`admit`](Scheduler::admit), and where it
 //! must be [`preempt_last`](Scheduler::preempt_last) or [`pause`](Scheduler::pause). It sees prompt
-//! lengths, never how long an output will be; a verb that knows has `oracle` in its name.
+//! lengths, never how long an output will be.
 //!
 //! To add one: a struct with its parameters in a file of its own, `impl BatchingPolicy`, and a line
 //! in [`built_in`].
 
 mod chunked;
 mod continuous;
-#[cfg(test)]
-mod foreign;
 mod mixed;
 mod orca;
 mod sglang;
@@ -25,6 +23,7 @@ pub use orca::Orca;
 pub use sglang::Sglang;
 pub use static_batches::Static;
 
+use bevy_ecs::entity::Entity;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -34,6 +33,18 @@ use crate::engine::SimBuilder;
 use crate::memory::BlockPool;
 use crate::request::Rejection;
 use crate::scenario::Registry;
+use crate::units::SimSpan;
+
+/// What becomes of KV that is to move to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receive {
+    /// It sets out if there is room for it, or waits in line until there is.
+    IfRoom,
+    /// It waits in line.
+    Later,
+    /// It is asked for again after so long, whatever happens until then.
+    Retry(SimSpan),
+}
 
 /// Decides what a client's next step computes.
 pub trait BatchingPolicy: Send + Sync + 'static {
@@ -46,6 +57,24 @@ pub trait BatchingPolicy: Send + Sync + 'static {
     /// The longest prompt it can ever admit, if that is limited; longer ones are rejected.
     fn longest_prompt(&self) -> Option<u32> {
         None
+    }
+
+    /// A visit of `request` reaches the client; asked before
+    /// [`arrival_interrupts`](Self::arrival_interrupts), in the same order as sequences [arrive](Scheduler::arrival).
+    /// For policies that tell requests apart.
+    fn arrives(&mut self, request: Entity) {
+        let _ = request;
+    }
+
+    /// Whether KV of `tokens` tokens of `request` may set out for this client now.
+    fn receive(&mut self, request: Entity, tokens: u32, scheduler: &Scheduler) -> Receive {
+        let _ = (request, tokens, scheduler);
+        Receive::IfRoom
+    }
+
+    /// KV of `request` has moved from here to another client. The policy is asked for the next step anew.
+    fn kv_left(&mut self, request: Entity) {
+        let _ = request;
     }
 
     /// Why a prompt with so many tokens to compute can never be served with these KV blocks, if it cannot:
@@ -70,7 +99,7 @@ pub trait BatchingPolicy: Send + Sync + 'static {
     /// The client has nothing to do: no sequence waits or runs. Called at least once each time that is so.
     fn idle(&mut self) {}
 
-    /// Whether a request of `prompt` tokens that now reaches the client, and is not in the queue yet,
+    /// Whether a request with `prompt` tokens to compute that now reaches the client, and is not in the queue yet,
     /// may change the next step. If not, and steps [repeat](Scheduler::repeat_decodes), the policy is
     /// not asked again before one of the running sequences completes. Asked at every arrival, also
     /// when nothing repeats. Most policies look only at the head of the queue; where the

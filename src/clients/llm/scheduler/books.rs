@@ -55,7 +55,7 @@ impl Scheduler {
     }
 
     /// [`take`](Self::take), if so many blocks stay `spare`.
-    pub(super) fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
+    pub(in crate::clients::llm) fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
         if blocks + spare > self.kv.free() {
             self.step.evicts |= self.holdings.reclaim(blocks + spare, &mut self.kv);
         }
@@ -198,11 +198,11 @@ impl Scheduler {
         None
     }
 
-    pub(super) fn seq(&self, id: SeqId) -> &Sequence {
+    pub(in crate::clients::llm) fn seq(&self, id: SeqId) -> &Sequence {
         &self.seqs[id.0 as usize]
     }
 
-    pub(super) fn seq_mut(&mut self, id: SeqId) -> &mut Sequence {
+    pub(in crate::clients::llm) fn seq_mut(&mut self, id: SeqId) -> &mut Sequence {
         &mut self.seqs[id.0 as usize]
     }
 }

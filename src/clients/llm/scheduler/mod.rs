@@ -46,9 +46,6 @@ pub enum Reserve {
     /// As many tokens, an engine's maximum for a whole request (`FasterTransformer`, Orca). Nothing
     /// is allocated later; a request that does not keep to the maximum holds what it needs.
     Tokens(u32),
-    /// Prompt and output, to the token, which only an oracle knows: emulations of simulators that
-    /// peek (splitwise-sim) do this.
-    OracleWhole,
 }
 
 impl Reserve {
@@ -80,6 +77,8 @@ pub struct Scheduler {
     step: Step,
     clock: TokenClock,
     preemptions: u64,
+    /// Blocks taken for KV that is on its way here.
+    pub(super) expected: u64,
 }
 
 impl Scheduler {
@@ -104,6 +103,7 @@ impl Scheduler {
             step: Step::default(),
             clock: TokenClock::default(),
             preemptions: 0,
+            expected: 0,
         }
     }
 
@@ -124,6 +124,34 @@ impl Scheduler {
         text: Option<&Text>,
         now: SimTime,
     ) -> bool {
+        let id = self.enter(stage, work, base, text, now);
+        self.wait(id, Back::Tail)
+    }
+
+    /// Takes in a request at `now`, whose KV has landed in the blocks that were taken for it. Tells whether it
+    /// may go ahead of others that wait. It has no part in prefix caching.
+    pub(super) fn enqueue_landed(&mut self, stage: Entity, work: &Work, now: SimTime) -> bool {
+        let blocks = self.landing(work.fetched_tokens);
+        self.expected -= u64::from(blocks);
+        let id = self.enter(stage, work, None, None, now);
+        self.seq_mut(id).blocks = blocks;
+        self.wait(id, Back::Tail)
+    }
+
+    /// Blocks that so many tokens take whose KV comes from elsewhere.
+    pub(super) const fn landing(&self, tokens: u32) -> u32 {
+        self.kv.blocks_of(0, tokens, tokens)
+    }
+
+    /// Makes a sequence of a request, which does not wait yet.
+    fn enter(
+        &mut self,
+        stage: Entity,
+        work: &Work,
+        base: Option<u32>,
+        text: Option<&Text>,
+        now: SimTime,
+    ) -> SeqId {
         let seq = Sequence::new(stage, work, base, self.arrivals, now);
         if let Some(base) = base {
             self.holdings.refer(base);
@@ -138,12 +166,34 @@ impl Scheduler {
         };
         self.name_tokens(id, text);
         self.waiting.know(id, work.priority, now);
-        self.wait(id, Back::Tail)
+        id
     }
 
     /// What a finished sequence left in the holding `id` is no longer needed.
     pub fn release_holding(&mut self, id: u32) {
         self.holdings.release(id, &mut self.kv);
+    }
+
+    /// Keeps the KV of the holding `id`, which is there, from being evicted.
+    pub(super) fn pin_holding(&mut self, id: u32) {
+        debug_assert!(self.holds(id), "KV that is not there cannot be sent");
+        self.holdings.pin(id);
+    }
+
+    /// Lets it be evicted again.
+    pub(super) fn unpin_holding(&mut self, id: u32) {
+        self.holdings.unpin(id);
+    }
+
+    /// The step under way is followed by one that is the same, whose blocks are taken now.
+    pub(super) fn open_step(&mut self) {
+        let took = self.kv.take(self.decoding.growth(0));
+        debug_assert!(took, "a stride ends before blocks run short");
+    }
+
+    /// The KV blocks, to take and to give back.
+    pub(super) const fn kv_mut(&mut self) -> &mut BlockPool {
+        &mut self.kv
     }
 
     /// Gives back all blocks that are kept for later, those of the prefix cache too, while no sequence is here: what they held is computed

@@ -86,11 +86,15 @@ impl Scheduler {
         self.prefixes.as_ref()?.entry(id)?.pin.as_ref().map(Pin::blocks)
     }
 
-    /// Free blocks that strides may take. With a queue, those of `Radix` are free only as long as none of the
-    /// cache is evicted for them: as it evicts more than is taken, there may be room for who waits.
+    /// Free blocks that strides may take. Where evictions matter to who waits, only those outside the cache:
+    /// `Radix` evicts more than is taken, so that there may be room afterwards, and keys may depend on what is
+    /// there. Otherwise whoever finds no room finds none after an eviction: it needs as many more as it finds
+    /// less.
     pub(super) fn free_for_strides(&self) -> u64 {
-        let evicts_more = |prefixes: &&Prefixes| prefixes.cache.is_radix() && !self.waiting.is_empty();
-        let cached = self.prefixes.as_deref().filter(evicts_more);
+        let matters = |prefixes: &&Prefixes| {
+            self.waiting.has_keys() || prefixes.cache.is_radix() && !self.waiting.is_empty()
+        };
+        let cached = self.prefixes.as_deref().filter(matters);
         self.kv.free() - cached.map_or(0, |prefixes| prefixes.cache.idle())
     }
 
@@ -149,10 +153,7 @@ impl Scheduler {
         entry.pin = Some(pin);
         if admission == 0 {
             entry.found = found.blocks * self.kv.block_size();
-            tally.queries += 1;
-            tally.hits += u64::from(found.blocks > 0);
-            tally.query_tokens += u64::from(goal);
-            tally.hit_tokens += u64::from(entry.found);
+            tally.count(goal, entry.found);
         }
         found.blocks
     }
@@ -204,7 +205,8 @@ impl Scheduler {
     /// looked up.
     pub(super) fn evict_prefixes(&mut self) {
         if let Some(prefixes) = &mut self.prefixes {
-            self.step.evicts |= prefixes.cache.evict(self.kv.free()) && prefixes.cache.is_radix();
+            let matters = prefixes.cache.is_radix() || self.waiting.has_keys();
+            self.step.evicts |= prefixes.cache.evict(self.kv.free()) && matters;
         }
     }
 

@@ -97,6 +97,29 @@ impl Queue {
         }
     }
 
+    /// All in line.
+    pub fn iter(&self) -> impl Iterator<Item = SeqId> {
+        let (arrival, keyed, changing) = match &self.line {
+            Line::Arrival(line) => (Some(line), None, None),
+            Line::Keyed(line) => (None, Some(line), None),
+            Line::Changing(Changing { line, .. }) => (None, None, Some(line)),
+        };
+        let arrival = arrival.into_iter().flatten().copied();
+        let keyed = keyed.into_iter().flatten().map(|(.., id)| *id);
+        arrival.chain(keyed).chain(changing.into_iter().flatten().map(|(_, id)| *id))
+    }
+
+    /// Puts `id` at the head of the line, if that is in the order of arrival.
+    pub fn put_first(&mut self, id: SeqId) -> bool {
+        let Line::Arrival(line) = &mut self.line else { return false };
+        let at = line.iter().position(|other| *other == id);
+        debug_assert!(at.is_some(), "not waiting");
+        if at.and_then(|at| line.remove(at)).is_some() {
+            line.push_front(id);
+        }
+        true
+    }
+
     pub fn pop_front(&mut self) {
         match &mut self.line {
             Line::Arrival(line) => drop(line.pop_front()),

@@ -48,7 +48,6 @@ impl Scheduler {
             Reserve::Chunk => 0,
             Reserve::Prompt => self.seq(id).goal,
             Reserve::Tokens(tokens) => tokens.max(self.seq(id).longest()),
-            Reserve::OracleWhole => self.seq(id).longest(),
         };
         if !self.has_room(id, tokens, hold, spare) {
             return false;
@@ -63,12 +62,18 @@ impl Scheduler {
         let admission = self.admissions;
         let seq = self.seq_mut(id);
         seq.admission = admission;
-        seq.reserved = matches!(reserve, Reserve::Tokens(_) | Reserve::OracleWhole);
+        seq.reserved = matches!(reserve, Reserve::Tokens(_));
         seq.state = State::Prefilling;
         self.prefilling.push(id);
         self.running += 1;
         self.remember_admission(id);
         true
+    }
+
+    /// Puts `id`, which waits, at the head of the queue; `false`, and nothing done, where the packing policy
+    /// decides on that.
+    pub fn put_first(&mut self, id: SeqId) -> bool {
+        self.waiting.put_first(id)
     }
 
     /// Where nothing runs and yet the head of the queue finds no room, what it goes on with holds too many
@@ -168,31 +173,15 @@ impl Scheduler {
         }
     }
 
-    /// Takes blocks for all that the decoding or paused sequence `id` will ever store; `false`, and
-    /// nothing done, when they are short. Only an oracle knows how much that is. To be called before
-    /// [`decode_all`](Self::decode_all).
-    pub fn reserve_oracle_whole(&mut self, id: SeqId) -> bool {
-        debug_assert!(!self.step.decodes, "the step's blocks are taken already");
-        let decodes = self.seq(id).state == State::Decoding;
-        self.stop_decoding(id);
-        let seq = *self.seq(id);
-        let need = self.kv.blocks_of(seq.shared, seq.computed, seq.longest()).saturating_sub(seq.blocks);
-        let took = self.take(need.into());
-        if took {
-            let seq = self.seq_mut(id);
-            seq.blocks += need;
-            seq.reserved = true;
-        }
-        if decodes {
-            self.start_decoding(id);
-        }
-        took
-    }
-
     /// Promises that, if the step holds decodes alone, the next one would be composed the same as
     /// long as no sequence completes or arrives and blocks suffice: steps may be run as a stride.
     pub fn repeat_decodes(&mut self) {
         let alike = !self.step.evicts && self.swaps_nothing();
         self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && alike;
+    }
+
+    /// Takes that promise back.
+    pub(in crate::clients::llm) const fn run_once(&mut self) {
+        self.step.repeats = false;
     }
 }

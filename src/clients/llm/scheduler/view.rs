@@ -12,6 +12,11 @@ impl Scheduler {
         self.waiting.len()
     }
 
+    /// The sequences in the queue, in its order.
+    pub fn queue(&self) -> impl Iterator<Item = SeqId> {
+        self.waiting.iter()
+    }
+
     /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits,
     /// `max_num_seqs` sequences run already, or others are swapped out.
     pub fn next_waiting(&self) -> Option<u32> {
@@ -147,12 +152,17 @@ impl Scheduler {
         self.kv.free() + self.holdings.idle_blocks()
     }
 
+    /// Whether the KV of the holding `id` is there: it may have been evicted.
+    pub fn holds(&self, id: u32) -> bool {
+        self.holdings.nearest(id).is_some_and(|(nearest, _)| nearest == id)
+    }
+
     /// Holdings: KV of finished sequences that is kept, or that something refers to.
     pub fn holdings(&self) -> usize {
         self.holdings.len()
     }
 
-    /// Blocks that sequences, holdings and the composed step hold, blocks that are shared once: those taken from the pool. Slow: looks
+    /// Blocks that sequences, holdings, KV on its way here and the composed step hold, blocks that are shared once: those taken from the pool. Slow: looks
     /// at all of them.
     pub fn held(&self) -> u64 {
         let of = |(at, seq): (usize, &Sequence)| {
@@ -169,7 +179,7 @@ impl Scheduler {
         };
         let opened = if self.step.decodes { self.decoding.growth(0) } else { 0 };
         let own = self.seqs.iter().enumerate().map(of).sum::<u64>();
-        own + self.holdings.blocks() + self.prefixes_in_use() + opened
+        own + self.holdings.blocks() + self.prefixes_in_use() + opened + self.expected
     }
 
     /// The KV blocks.

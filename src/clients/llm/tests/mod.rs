@@ -55,47 +55,40 @@ pub(super) struct Outcome {
 
 /// The priority of the `at`-th job.
 pub(super) fn priority(at: usize) -> i16 {
-    (at * 7 % 5) as i16 - 2
+    [-2, 0, 2, -1, 1][at % 5]
 }
 
 /// What there is to a client's memory beside its blocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
-    pub caching: PrefixCaching,
     pub host: Option<HostKv>,
     pub groups: KvGroups,
 }
 
 impl Memory {
-    pub const PLAIN: Self = Self { caching: PrefixCaching::Off, host: None, groups: KvGroups::ONE };
+    pub const PLAIN: Self = Self { host: None, groups: KvGroups::ONE };
 }
 
-fn client(
-    case: &Case,
-    policy: Box<dyn BatchingPolicy>,
-    packing: Box<dyn PackingPolicy>,
-    strides: bool,
-    memory: Memory,
-) -> LlmClient {
-    let Memory { caching, host, groups } = memory;
-    LlmClient::new(LlmSetup {
+fn setup(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmSetup {
+    LlmSetup {
         index: 0,
-        kv: BlockPool::new(case.blocks, case.block_size).grouped(groups),
-        host,
-        prefix_caching: caching,
+        kv: BlockPool::new(case.blocks, case.block_size),
+        host: None,
+        prefix_caching: PrefixCaching::Off,
         max_num_seqs: case.max_num_seqs,
+        reserved_tokens: 0,
         max_model_len: u32::MAX,
         policy,
-        packing,
+        packing: Box::new(Fcfs {}),
         model: Arc::new(price),
         strides,
-    })
+    }
 }
 
 /// Runs the jobs through one client; arrivals beat step ends at the same instant, as in the engine
 /// they are accepted before the next step is formed.
 pub(super) fn run(case: &Case, policy: impl BatchingPolicy, strides: bool) -> Outcome {
-    run_packed(case, Box::new(policy), Box::new(Fcfs {}), strides)
+    run_with(case, setup(case, Box::new(policy), strides), &[])
 }
 
 /// The same with another order of the queue.
@@ -105,7 +98,7 @@ pub(super) fn run_packed(
     packing: Box<dyn PackingPolicy>,
     strides: bool,
 ) -> Outcome {
-    run_in(case, policy, packing, strides, Memory::PLAIN)
+    run_with(case, LlmSetup { packing, ..setup(case, policy, strides) }, &[])
 }
 
 /// The same in other memory.
@@ -114,27 +107,15 @@ pub(super) fn run_in(
     policy: Box<dyn BatchingPolicy>,
     packing: Box<dyn PackingPolicy>,
     strides: bool,
-    memory: Memory,
+    Memory { host, groups }: Memory,
 ) -> Outcome {
-    drive(case, &mut client(case, policy, packing, strides, memory), &[])
+    let kv = BlockPool::new(case.blocks, case.block_size).grouped(groups);
+    run_with(case, LlmSetup { kv, host, packing, ..setup(case, policy, strides) }, &[])
 }
 
-/// The same with what the prompts consist of, and a cache for it.
-pub(super) fn run_with(
-    case: &Case,
-    policy: impl BatchingPolicy,
-    strides: bool,
-    caching: PrefixCaching,
-    texts: &[Text],
-) -> Outcome {
-    drive(
-        case,
-        &mut client(case, Box::new(policy), Box::new(Fcfs {}), strides, Memory { caching, ..Memory::PLAIN }),
-        texts,
-    )
-}
-
-fn drive(case: &Case, llm: &mut LlmClient, texts: &[Text]) -> Outcome {
+/// The same through a client like this, with what the prompts consist of.
+fn run_with(case: &Case, setup: LlmSetup, texts: &[Text]) -> Outcome {
+    let mut llm = LlmClient::new(setup);
     let mut out = Outcome {
         times: vec![(0, 0); case.jobs.len()],
         gaps: TokenGaps::default(),
@@ -251,7 +232,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
     use crate::request::Rejection;
     let case = Case { blocks: 10, block_size: 16, max_num_seqs: 8, budget: 512, jobs: vec![] };
     let policy = Continuous { max_num_batched_tokens: 64, watermark: 0.0 };
-    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, Memory::PLAIN);
+    let llm = LlmClient::new(setup(&case, Box::new(policy), true));
     assert_eq!(llm.refuses(&Work::new(60, 10), None), None);
     assert_eq!(llm.refuses(&Work::new(0, 10), None), Some(Rejection::EmptyPrompt));
     assert_eq!(llm.refuses(&Work::new(65, 10), None), Some(Rejection::PromptTooLong));
@@ -260,7 +241,7 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
 
     // Vetted by vLLM v0 when its turn comes: 9 blocks would leave less than 2 of 10.
     let policy = Continuous { max_num_batched_tokens: 512, watermark: 0.2 };
-    let llm = client(&case, Box::new(policy), Box::new(Fcfs {}), true, Memory::PLAIN);
+    let llm = LlmClient::new(setup(&case, Box::new(policy), true));
     assert_eq!(llm.refuses(&Work::new(128, 1), None), None);
     assert_eq!(llm.refuses(&Work::new(129, 1), None), Some(Rejection::KvCapacity));
 }

@@ -138,7 +138,7 @@ impl Server {
             .sum();
         let mut adder = Adder {
             page,
-            available: engine.free as i64 * page,
+            available: engine.free.cast_signed() * page,
             rem_total_offset: f64::from(ahead) * self.ratio,
             cur_offset: 0,
             rem_input: self.max_prefill_tokens,

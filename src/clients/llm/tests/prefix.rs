@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
+use crate::clients::llm::batching::Sglang;
+use crate::clients::llm::packing::{LeastWorkLeft, LongestPrefixMatch, PackingPolicy};
 use crate::memory::prefix::tests::naive::{Naive, NaiveBlocks, NaiveRadix};
 use crate::runtime::Chunk;
 use crate::units::SimSpan;
@@ -300,10 +302,19 @@ impl<N: Naive> Engine<N> {
     }
 }
 
+fn caching() -> impl Strategy<Value = PrefixCaching> {
+    prop::sample::select(vec![PrefixCaching::BlockHash, PrefixCaching::Radix])
+}
+
+/// Runs a case with chunked batching and a cache.
+fn run_cached(case: &Case, caching: PrefixCaching, texts: &[Text]) -> Outcome {
+    let policy = Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() };
+    run_with(case, LlmSetup { prefix_caching: caching, ..setup(case, Box::new(policy), true) }, texts)
+}
+
 fn agrees<N: Naive>(named: &Named, caching: PrefixCaching) -> Result<(), TestCaseError> {
     let case = &named.case;
-    let policy = Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() };
-    let ours = run_with(case, policy, true, caching, &named.texts);
+    let ours = run_cached(case, caching, &named.texts);
     let mut naive = Engine::<N>::new(named, caching == PrefixCaching::BlockHash);
     prop_assert_eq!(&ours.times, &naive.run(case.budget));
     let cached: Vec<u32> = naive.seqs.iter().map(|seq| seq.cached.unwrap_or_default()).collect();
@@ -334,23 +345,26 @@ proptest! {
 
     #[test]
     fn strides_change_nothing_with_prefix_caching(
-        named in named(), radix in any::<bool>(), continuous in any::<bool>(), threshold in 0_u32..6
+        named in named(), caching in caching(), batching in 0_usize..4, packing in 0_usize..4, threshold in 0_u32..6
     ) {
-        let caching = if radix { PrefixCaching::Radix } else { PrefixCaching::BlockHash };
+        let Named { case, texts } = &named;
         let both = |strides| {
-            let Named { case, texts } = &named;
-            if continuous {
-                let policy = Continuous { max_num_batched_tokens: 2_000, watermark: 0.05 };
-                run_with(case, policy, strides, caching, texts)
-            } else {
-                let policy =
-                    Chunked {
-                        max_num_batched_tokens: case.budget,
-                        long_prefill_token_threshold: threshold,
-                        ..Chunked::default()
-                    };
-                run_with(case, policy, strides, caching, texts)
-            }
+            let chunked = Chunked {
+                max_num_batched_tokens: case.budget,
+                long_prefill_token_threshold: threshold,
+                ..Chunked::default()
+            };
+            let batching: Box<dyn BatchingPolicy> = match batching {
+                0 => Box::new(Continuous { max_num_batched_tokens: 2_000, watermark: 0.05 }),
+                1 => Box::new(Sglang::default()),
+                _ => Box::new(chunked),
+            };
+            let packing: Box<dyn PackingPolicy> = match packing {
+                0 => Box::new(LongestPrefixMatch {}),
+                1 => Box::new(LeastWorkLeft::default()),
+                _ => Box::new(Fcfs {}),
+            };
+            run_with(case, LlmSetup { prefix_caching: caching, packing, ..setup(case, batching, strides) }, texts)
         };
         let (on, off) = (both(true), both(false));
         prop_assert_eq!(&on.times, &off.times);
@@ -361,10 +375,9 @@ proptest! {
 
     /// Without anything in common there is nothing to find but what a sequence itself left behind.
     #[test]
-    fn without_texts_nothing_is_found(case in cases(), radix in any::<bool>()) {
-        let caching = if radix { PrefixCaching::Radix } else { PrefixCaching::BlockHash };
-        let policy = Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() };
-        let (on, off) = (run_with(&case, policy, true, caching, &[]), run(&case, policy, true));
+    fn without_texts_nothing_is_found(case in cases(), caching in caching()) {
+        let on = run_cached(&case, caching, &[]);
+        let off = run(&case, Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() }, true);
         prop_assert_eq!(on.usage.prefix.unwrap().hits, 0);
         if off.usage.preemptions == 0 {
             prop_assert_eq!(on.times, off.times);
@@ -384,8 +397,7 @@ fn the_next_turn_finds_the_last_one_and_its_answer() {
     let jobs = vec![(0, 40, 24), (1_000_000_000, 80, 4)];
     let case = Case { blocks: 100, block_size: 16, max_num_seqs: 8, budget: 512, jobs };
     for caching in [PrefixCaching::BlockHash, PrefixCaching::Radix] {
-        let policy = Chunked { max_num_batched_tokens: 512, ..Chunked::default() };
-        let ours = run_with(&case, policy, true, caching, &[first.clone(), second.clone()]);
+        let ours = run_cached(&case, caching, &[first.clone(), second.clone()]);
         // Of 64 tokens the last was never computed, so its block is not full.
         assert_eq!(ours.cached, [0, 48], "{caching:?}");
         assert_eq!(ours.usage.prefill_tokens, 40 + 80 - 48);
@@ -401,8 +413,7 @@ fn prompts_of_the_same_step_share_with_vllm_alone() {
     for (caching, cached, peak) in
         [(PrefixCaching::BlockHash, [0, 48, 48], 4 + 1 + 1 + 3), (PrefixCaching::Radix, [0, 0, 0], 12)]
     {
-        let policy = Chunked { max_num_batched_tokens: 512, ..Chunked::default() };
-        let ours = run_with(&case, policy, true, caching, &[text.clone(), text.clone(), text.clone()]);
+        let ours = run_cached(&case, caching, &[text.clone(), text.clone(), text.clone()]);
         assert_eq!((&ours.cached[..], ours.usage.kv_blocks_peak), (&cached[..], peak), "{caching:?}");
     }
 }

@@ -26,7 +26,7 @@ proptest! {
         (case, groups) in super::windows::cases(), host in hosts(), batching in 0..BATCHING.len(), packing in 0..PACKING.len()
     ) {
         let run = |strides, host| {
-            let memory = Memory { host, groups, ..Memory::PLAIN };
+            let memory = Memory { host, groups };
             run_in(&case, BATCHING[batching].1(&case), PACKING[packing](), strides, memory)
         };
         let (on, off) = (run(true, Some(host)), run(false, Some(host)));

@@ -6,19 +6,8 @@ use super::*;
 const STEP_NS: u64 = 50_000;
 
 fn constant(case: &Case, policy: impl BatchingPolicy) -> Outcome {
-    let mut llm = LlmClient::new(LlmSetup {
-        host: None,
-        index: 0,
-        kv: BlockPool::new(case.blocks, case.block_size),
-        max_num_seqs: case.max_num_seqs,
-        max_model_len: u32::MAX,
-        policy: Box::new(policy),
-        packing: Box::new(Fcfs {}),
-        model: Arc::new(|_: &StepShape<'_>| StepCost { seconds: STEP_NS as f64 * 1e-9, bound: Bound::Host }),
-        prefix_caching: PrefixCaching::Off,
-        strides: true,
-    });
-    drive(case, &mut llm, &[])
+    let model = |_: &StepShape<'_>| StepCost { seconds: STEP_NS as f64 * 1e-9, bound: Bound::Host };
+    run_with(case, LlmSetup { model: Arc::new(model), ..setup(case, Box::new(policy), true) }, &[])
 }
 
 /// Ample memory, all come at once or later.
