@@ -2,9 +2,11 @@
 //! tiers behind it.
 
 mod blocks;
+mod groups;
 pub mod prefix;
 mod sizing;
 pub mod tiers;
 
 pub use blocks::BlockPool;
+pub use groups::KvGroups;
 pub use sizing::{DoesNotFit, KvCapacity, KvSizing, SizingError};

@@ -32,7 +32,7 @@ pub use slo::{Attainment, Slo};
 pub use source::SourceSpec;
 pub use stability::{Stability, Verdict};
 pub use summary::{
-    Bottleneck, BoundBy, Cost, GroupSummary, Latencies, ModelSwaps, PrefixCacheHits, RequestCounts,
+    Bottleneck, BoundBy, Cost, GroupSummary, KvSwaps, Latencies, ModelSwaps, PrefixCacheHits, RequestCounts,
     SourceSummary, StageSummary, StepTimeShares, Summary, Throughput, TokenCounts, Utilisation,
 };
 

@@ -154,14 +154,28 @@ pub struct Utilisation {
     pub prefill_tokens: u64,
     /// Tokens decoded.
     pub decode_tokens: u64,
-    /// Times a request lost its KV blocks and had to start over.
+    /// Times a request had to give its KV blocks away while it ran: to start over, or swapped to the host.
     pub preemptions: u64,
+    /// Those that were swapped to the host; absent where none were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_swaps: Option<KvSwaps>,
     /// What was found in prefix caches by what was admitted; null where no client has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix_cache: Option<PrefixCacheHits>,
     /// Changes of models on clients that serve several by turns; null without such clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_swaps: Option<ModelSwaps>,
+}
+
+/// Preemptions by swap to host memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct KvSwaps {
+    /// Preemptions by swap; the other ones were recomputed.
+    pub preemptions: u64,
+    /// KV blocks copied to the host.
+    pub blocks_out: u64,
+    /// KV blocks copied back; fewer where the run ended before they were.
+    pub blocks_in: u64,
 }
 
 /// What was found in prefix caches. vLLM `vllm:prefix_cache_queries_total`, `vllm:prefix_cache_hits_total`,

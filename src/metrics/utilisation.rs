@@ -33,6 +33,12 @@ pub(super) fn utilisation<'a>(
         total.prefill_tokens += usage.prefill_tokens;
         total.decode_tokens += usage.decode_tokens;
         total.preemptions += usage.preemptions;
+        if let Some(swapped) = usage.swapped.filter(|swapped| swapped.preemptions > 0) {
+            let all = total.kv_swaps.get_or_insert_default();
+            all.preemptions += swapped.preemptions;
+            all.blocks_out += swapped.blocks_out;
+            all.blocks_in += swapped.blocks_in;
+        }
         batch_seqs += u128::from(usage.batch_seqs);
         kv_blocks += u128::from(usage.kv_blocks);
         kv_block_ns += usage.kv_block_ns;

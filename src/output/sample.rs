@@ -88,6 +88,7 @@ pub(super) fn run() -> (Summary, Provenance) {
             prefill_tokens: 2_310_000,
             decode_tokens: 398_002,
             preemptions: 0,
+            kv_swaps: None,
             prefix_cache: None,
             model_swaps: None,
         },

@@ -315,6 +315,14 @@ fn hardware(page: &mut Page, summary: &Summary) {
             counted(used.preemptions, "preemption")
         ),
     );
+    if let Some(swaps) = used.kv_swaps {
+        let recomputed = thousands(used.preemptions - swaps.preemptions);
+        let (out, back) = (thousands(swaps.blocks_out), thousands(swaps.blocks_in));
+        let swapped = thousands(swaps.preemptions);
+        let row =
+            format!("{swapped} swapped, {out} blocks to the host and {back} back, {recomputed} recomputed");
+        page.row(1, "preempted", &row);
+    }
     if let Some(PrefixCacheHits { token_hit_frac, request_hit_frac, .. }) = used.prefix_cache {
         let found = (percent(token_hit_frac), percent(request_hit_frac));
         page.row(1, "prefixes", &format!("{} of prompt tokens found, by {} of requests", found.0, found.1));

@@ -33,6 +33,8 @@ pub struct LlmSetup {
     pub index: u32,
     /// The KV blocks of the cluster.
     pub kv: BlockPool,
+    /// Host memory to which sequences are swapped when they are preempted; else they are computed again.
+    pub host: Option<HostKv>,
     /// How KV is kept in them for later prompts.
     pub prefix_caching: PrefixCaching,
     /// Most sequences that run at once.
@@ -51,6 +53,15 @@ pub struct LlmSetup {
     pub strides: bool,
 }
 
+/// KV blocks in host memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HostKv {
+    /// How many.
+    pub blocks: u64,
+    /// How long it takes to copy one there or back [s].
+    pub seconds_per_block: f64,
+}
+
 /// What a vLLM or `SGLang` instance is in real life, for prefill and decode.
 #[derive(Component)]
 pub struct LlmClient {
@@ -58,6 +69,7 @@ pub struct LlmClient {
     pub(super) scheduler: Scheduler,
     pub(super) policy: Box<dyn BatchingPolicy>,
     model: Arc<dyn StepModel>,
+    seconds_per_copy: f64,
     max_model_len: u32,
     stride_limit: usize,
     /// Most steps in the next stride: what is priced beyond the next arrival is priced in vain, so
@@ -129,11 +141,16 @@ pub struct StrideEnd {
 impl LlmClient {
     /// An idle client.
     pub fn new(setup: LlmSetup) -> Self {
+        let mut scheduler = Scheduler::new(setup.kv, setup.max_num_seqs)
+            .packed(setup.packing)
+            .with_prefix_caching(setup.prefix_caching);
+        if let Some(host) = setup.host {
+            scheduler = scheduler.with_host_blocks(host.blocks);
+        }
         Self {
             index: setup.index,
-            scheduler: Scheduler::new(setup.kv, setup.max_num_seqs)
-                .packed(setup.packing)
-                .with_prefix_caching(setup.prefix_caching),
+            scheduler,
+            seconds_per_copy: setup.host.map_or(0.0, |host| host.seconds_per_block),
             policy: setup.policy,
             model: setup.model,
             max_model_len: setup.max_model_len,
@@ -235,11 +252,18 @@ impl LlmClient {
             Some(Rejection::EmptyOutput)
         } else if total > u64::from(self.max_model_len) {
             Some(Rejection::ContextLength)
-        } else if total - 1 > self.scheduler.kv().capacity_tokens() {
+        } else if self.most_blocks(total - 1) > self.scheduler.kv().total() {
             Some(Rejection::KvCapacity)
         } else {
             self.policy.refuses(prompt - ready.min(prompt), self.scheduler.kv())
         }
+    }
+
+    /// Most KV blocks that a sequence of so many tokens holds.
+    fn most_blocks(&self, tokens: u64) -> u64 {
+        let kv = self.scheduler.kv();
+        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+        kv.groups().most(tokens, self.policy.largest_chunk(), kv.block_size())
     }
 
     /// Takes in a request that [`refuses`](Self::refuses) has nothing against, whose prompt consists of
@@ -323,8 +347,9 @@ impl LlmClient {
             return false;
         }
         self.scheduler.arrange_queue();
+        self.swap_in();
         self.policy.form(&mut self.scheduler);
-        if !self.scheduler.has_step() && self.scheduler.give_up_base() {
+        if !self.scheduler.has_step() && (self.scheduler.give_up_base() || self.swap_in()) {
             self.policy.form(&mut self.scheduler);
         }
         while !self.scheduler.has_step() && self.scheduler.give_up_landed() {
@@ -334,9 +359,16 @@ impl LlmClient {
         self.busy
     }
 
+    /// Lets sequences come back that are swapped out; tells whether any did.
+    fn swap_in(&mut self) -> bool {
+        self.scheduler.swapped() > 0 && self.scheduler.swap_in(self.policy.watermark(self.scheduler.kv()))
+    }
+
     /// Prices the composed step, and as many more as will be the same, from `now` on.
     pub fn price(&mut self, now: SimTime) -> StrideEnd {
-        let limit = self.reach.min(self.stride_limit);
+        // Blocks behind a window may make room for KV that is to come.
+        let frees_midway = self.scheduler.kv().groups().windowed() > 0 && !self.incoming.is_empty();
+        let limit = if frees_midway { 1 } else { self.reach.min(self.stride_limit) };
         let steps = self.scheduler.stride(limit as u64) as usize;
         if steps == self.reach {
             self.reach = (2 * self.reach).min(STRIDE_LIMIT);
@@ -352,7 +384,7 @@ impl LlmClient {
         let mut costs = [StepCost::default(); STRIDE_LIMIT];
         let (shape, priced) = (self.scheduler.shape(), self.stride.len());
         match (&mut costs[priced..steps], priced) {
-            ([only], 0) => *only = self.model.price(&shape),
+            ([only], 0) => *only = self.with_copies(self.model.price(&shape)),
             (costs, _) => {
                 let context = shape.decode_context + priced as u64 * u64::from(shape.decode_seqs);
                 self.model.price_decodes(shape.decode_seqs, context, costs);
@@ -365,6 +397,13 @@ impl LlmClient {
         }));
         self.epoch += 1;
         StrideEnd { time: end, epoch: self.epoch }
+    }
+
+    /// The price of a step with the time to copy what is swapped, which the step waits for.
+    fn with_copies(&self, cost: StepCost) -> StepCost {
+        let copying = self.scheduler.copies() as f64 * self.seconds_per_copy;
+        let bound = if copying > cost.seconds { Bound::Host } else { cost.bound };
+        StepCost { seconds: cost.seconds + copying, bound }
     }
 
     /// Makes the steps of the stride under way that have ended by `now` take effect and forgets the
@@ -397,6 +436,7 @@ impl LlmClient {
         }
         usage.preemptions = self.scheduler.preemptions();
         usage.prefix = self.scheduler.prefix_tally();
+        usage.swapped = self.scheduler.swap_tally();
         usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
         (self.idle.since, self.idle.blocks) = (usage.last_step_end, self.scheduler.kv().used());
         self.busy = false;

@@ -34,7 +34,8 @@ impl LlmDeployed {
     fn client(&self, model: &Serving, index: u32, strides: bool) -> LlmClient {
         LlmClient::new(LlmSetup {
             index,
-            kv: BlockPool::new(model.capacity.blocks, self.block_size),
+            kv: BlockPool::new(model.capacity.blocks, self.block_size).grouped(model.capacity.groups),
+            host: model.host,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
             reserved_tokens: self.reserved_tokens,

@@ -12,7 +12,7 @@ use super::LlmClient;
 use super::batching::Receive;
 use super::client::StrideEnd;
 use super::scheduler::Scheduler;
-use super::sequence::{Landed, SeqId};
+use super::sequence::Landed;
 use crate::clients::Usage;
 use crate::request::pipeline::Work;
 use crate::stats::TokenGaps;
@@ -112,25 +112,18 @@ impl Scheduler {
     /// Blocks for so many tokens of each sequence that is here.
     fn room_to_grow(&self, tokens: u32) -> u64 {
         let sequences = self.waiting() as u64 + u64::from(self.running());
-        sequences * u64::from(self.kv().blocks_for(tokens))
+        sequences * u64::from(self.kv().blocks_of(0, 0, tokens))
     }
 
     /// Whether there may be blocks for so many tokens, which is quick to tell in the middle of a stride.
     fn may_have_room(&self, tokens: u32, spare: u64) -> bool {
-        self.kv().free() >= u64::from(self.kv().blocks_for(tokens)) + spare || self.holdings() > 0
-    }
-
-    /// Whether a sequence that lost its KV is next, or computes it again: it came before any KV that is to
-    /// come, which would take its room over and over.
-    fn is_recovering(&self) -> bool {
-        let lost = |id: SeqId| self.seq(id).preemptions > 0;
-        self.head().is_some_and(lost) || self.in_prefill().any(lost)
+        self.kv().free() >= u64::from(self.landing(tokens)) + spare || self.holdings() > 0
     }
 
     /// Takes blocks for `tokens` whose KV is to come, if `spare` more stay; `false`, and nothing done, when they
     /// are short.
     pub(super) fn expect(&mut self, tokens: u32, spare: u64) -> bool {
-        let blocks = u64::from(self.kv().blocks_for(tokens));
+        let blocks = u64::from(self.landing(tokens));
         let took = self.take_leaving(blocks, spare);
         if took {
             self.expected += blocks;
@@ -140,7 +133,7 @@ impl Scheduler {
 
     /// Gives back the blocks that were taken for so many tokens.
     fn unexpect(&mut self, tokens: u32) {
-        let blocks = u64::from(self.kv().blocks_for(tokens));
+        let blocks = u64::from(self.landing(tokens));
         self.expected -= blocks;
         self.kv_mut().give_back(blocks);
     }
@@ -153,11 +146,10 @@ impl Scheduler {
         }
         let last = self.queue().skip(1).filter(|id| self.seq(*id).blocks > 0).last();
         let Some(id) = last else { return false };
+        self.count_preemption(id);
         let seq = self.seq_mut(id);
         seq.fetched = 0;
-        seq.preemptions = seq.preemptions.saturating_add(1);
         let blocks = std::mem::take(&mut seq.blocks);
-        self.count_preemption();
         self.kv_mut().give_back(blocks.into());
         true
     }

@@ -19,7 +19,7 @@
 //! KV of finished requests may stay for later prompts that begin the same: see
 //! [`prefix`](crate::memory::prefix).
 //!
-//! Left out so far: speculative decoding, pipeline parallelism, swapping of KV.
+//! Left out so far: speculative decoding, pipeline parallelism.
 
 mod batching;
 mod client;
@@ -27,6 +27,7 @@ mod decoding;
 mod deployed;
 mod incoming;
 mod packing;
+mod preemption;
 mod scheduler;
 mod sequence;
 mod serving;
@@ -48,13 +49,14 @@ pub use batching::{
     BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, MakeBatching, Mixed, Orca,
     Receive, Sglang, Static,
 };
-pub use client::{LlmClient, LlmSetup, Stride, StrideEnd};
+pub use client::{HostKv, LlmClient, LlmSetup, Stride, StrideEnd};
 pub(crate) use packing::built_in as built_in_packing;
 pub use packing::{
     Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
     ShortestPrompt, Waiting,
 };
-pub use scheduler::{Back, Reserve, Scheduler};
+pub use preemption::Preemption;
+pub use scheduler::{Back, Reserve, Scheduler, SwapTally};
 pub use sequence::{Finished, FirstToken, Landed, SeqId};
 pub use shelf::{Parked, Shelf};
 pub use spec::LlmSpec;

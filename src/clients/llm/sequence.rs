@@ -20,6 +20,8 @@ pub(super) enum State {
     Decoding,
     /// Keeps its KV but takes no part in steps.
     Paused,
+    /// Its KV is in host memory.
+    Swapped,
     /// The slot is empty.
     Gone,
 }
@@ -43,7 +45,8 @@ pub(super) struct Sequence {
     pub goal: u32,
     /// Tokens of the goal computed.
     pub computed: u32,
-    /// Blocks held when the sequence last entered or left the decode set.
+    /// Blocks held when the sequence last entered or left the decode set; while it is swapped out, those that
+    /// it will take.
     pub blocks: u32,
     /// Whether every block it will ever need is held already.
     pub reserved: bool,

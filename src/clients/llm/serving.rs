@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{LlmClient, LlmSpec, Parked};
+use super::{HostKv, LlmClient, LlmSpec, Parked};
 use crate::catalog::{Accelerator, HfConfig, Model};
-use crate::clients::{Fact, Generates, Offer, Site, model_problem};
-use crate::memory::{KvCapacity, KvSizing, SizingError};
+use crate::clients::{Fact, Generates, Offer, Role, Site, model_problem};
+use crate::memory::prefix::PrefixCaching;
+use crate::memory::{KvCapacity, KvGroups, KvSizing, SizingError};
 use crate::request::pipeline::Served;
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::Problem;
@@ -16,7 +17,11 @@ pub(super) struct Serving {
     /// Its name in the catalog.
     pub name: String,
     pub capacity: KvCapacity,
+    /// KV blocks in host memory, if it swaps.
+    pub host: Option<HostKv>,
     pub generates: Generates,
+    /// Most tokens in a step.
+    pub max_step_tokens: u32,
     pub step_model: Arc<dyn StepModel>,
     /// How long it takes to load it, if that is known.
     pub swap: Option<SimSpan>,
@@ -53,7 +58,19 @@ impl Serving {
             Fact::new("KV cache", format!("{blocks} blocks of {block_size}, {tokens} tokens")),
             Fact::new("limits", format!("{max_num_seqs} sequences, {max_model_len} tokens each")),
         ];
-        if u64::from(max_model_len) > tokens {
+        let groups = self.capacity.groups;
+        if groups.windowed() > 0 {
+            let (all, windowed, window) = (groups.count(), groups.windowed(), groups.window());
+            let what =
+                format!("{all} groups of layers share the blocks, {windowed} hold {window} tokens each");
+            facts.push(Fact::new("", what));
+        }
+        if let Some(HostKv { blocks, seconds_per_block }) = self.host {
+            let each = seconds_per_block * 1e6;
+            facts.push(Fact::new("swaps to the host", format!("{blocks} blocks, {each:.1} µs each way")));
+        }
+        let needed = self.capacity.groups.most(max_model_len, Some(self.max_step_tokens), block_size);
+        if needed > blocks {
             // vLLM checks this when it starts; requests that do fit are served here all the same.
             let warning = format!(
                 "vLLM would not start: its KV cache must hold max_model_len; set it to {tokens} or less"
@@ -86,6 +103,7 @@ impl LlmSpec {
         let held = capacity.blocks;
         let stated = |blocks| capacity.with_blocks(blocks, self.block_size);
         let capacity = self.num_gpu_blocks.map_or(capacity, stated);
+        let host = self.preemption.host(&capacity, accelerator)?;
         let target = Target {
             model,
             accelerator,
@@ -107,6 +125,7 @@ impl LlmSpec {
         Ok(Serving {
             name: model.name.clone(),
             capacity,
+            host,
             generates: Generates {
                 role: self.role,
                 lends: self.lends,
@@ -114,6 +133,7 @@ impl LlmSpec {
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
                 kv_tokens: capacity.tokens,
             },
+            max_step_tokens,
             step_model,
             swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),
             remarks,
@@ -140,6 +160,8 @@ impl LlmSpec {
 
     fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
         let experts = model.experts.as_ref();
+        // Prefixes of groups of layers are left out, as is handing on their KV: all layers count in full.
+        let in_full = self.prefix_caching != PrefixCaching::Off || self.role != Role::Both;
         KvSizing {
             device_memory: accelerator.memory_bytes(),
             utilization: self.gpu_memory_utilization,
@@ -147,6 +169,7 @@ impl LlmSpec {
             parameters: model.parameters() as f64,
             weight_bytes: self.weights.bytes(),
             kv_bytes_per_token: model.kv_bytes_per_token(self.kv_cache),
+            groups: if in_full { KvGroups::ONE } else { model.kv_groups() },
             heads: model.attention.heads,
             kv_heads: if model.attention.latent.is_some() { 1 } else { model.attention.kv_heads },
             hidden: model.hidden,

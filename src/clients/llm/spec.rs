@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::batching::BatchingRegistry;
 use super::deployed::LlmDeployed;
 use super::packing::PackingRegistry;
+use super::preemption::Preemption;
 use super::serving::Serving;
 use crate::catalog::{Accelerator, Catalog, Model, ModelKind, Precision};
 use crate::clients::{ClientKind, Deployed, Role, Site, model_problem};
@@ -68,6 +69,10 @@ pub struct LlmSpec {
     /// vLLM `--enable-prefix-caching`, SGLang `--disable-radix-cache`.
     #[serde(default)]
     pub prefix_caching: PrefixCaching,
+    /// What becomes of a running sequence that gives way for want of KV blocks: `Recompute`, or
+    /// `Swap(host_memory: gib(4))`. Default: `Recompute`. vLLM v0 `--preemption-mode`.
+    #[serde(default)]
+    pub preemption: Preemption,
     /// Longest prompt and output together (tokens), at least 2; a longer request is rejected.
     /// Default: the model's context length. vLLM `--max-model-len`, SGLang `--context-length`.
     #[serde(default)]
@@ -310,6 +315,11 @@ impl LlmSpec {
             let path = "num_gpu_blocks";
             let found = self.num_gpu_blocks.unwrap_or_default();
             problems.push(Problem::new(path, format!("{path} must be 1 to {}, found {found}", 1_u64 << 40)));
+        }
+        if self.preemption != Preemption::Recompute && self.prefix_caching != PrefixCaching::Off {
+            let message = "swapping and prefix caching do not go together here";
+            let help = "leave out `preemption`, as vLLM V1 and SGLang do, or say `prefix_caching: Off`";
+            problems.push(Problem::new("preemption", message).help(help));
         }
         if !matches!(model.kind, ModelKind::Decoder | ModelKind::Reward) {
             let message = format!("{} does not generate text", model.name);

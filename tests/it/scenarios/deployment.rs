@@ -4,7 +4,8 @@ use mist::catalog::{Catalog, Precision};
 use mist::memory::KvSizing;
 use proptest::prelude::*;
 
-const MODELS: [&str; 5] = ["Llama-3.2-1B", "Qwen2.5-0.5B", "Qwen3-0.6B", "Llama-3.1-8B", "Qwen2.5-7B"];
+const MODELS: [&str; 6] =
+    ["Llama-3.2-1B", "Qwen2.5-0.5B", "Qwen3-0.6B", "Llama-3.1-8B", "Qwen2.5-7B", "Gemma-3-1B"];
 const HARDWARE: [&str; 5] = ["H100-SXM5-80GB", "A100-80GB-SXM4", "L40S", "H200-SXM-141GB", "B200-SXM"];
 
 /// Identical clients on a platform of their own.
@@ -23,6 +24,8 @@ pub struct Group {
     max_model_len: Option<u32>,
     batching: Batching,
     packing: Packing,
+    /// Host memory that it swaps to (MiB); none where it recomputes.
+    swap_mib: Option<u32>,
     /// What the token budget exceeds `max_num_seqs` by.
     budget: u32,
     threshold: u32,
@@ -84,7 +87,7 @@ pub fn groups() -> impl Strategy<Value = Group> {
         ],
     );
     let batching = (
-        policies,
+        (policies, prop_oneof![1 => Just(None), 1 => (4_u32..100).prop_map(Some)]),
         prop_oneof![1_u32..100, 100_u32..2048],
         prop_oneof![2 => Just(0_u32), 1 => 1_u32..64],
         prop_oneof![Just(0.0), Just(0.01), Just(0.1)],
@@ -92,7 +95,7 @@ pub fn groups() -> impl Strategy<Value = Group> {
     (hardware, limits, batching).prop_map(|(hardware, limits, batching)| {
         let (model, hardware, tensor_parallel, count, together) = hardware;
         let (blocks, block_size, max_num_seqs, max_model_len) = limits;
-        let ((batching, packing), budget, threshold, watermark) = batching;
+        let (((batching, packing), swap_mib), budget, threshold, watermark) = batching;
         Group {
             model,
             hardware,
@@ -105,6 +108,7 @@ pub fn groups() -> impl Strategy<Value = Group> {
             max_model_len,
             batching,
             packing,
+            swap_mib,
             budget,
             threshold,
             watermark,
@@ -133,12 +137,14 @@ impl Group {
         let length = max_model_len.map_or(String::new(), |length| format!("max_model_len: {length}, "));
         let budget = self.step_tokens();
         let (batching, packing) = (self.batching(budget), self.packing());
+        let swap = |mib| format!("preemption: Swap(host_memory: mib({mib})), ");
+        let preemption = self.swap_mib.map_or(String::new(), swap);
         format!(
             "(name: \"g{at}\", count: {count}, \
              cluster: Take(platform: \"p{at}\", nodes: [(\"gpu\", {tensor_parallel})]), \
              runs: Llm(model: \"{model}\", tensor_parallel: {tensor_parallel}, block_size: {block_size}, \
              gpu_memory_utilization: {utilization:?}, max_num_seqs: {max_num_seqs}, {length}\
-             batching: {batching}, packing: {packing}, runtime: {runtime})),"
+             {preemption}batching: {batching}, packing: {packing}, runtime: {runtime})),"
         )
     }
 
@@ -215,6 +221,7 @@ impl Server {
             parameters: model.parameters() as f64,
             weight_bytes: Precision::Bf16.bytes(),
             kv_bytes_per_token: model.kv_bytes_per_token(Precision::Bf16),
+            groups: model.kv_groups(),
             heads: model.attention.heads,
             kv_heads: model.attention.kv_heads,
             hidden: model.hidden,

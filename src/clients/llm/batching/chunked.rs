@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{BatchingPolicy, fraction};
 use crate::clients::llm::scheduler::{Back, Reserve, Scheduler};
 use crate::clients::llm::sequence::SeqId;
+use crate::memory::BlockPool;
 
 /// Chunked batching, as vLLM V1 schedules: running sequences get what they need next in the order of
 /// their admission, a decoding one a token, a prompt a chunk; what is left of the budget goes to prompts
@@ -198,7 +199,7 @@ impl BatchingPolicy for Chunked {
             }
         };
         let mut budget = self.max_num_batched_tokens.saturating_sub(scheduler.step_tokens());
-        let spare = (self.watermark * scheduler.kv().total() as f64) as u64;
+        let spare = self.watermark(scheduler.kv());
         let reserve = match self.reserve {
             Blocks::Chunk | Blocks::ChunkIfAllFits => Reserve::Chunk,
             Blocks::Prompt => Reserve::Prompt,
@@ -224,5 +225,13 @@ impl BatchingPolicy for Chunked {
 
     fn max_step_tokens(&self) -> u32 {
         self.max_num_batched_tokens
+    }
+
+    fn largest_chunk(&self) -> Option<u32> {
+        (self.reserve == Blocks::Chunk).then(|| self.chunk(u32::MAX, self.max_num_batched_tokens))
+    }
+
+    fn watermark(&self, kv: &BlockPool) -> u64 {
+        (self.watermark * kv.total() as f64) as u64
     }
 }

@@ -14,12 +14,13 @@ use crate::request::Rejection;
 ///
 /// A prompt is admitted when blocks for all of it are free and a watermark of 1 % stays so; one that would
 /// not leave the watermark of an empty cache, or exceeds the budget, is turned away. When a
-/// decoding sequence finds no block, the one admitted last is preempted and recomputed later.
+/// decoding sequence finds no block, the one admitted last is preempted, and recomputed later or swapped out as
+/// `preemption` says.
 ///
 /// Mirrors `_schedule_default` of vLLM 0.6:
 /// <https://github.com/vllm-project/vllm/blob/v0.6.6/vllm/core/scheduler.py>. One deviation: a sequence that
 /// was preempted and has grown beyond the budget or the watermark by then is let in once nothing else runs,
-/// where vLLM ends it with what it has generated. Left out: swapping, `--scheduler-delay-factor`, and
+/// where vLLM ends it with what it has generated. Left out: `--scheduler-delay-factor`, and
 /// preempting for the sake of more urgent requests.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -69,11 +70,15 @@ impl BatchingPolicy for Continuous {
         Some(self.max_num_batched_tokens)
     }
 
+    fn watermark(&self, kv: &BlockPool) -> u64 {
+        self.spare(kv)
+    }
+
     fn refuses(&self, prompt: u32, kv: &BlockPool) -> Option<Rejection> {
         if prompt > self.max_num_batched_tokens {
             return Some(Rejection::PromptTooLong);
         }
-        let needs = u64::from(kv.blocks_for(prompt)) + self.spare(kv);
+        let needs = u64::from(kv.blocks_of(0, 0, prompt)) + self.spare(kv);
         (needs > kv.total()).then_some(Rejection::KvCapacity)
     }
 }

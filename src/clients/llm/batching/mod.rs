@@ -84,6 +84,18 @@ pub trait BatchingPolicy: Send + Sync + 'static {
         self.longest_prompt().is_some_and(|longest| prompt > longest).then_some(Rejection::PromptTooLong)
     }
 
+    /// Most tokens of a prompt that a step computes, where blocks are taken for them alone; `None` where
+    /// blocks are taken for the whole prompt.
+    fn largest_chunk(&self) -> Option<u32> {
+        None
+    }
+
+    /// Blocks that stay free when a sequence that was swapped out comes back, while others run.
+    fn watermark(&self, kv: &BlockPool) -> u64 {
+        let _ = kv;
+        0
+    }
+
     /// The client has nothing to do: no sequence waits or runs. Called at least once each time that is so.
     fn idle(&mut self) {}
 

@@ -166,7 +166,8 @@ impl Sglang {
 
     fn adder(&self, scheduler: &Scheduler) -> Adder {
         let size = i64::from(scheduler.kv().block_size());
-        let available = scheduler.available().cast_signed() * size;
+        let groups = u64::from(scheduler.kv().groups().count());
+        let available = (scheduler.available() / groups).cast_signed() * size;
         let ahead: u64 = scheduler.decodes().map(|id| u64::from(self.may_yet_generate(scheduler, id))).sum();
         Adder {
             total: available as f64 - ahead as f64 * self.ratio(scheduler),
@@ -336,6 +337,10 @@ impl BatchingPolicy for Sglang {
 
     fn max_step_tokens(&self) -> u32 {
         self.chunked_prefill_size
+    }
+
+    fn largest_chunk(&self) -> Option<u32> {
+        Some(self.chunked_prefill_size)
     }
 
     fn idle(&mut self) {

@@ -15,7 +15,7 @@ impl Scheduler {
         let seq = *self.seq(id);
         let computed = seq.computed + tokens;
         debug_assert!(tokens > 0 && computed <= seq.goal, "{computed} of {} tokens computed", seq.goal);
-        let need = self.kv.blocks_for(computed.max(hold)).saturating_sub(seq.shared + seq.blocks);
+        let need = self.kv.blocks_of(seq.shared, seq.computed, computed.max(hold)).saturating_sub(seq.blocks);
         if !self.take_leaving(need.into(), spare) {
             return false;
         }
@@ -45,7 +45,7 @@ impl Scheduler {
         self.clock.leave(seq.last_token);
         self.decoding.leave(seq);
         if !seq.reserved {
-            seq.blocks = self.kv.blocks_for(seq.computed) - seq.shared;
+            seq.blocks = self.kv.blocks_of(seq.shared, seq.computed, seq.computed);
         }
     }
 
@@ -111,7 +111,7 @@ impl Scheduler {
             // The step has taken this sequence's next block already.
             let seq = self.seq(id);
             let opens_block = !seq.reserved && seq.computed.is_multiple_of(self.kv.block_size());
-            self.kv.give_back(u64::from(opens_block));
+            self.kv.give_back(u64::from(opens_block) * u64::from(self.kv.groups().count()));
             self.step.decodes = self.decoding.members() > 0;
         }
     }

@@ -2,15 +2,16 @@
 //!
 //! Plain Rust without a world. A [`BatchingPolicy`](super::BatchingPolicy) looks at it (`view.rs`)
 //! and composes steps with its verbs (`verbs.rs`); the client runs them and makes them take effect
-//! (`steps.rs`). What is kept for later prompts is in `prefix.rs`. Invariants, kept by `books.rs`: the blocks taken
-//! from the pool are exactly those that admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set
-//! and pause list.
+//! (`steps.rs`). What is kept for later prompts is in `prefix.rs`, who is swapped out in `swap.rs`. Invariants, kept by `books.rs`: the blocks taken
+//! from the pool are exactly those that admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set,
+//! pause list and the line on the host.
 
 mod books;
 mod holdings;
 mod prefix;
 mod queue;
 mod steps;
+mod swap;
 mod verbs;
 mod view;
 
@@ -23,6 +24,8 @@ use self::holdings::Holdings;
 use self::prefix::Prefixes;
 pub use self::queue::Back;
 use self::queue::Queue;
+use self::swap::Host;
+pub use self::swap::SwapTally;
 use super::decoding::DecodeSet;
 use super::packing::{Fcfs, PackingPolicy};
 use super::sequence::{SeqId, Sequence};
@@ -70,6 +73,7 @@ pub struct Scheduler {
     kv: BlockPool,
     holdings: Holdings,
     prefixes: Option<Box<Prefixes>>,
+    host: Option<Box<Host>>,
     step: Step,
     clock: TokenClock,
     preemptions: u64,
@@ -86,7 +90,7 @@ impl Scheduler {
             waiting: Queue::new(Box::new(Fcfs {})),
             prefilling: SmallVec::new(),
             paused: VecDeque::new(),
-            decoding: DecodeSet::new(kv.block_size()),
+            decoding: DecodeSet::new(&kv),
             admitted: Vec::new(),
             admissions: 0,
             arrivals: 0,
@@ -95,6 +99,7 @@ impl Scheduler {
             kv,
             holdings: Holdings::default(),
             prefixes: None,
+            host: None,
             step: Step::default(),
             clock: TokenClock::default(),
             preemptions: 0,
@@ -126,11 +131,16 @@ impl Scheduler {
     /// Takes in a request at `now`, whose KV has landed in the blocks that were taken for it. Tells whether it
     /// may go ahead of others that wait. It has no part in prefix caching.
     pub(super) fn enqueue_landed(&mut self, stage: Entity, work: &Work, now: SimTime) -> bool {
-        let blocks = self.kv.blocks_for(work.fetched_tokens);
+        let blocks = self.landing(work.fetched_tokens);
         self.expected -= u64::from(blocks);
         let id = self.enter(stage, work, None, None, now);
         self.seq_mut(id).blocks = blocks;
         self.wait(id, Back::Tail)
+    }
+
+    /// Blocks that so many tokens take whose KV comes from elsewhere.
+    pub(super) const fn landing(&self, tokens: u32) -> u32 {
+        self.kv.blocks_of(0, tokens, tokens)
     }
 
     /// Makes a sequence of a request, which does not wait yet.
@@ -194,10 +204,11 @@ impl Scheduler {
         self.lose_prefixes();
     }
 
-    /// Counts preemptions, and what came of prefix caching, on from those of `before`.
+    /// Counts preemptions, swaps, and what came of prefix caching, on from those of `before`.
     pub fn count_on(&mut self, before: &Self) {
         self.preemptions = before.preemptions;
         self.count_prefixes_on(before);
+        self.count_swaps_on(before);
     }
 
     /// Tokens whose KV the holding `id` gives whoever goes on with it now.
@@ -207,6 +218,6 @@ impl Scheduler {
 
     /// Whether any sequence is here.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.running == 0
+        self.waiting.is_empty() && self.running == 0 && self.swapped() == 0
     }
 }

@@ -87,8 +87,8 @@ impl Scheduler {
         base.is_some()
     }
 
-    /// Preempts the sequence admitted last, or the one that the packing policy gives up first; it goes to the
-    /// head of the queue. Paused ones are spared; `false` when no other runs.
+    /// Preempts the sequence admitted last, or the one that the packing policy gives up first; unless it is
+    /// swapped out, it goes to the head of the queue. Paused ones are spared; `false` when no other runs.
     pub fn preempt_last(&mut self) -> bool {
         let victim = self.victim();
         if let Some(id) = victim {
@@ -97,32 +97,41 @@ impl Scheduler {
         victim.is_some()
     }
 
-    /// Preempts `id`, which runs: its blocks are free at once, it goes back to the queue, by its key if the
-    /// packing policy gives it one, and all of it will be computed again.
+    /// Preempts `id`, which runs: its blocks are free at once. Where there is host memory for them they are
+    /// copied there; else it goes back to the queue, by its key if the packing policy gives it one, and all of
+    /// it will be computed again.
     pub fn preempt(&mut self, id: SeqId, back: Back) {
-        self.lose(id);
-        self.wait(id, back);
+        if !self.swap_out(id) {
+            self.lose(id);
+            self.wait(id, back);
+            // If nobody else runs, KV that waits for its turn has the room that this one lacks.
+            self.give_up_landed();
+        }
     }
 
-    /// Takes all blocks from `id`, which runs.
-    fn lose(&mut self, id: SeqId) {
+    /// Takes `id`, which runs, out of the step and out of all lists.
+    pub(super) fn take_out(&mut self, id: SeqId) {
         if self.seq(id).state == State::Paused {
             self.paused.retain(|other| *other != id);
         }
         self.step.drop_chunk(id);
         self.prefilling.retain(|other| *other != id);
         self.withdraw(id);
+    }
+
+    /// Takes all blocks from `id`, which runs.
+    fn lose(&mut self, id: SeqId) {
+        self.take_out(id);
         self.leave_prefix(id, false);
         self.step_off(id);
         let seq = self.seq_mut(id);
         seq.goal = seq.prompt + seq.generated;
         seq.fetched = 0;
-        seq.preemptions = seq.preemptions.saturating_add(1);
-        self.preemptions += 1;
+        self.count_preemption(id);
         self.release(id, State::Waiting);
     }
 
-    /// Preempts `id` and takes what it had computed, its last token included, for its prompt and all else
+    /// Preempts `id`, never to the host, and takes what it had computed, its last token included, for its prompt and all else
     /// for output: what is left of a prompt that was under way will be generated token by token. No engine
     /// does that; it is what Vidur's `Request.restart` comes to. For requests that do not reason.
     pub fn preempt_cutting_prompt(&mut self, id: SeqId, back: Back) {
@@ -169,7 +178,8 @@ impl Scheduler {
     /// Promises that, if the step holds decodes alone, the next one would be composed the same as
     /// long as no sequence completes or arrives and blocks suffice: steps may be run as a stride.
     pub fn repeat_decodes(&mut self) {
-        self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && !self.step.evicts;
+        let alike = !self.step.evicts && self.swaps_nothing();
+        self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && alike;
     }
 
     /// Takes that promise back.

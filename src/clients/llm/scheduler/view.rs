@@ -17,12 +17,12 @@ impl Scheduler {
         self.waiting.iter()
     }
 
-    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits or
-    /// `max_num_seqs` sequences run already.
+    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits,
+    /// `max_num_seqs` sequences run already, or others are swapped out.
     pub fn next_waiting(&self) -> Option<u32> {
         let id = self.waiting.front()?;
         let seq = self.seq(id);
-        (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(id).0)
+        (self.running < self.max_num_seqs && !self.is_closed()).then(|| seq.goal - self.head_start(id).0)
     }
 
     /// The same, if it fits `budget` whole, or is the first prompt of the step and longer than the `most` that
@@ -72,6 +72,13 @@ impl Scheduler {
     /// Prompts under way.
     pub fn prefilling(&self) -> usize {
         self.prefilling.len()
+    }
+
+    /// Whether a sequence that lost its KV is next, or computes it again: it came before any KV that is to
+    /// come, which would take its room over and over.
+    pub(in crate::clients::llm) fn is_recovering(&self) -> bool {
+        let lost = |id: SeqId| self.seq(id).preemptions > 0;
+        self.waiting.front().is_some_and(lost) || self.prefilling.iter().any(|id| lost(*id))
     }
 
     /// Prompt tokens left of `id`, if its prompt is under way, and its place among those.
@@ -147,11 +154,11 @@ impl Scheduler {
         let seq = self.seq(id);
         let stored = self.stored(id);
         let held = if seq.state == State::Decoding && !seq.reserved {
-            self.kv.blocks_for(stored) - seq.shared
+            self.kv.blocks_of(seq.shared, stored, stored)
         } else {
             seq.blocks
         };
-        self.kv.blocks_for(stored + tokens).saturating_sub(seq.shared + held)
+        self.kv.blocks_of(seq.shared, stored, stored + tokens).saturating_sub(held)
     }
 
     /// Whether the packing policy says who is preempted.
@@ -181,8 +188,9 @@ impl Scheduler {
             let own = match seq.state {
                 State::Decoding if !seq.reserved => {
                     let stored = seq.computed + self.decoding.steps_of(seq);
-                    self.kv.blocks_for(stored) - seq.shared
+                    self.kv.blocks_of(seq.shared, stored, stored)
                 }
+                State::Swapped => 0,
                 _ => seq.blocks,
             };
             let cached = self.in_cache(SeqId(at as u32));

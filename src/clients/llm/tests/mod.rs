@@ -4,7 +4,9 @@ mod naive;
 mod naive_sglang;
 mod policies;
 mod prefix;
+mod swap;
 mod theory;
+mod windows;
 
 use std::sync::Arc;
 
@@ -13,8 +15,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clients::Usage;
-use crate::memory::BlockPool;
 use crate::memory::prefix::PrefixCaching;
+use crate::memory::{BlockPool, KvGroups};
 use crate::request::Text;
 use crate::request::pipeline::Work;
 use crate::runtime::{Bound, StepCost, StepShape};
@@ -56,10 +58,22 @@ pub(super) fn priority(at: usize) -> i16 {
     [-2, 0, 2, -1, 1][at % 5]
 }
 
+/// What there is to a client's memory beside its blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory {
+    pub host: Option<HostKv>,
+    pub groups: KvGroups,
+}
+
+impl Memory {
+    pub const PLAIN: Self = Self { host: None, groups: KvGroups::ONE };
+}
+
 fn setup(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmSetup {
     LlmSetup {
         index: 0,
         kv: BlockPool::new(case.blocks, case.block_size),
+        host: None,
         prefix_caching: PrefixCaching::Off,
         max_num_seqs: case.max_num_seqs,
         reserved_tokens: 0,
@@ -85,6 +99,18 @@ pub(super) fn run_packed(
     strides: bool,
 ) -> Outcome {
     run_with(case, LlmSetup { packing, ..setup(case, policy, strides) }, &[])
+}
+
+/// The same in other memory.
+pub(super) fn run_in(
+    case: &Case,
+    policy: Box<dyn BatchingPolicy>,
+    packing: Box<dyn PackingPolicy>,
+    strides: bool,
+    Memory { host, groups }: Memory,
+) -> Outcome {
+    let kv = BlockPool::new(case.blocks, case.block_size).grouped(groups);
+    run_with(case, LlmSetup { kv, host, packing, ..setup(case, policy, strides) }, &[])
 }
 
 /// The same through a client like this, with what the prompts consist of.
@@ -140,8 +166,15 @@ fn run_with(case: &Case, setup: LlmSetup, texts: &[Text]) -> Outcome {
         }
         let scheduler = llm.scheduler();
         assert_eq!(scheduler.kv().used(), scheduler.held(), "blocks that nobody holds at {now}");
+        let host = scheduler.host_kv().map_or(0, BlockPool::used);
+        assert_eq!(host, scheduler.held_by_host(), "host blocks that nobody holds at {now}");
     }
     assert_eq!(llm.scheduler().kv().used(), 0, "blocks left over");
+    assert_eq!((llm.scheduler().swapped(), llm.scheduler().held_by_host()), (0, 0), "left on the host");
+    if let Some(SwapTally { preemptions, blocks_out, blocks_in }) = out.usage.swapped {
+        assert_eq!(blocks_out, blocks_in, "what was copied away was copied back");
+        assert!(preemptions <= blocks_out && preemptions <= out.usage.preemptions);
+    }
     out
 }
 

@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 
 use super::{Case, Job, Times, naive_sglang, price, priority};
+use crate::clients::llm::HostKv;
 use crate::clients::llm::packing::{Order, PackingPolicy, Waiting};
+use crate::memory::KvGroups;
 use crate::runtime::{Chunk, StepShape};
 use crate::units::{SimSpan, SimTime};
 
@@ -29,9 +31,17 @@ impl Seq {
 
 pub(super) enum Kind {
     V1 { budget: u32, threshold: u32 },
-    V0 { budget: u32, watermark: u64 },
+    V0 { budget: u32, watermark: u64, host: Option<Host> },
     Orca { budget: u32, reserve: u32 },
     Sglang(naive_sglang::Server),
+}
+
+/// Host memory of vLLM v0.
+pub(super) struct Host {
+    pub free: u64,
+    pub seconds_per_block: f64,
+    pub swapped: VecDeque<usize>,
+    pub copies: u64,
 }
 
 pub(super) struct Engine {
@@ -46,6 +56,7 @@ pub(super) struct Engine {
     pub waiting: VecDeque<usize>,
     pub running: Vec<usize>,
     peak: u64,
+    groups: KvGroups,
 }
 
 /// Who computes how many tokens.
@@ -57,7 +68,18 @@ impl Engine {
     }
 
     pub(super) fn v0(case: &Case, budget: u32, watermark: f64) -> Self {
-        Self::new(case, Kind::V0 { budget, watermark: (watermark * case.blocks as f64) as u64 })
+        Self::v0_swapping(case, budget, watermark, None)
+    }
+
+    pub(super) fn v0_swapping(case: &Case, budget: u32, watermark: f64, host: Option<HostKv>) -> Self {
+        let watermark = (watermark * case.blocks as f64) as u64;
+        let host = host.map(|HostKv { blocks: free, seconds_per_block }| Host {
+            free,
+            seconds_per_block,
+            swapped: VecDeque::new(),
+            copies: 0,
+        });
+        Self::new(case, Kind::V0 { budget, watermark, host })
     }
 
     pub(super) fn orca(case: &Case, budget: u32, reserve: u32) -> Self {
@@ -85,11 +107,28 @@ impl Engine {
             waiting: VecDeque::new(),
             running: Vec::new(),
             peak: 0,
+            groups: KvGroups::ONE,
         }
     }
 
     pub(super) fn packed(self, packing: impl PackingPolicy) -> Self {
         Self { packing: (packing.order() == Order::Key).then(|| Box::new(packing) as _), ..self }
+    }
+
+    pub(super) fn grouped(self, groups: KvGroups) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Blocks of `upto` tokens, without those of which no token is seen any more when `computed` are there.
+    fn blocks(&self, computed: u32, upto: u32) -> u64 {
+        let last = |block: u32| (block + 1) * self.block_size - 1;
+        let seen =
+            |block: &u32| u64::from(last(*block)) + u64::from(self.groups.window()) > u64::from(computed);
+        let all = 0..upto.div_ceil(self.block_size);
+        let windowed = u64::from(self.groups.windowed());
+        let full = u64::from(self.groups.count()) - windowed;
+        let of_window = if windowed == 0 { 0 } else { all.clone().filter(seen).count() as u64 };
+        full * all.count() as u64 + windowed * of_window
     }
 
     pub(super) fn preemptions(&self) -> Vec<u16> {
@@ -115,9 +154,12 @@ impl Engine {
                     let (budget, threshold) = (*budget, *threshold);
                     self.schedule_v1(budget, threshold)
                 }
-                Kind::V0 { budget, watermark } => {
+                Kind::V0 { budget, watermark, host } => {
                     let (budget, watermark) = (*budget, *watermark);
-                    self.schedule_v0(budget, watermark)
+                    let mut memory = host.take();
+                    let step = self.schedule_v0(budget, watermark, &mut memory);
+                    self.kind = Kind::V0 { budget, watermark, host: memory };
+                    step
                 }
                 Kind::Orca { budget, reserve } => {
                     let (budget, reserve) = (*budget, *reserve);
@@ -143,7 +185,16 @@ impl Engine {
             }
             self.peak = self.peak.max(self.total - self.free);
             now += self.duration(&step);
+            if let Kind::V0 { host: Some(host), .. } = &mut self.kind {
+                host.copies = 0;
+            }
             for (id, tokens) in step {
+                if self.groups.windowed() > 0 {
+                    let computed = self.seqs[id].computed + tokens;
+                    let behind = self.seqs[id].blocks - self.blocks(computed, computed);
+                    self.free += behind;
+                    self.seqs[id].blocks -= behind;
+                }
                 let seq = &mut self.seqs[id];
                 seq.computed += tokens;
                 if seq.computed < seq.tokens {
@@ -198,12 +249,17 @@ impl Engine {
             }
         }
         let cost = price(&StepShape { prefill: &chunks, decode_seqs, decode_context });
-        SimSpan::from_secs_f64(cost.seconds).as_ns()
+        let copying = match &self.kind {
+            Kind::V0 { host: Some(host), .. } => host.copies as f64 * host.seconds_per_block,
+            _ => 0.0,
+        };
+        SimSpan::from_secs_f64(cost.seconds + copying).as_ns()
     }
 
     pub fn take(&mut self, id: usize, upto: u32) -> bool {
+        let all = self.blocks(self.seqs[id].computed, upto);
         let seq = &mut self.seqs[id];
-        let need = u64::from(upto.div_ceil(self.block_size)).saturating_sub(seq.blocks);
+        let need = all.saturating_sub(seq.blocks);
         if need > self.free {
             return false;
         }
@@ -272,11 +328,46 @@ impl Engine {
         step
     }
 
+    /// `_preempt_by_swap`; `false` where the host is full.
+    fn swap_out(&mut self, id: usize, host: &mut Host) -> bool {
+        let seq = &mut self.seqs[id];
+        if u64::from((seq.computed + 1).div_ceil(self.block_size)) > host.free {
+            return false;
+        }
+        let filled = u64::from(seq.computed.div_ceil(self.block_size));
+        host.free -= filled;
+        host.copies += filled;
+        host.swapped.push_back(id);
+        self.free += std::mem::take(&mut seq.blocks);
+        seq.preemptions += 1;
+        true
+    }
+
+    /// `_schedule_swapped`.
+    fn swap_in(&mut self, watermark: u64, host: &mut Host, step: &mut Step) {
+        while let Some(&id) = host.swapped.front() {
+            let computed = self.seqs[id].computed;
+            let touched = u64::from(computed / self.block_size) + 1;
+            let spare = if self.running.is_empty() { 0 } else { watermark };
+            if touched + spare > self.free || self.running.len() >= self.max_num_seqs {
+                break;
+            }
+            host.swapped.pop_front();
+            let filled = u64::from(computed.div_ceil(self.block_size));
+            host.free += filled;
+            host.copies += filled;
+            assert!(self.take(id, computed + 1));
+            self.running.push(id);
+            step.push((id, 1));
+        }
+    }
+
     /// `vllm/core/scheduler.py`, `_schedule_default`: prefills alone, else all decodes.
-    fn schedule_v0(&mut self, limit: u32, watermark: u64) -> Step {
+    fn schedule_v0(&mut self, limit: u32, watermark: u64, host: &mut Option<Host>) -> Step {
         let mut step: Step = Vec::new();
         let mut budget = limit;
-        while let Some(&id) = self.waiting.front() {
+        let swapped = host.as_ref().is_some_and(|host| !host.swapped.is_empty());
+        while let Some(&id) = self.waiting.front().filter(|_| !swapped) {
             let tokens = self.seqs[id].tokens;
             let alone = step.is_empty() && tokens > limit;
             let blocks = u64::from(tokens.div_ceil(self.block_size));
@@ -293,17 +384,24 @@ impl Engine {
         }
         if step.is_empty() {
             let mut at = 0;
+            let mut preempted = false;
             'running: while at < self.running.len() {
                 let id = self.running[at];
                 while !self.take(id, self.seqs[id].computed + 1) {
                     let victim = self.pop_victim();
-                    self.preempt(victim);
+                    preempted = true;
+                    if !host.as_mut().is_some_and(|host| self.swap_out(victim, host)) {
+                        self.preempt(victim);
+                    }
                     if victim == id {
                         break 'running;
                     }
                 }
                 step.push((id, 1));
                 at += 1;
+            }
+            if let Some(host) = host.as_mut().filter(|_| !preempted) {
+                self.swap_in(watermark, host, &mut step);
             }
         }
         step

@@ -4,10 +4,10 @@ use super::naive::{Engine, Kind};
 use super::naive_sglang::Server;
 use super::*;
 
-type Make = fn(&Case) -> Box<dyn BatchingPolicy>;
+pub(super) type Make = fn(&Case) -> Box<dyn BatchingPolicy>;
 
 /// The batching policies, with limits that random cases reach.
-const BATCHING: [(&str, Make); 9] = [
+pub(super) const BATCHING: [(&str, Make); 9] = [
     ("Chunked", |case| Box::new(chunked(case, 0))),
     ("Chunked, threshold", |case| Box::new(chunked(case, 3))),
     ("Chunked, whole prompts", |case| {
@@ -22,7 +22,7 @@ const BATCHING: [(&str, Make); 9] = [
 ];
 
 /// The orders of the queue.
-const PACKING: [fn() -> Box<dyn PackingPolicy>; 7] = [
+pub(super) const PACKING: [fn() -> Box<dyn PackingPolicy>; 7] = [
     || Box::new(Fcfs {}),
     || Box::new(ShortestPrompt {}),
     || Box::new(LeastWorkLeft { expected_output: 0 }),
@@ -49,7 +49,7 @@ fn aged(us: f64) -> Priority {
     Priority { ageing: Some(Span::from_secs(us * 1e-6)) }
 }
 
-fn agree(ours: &Outcome, mut naive: Engine) -> Result<(), TestCaseError> {
+pub(super) fn agree(ours: &Outcome, mut naive: Engine) -> Result<(), TestCaseError> {
     prop_assert_eq!(&ours.times, &naive.run());
     prop_assert_eq!(&ours.preemptions, &naive.preemptions());
     prop_assert_eq!(ours.usage.kv_blocks_peak, naive.peak_blocks());
