@@ -153,7 +153,7 @@ pub struct KvTransferSpec {
     /// How long until it starts to land. Default: `us(0)`.
     #[serde(default = "no_time")]
     pub latency: Span,
-    /// The link between clients on the same platform, such as NVLink. Default: none, KV moves between them as
+    /// The link between clients on the same machine of a platform, such as NVLink. Default: none, KV moves between them as
     /// between others.
     #[serde(default)]
     pub local: Option<LocalLinkSpec>,

@@ -92,8 +92,8 @@ pub struct LlmSpec {
     #[serde(default)]
     pub lends: bool,
     /// Tokens kept free for each sequence here, running or waiting, before KV of another sequence may come from
-    /// elsewhere (tokens): room to grow, so that less is preempted. Default: 0,
-    /// as vLLM. SGLang `--num-reserved-decode-tokens`, there 512.
+    /// elsewhere (tokens): room to grow. Where memory is short, 0 makes those who run lose their KV to newcomers
+    /// again and again. Default: 0, as vLLM. SGLang `--num-reserved-decode-tokens`, there 512.
     #[serde(default)]
     pub num_reserved_decode_tokens: u32,
     /// How requests are batched into steps. Default: `Chunked`.

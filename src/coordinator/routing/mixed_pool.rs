@@ -11,7 +11,7 @@ use crate::engine::Stream;
 ///
 /// A prompt goes to the client of the prefill pool with the fewest tokens pending, unless its queue would
 /// be too long; then to the mixed pool by the same measure; then to a client of the other pool that
-/// [lends](crate::clients::llm::LlmSpec::lends) itself, which is in the mixed pool from now on and goes home when it
+/// `lends` itself, which is in the mixed pool from now on and goes home when it
 /// is idle. Decodes do likewise by the KV they need. If nobody is free, a prompt goes to the least loaded of
 /// all, and a decode stays where its KV is.
 ///

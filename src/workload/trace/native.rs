@@ -137,7 +137,8 @@ struct Line<'a> {
     #[serde(borrow)]
     #[schemars(with = "Option<String>")]
     kind: Option<Label<'a>>,
-    /// The conversation it belongs to; its turns come in order.
+    /// The conversation it belongs to. A turn waits for the one before where it has `delay_ns`; else it comes at
+    /// `arrival_ns`.
     #[serde(borrow)]
     #[schemars(with = "Option<String>")]
     session: Option<Label<'a>>,

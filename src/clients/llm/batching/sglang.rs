@@ -35,7 +35,9 @@ const DECAY_STEPS: f64 = 600.0;
 /// <https://github.com/sgl-project/sglang/blob/v0.5.0/python/sglang/srt/managers/schedule_policy.py>,
 /// <https://github.com/sgl-project/sglang/blob/v0.5.0/python/sglang/srt/managers/scheduler.py>.
 /// Left out: `--enable-mixed-chunk`, preemption by priority, requests that ignore the end of the answer,
-/// hierarchical and sliding-window caches, speculation. Deviations: requests that have just finished no longer
+/// hierarchical and sliding-window caches, speculation; and on clients of `role: Decode` the admission of what
+/// has been prefilled elsewhere without a pass and without the estimate: here it is weighed as a prompt and
+/// takes a step for its last token. Deviations: requests that have just finished no longer
 /// count when the next prompt is weighed, where SGLang drops them a step later; and where it would abort for
 /// want of memory, the prompt waits, or is let in once nothing else runs.
 /// Its order of the queue is `packing: Fcfs` or `LongestPrefixMatch`; its `--schedule-policy` is `fcfs`
