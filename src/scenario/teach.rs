@@ -120,7 +120,7 @@ pub(super) fn lesson(text: &str, node: &Node, slot: Slot) -> Option<Lesson> {
         return Some(match meant.as_str() {
             "true" | "yes" | "on" | "1" => lesson.write("true".into()),
             "false" | "no" | "off" | "0" => lesson.write("false".into()),
-            _ => lesson,
+            _ => lesson.help(did_you_mean(&meant, ["true", "false"])),
         });
     }
     None
@@ -193,8 +193,10 @@ fn of_forms(text: &str, node: &Node, forms: &[Form], found: &str) -> Option<Less
     };
     match &node.kind {
         Kind::Group { name, fields, .. } => match known(&text[name.clone()]) {
-            None if matches!(fields.as_slice(), [only] if only.key.is_none()
-                && fixed(&text[only.value.range.clone()]).is_some()) =>
+            // Such as `ms(300)`, and no slip of the pen for the name of a form.
+            None if suggested(&did_you_mean(&text[name.clone()], names())).is_none()
+                && matches!(fields.as_slice(), [only] if only.key.is_none()
+                    && fixed(&text[only.value.range.clone()]).is_some()) =>
             {
                 fixed("0").map(|lesson| lesson.write(format!("Exactly({written})")))
             }

@@ -348,12 +348,18 @@ impl LlmClient {
         }
         self.scheduler.arrange_queue();
         self.swap_in();
-        self.policy.form(&mut self.scheduler);
-        if !self.scheduler.has_step() && (self.scheduler.give_up_base() || self.swap_in()) {
+        loop {
+            let before = self.scheduler.preemptions();
             self.policy.form(&mut self.scheduler);
-        }
-        while !self.scheduler.has_step() && self.scheduler.give_up_landed() {
-            self.policy.form(&mut self.scheduler);
+            // Who gave way has left room, and so has KV that is given up for those who run first.
+            let again = !self.scheduler.has_step()
+                && (self.scheduler.preemptions() > before
+                    || self.scheduler.give_up_base()
+                    || self.swap_in()
+                    || self.scheduler.give_up_landed());
+            if !again {
+                break;
+            }
         }
         self.busy = self.scheduler.has_step();
         self.busy

@@ -153,7 +153,16 @@ fn check_world(sim: &mut Sim) {
     for (client, usage) in world.query::<(&LlmClient, &Usage)>().iter(world) {
         let (scheduler, index) = (client.scheduler(), client.index());
         let idles = !client.is_busy() && !scheduler.is_empty() && sent == received;
-        assert!(!idles, "client {index} idles with work at {now}");
+        assert!(
+            !idles,
+            "client {index} idles at {now} while {} wait and {} run, the next with {:?} tokens; {} of {} blocks free, {} held",
+            scheduler.waiting(),
+            scheduler.running(),
+            scheduler.next_waiting(),
+            scheduler.kv().free(),
+            scheduler.kv().total(),
+            scheduler.held()
+        );
         let kv = scheduler.kv();
         assert_eq!(kv.used() + kv.free(), kv.total());
         assert_eq!(kv.used(), scheduler.held(), "blocks of client {index} are lost or held twice at {now}");
