@@ -58,7 +58,7 @@ pub struct LlmSetup {
 pub struct HostKv {
     /// How many.
     pub blocks: u64,
-    /// How long it takes to copy one there or back [s].
+    /// How long it takes to copy one there or back (s).
     pub seconds_per_block: f64,
 }
 

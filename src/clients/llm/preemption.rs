@@ -13,7 +13,7 @@ use crate::units::{Bandwidth, ByteSize};
 ///
 /// With `Swap` its blocks are copied to host memory and back over the link between host and accelerator, every
 /// accelerator its own share, and the step in which that happens waits for it: blocks · bytes a block on one
-/// accelerator / bandwidth [s]. vLLM V1 and SGLang have `Recompute` alone; vLLM v0 has both. Left out: the
+/// accelerator / bandwidth (s). vLLM V1 and SGLang have `Recompute` alone; vLLM v0 has both. Left out: the
 /// cost of launching a copy for every layer and block, which makes short blocks slower in vLLM v0 than the link is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
