@@ -7,9 +7,10 @@ mod support;
 
 use std::hint::black_box;
 
+use bevy_ecs::entity::Entity;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use mist::coordinator::Load;
-use mist::coordinator::routing::{LeastOutstanding, RouteRequest, RoutingPolicy};
+use mist::coordinator::routing::{LeastOutstanding, Part, RouteRequest, RoutingPolicy};
 use mist::engine::Streams;
 use mist::metrics::{Recorder, RequestRecord, Slo, SourceSpec};
 use mist::runtime::{Chunk, StepCost, StepShape};
@@ -68,7 +69,16 @@ fn routing(criterion: &mut Criterion<CpuTime>) {
     for clients in [128, 1_024, 8_192] {
         let mut load = Load::new(clients);
         let mut stream = Streams::new(0).stream("routing", 0);
-        let request = RouteRequest { id: 0, prompt_tokens: 1_000, arrived: SimTime::ZERO };
+        let request = RouteRequest {
+            id: 0,
+            request: Entity::PLACEHOLDER,
+            class: 0,
+            model: 0,
+            part: Part::Whole,
+            kv_at: None,
+            prompt_tokens: 1_000,
+            arrived: SimTime::ZERO,
+        };
         let mut departing = 0;
         group.bench_function(BenchmarkId::from_parameter(clients), |bencher| {
             bencher.iter(|| {
@@ -170,6 +180,7 @@ fn record_requests(recorder: &mut Recorder, count: u64) {
             prompt_tokens: 1_000,
             output_tokens: 200,
             generated_tokens: 200,
+            cached_tokens: 0,
             preemptions: 0,
         };
         recorder.completed(&record, &[]).unwrap();

@@ -21,7 +21,7 @@
 //! | [`request`] | requests, their stages, the [pipelines](request::pipeline) they go through |
 //! | [`memory`] | KV blocks, how many fit, the tiers that KV is fetched from |
 //! | [`runtime`] | what a step costs |
-//! | [`workload`] | arrivals, lengths, traces |
+//! | [`workload`] | arrivals, lengths, conversations, traces |
 //! | [`clients`] | kinds of client; [`clients::llm`] batches prefill and decode, [`clients::tasks`] all else |
 //! | [`coordinator`] | takes requests through their pipelines, from client to client |
 //! | [`metrics`] | latency, throughput, objectives, stability |

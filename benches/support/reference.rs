@@ -156,6 +156,7 @@ impl Reference {
             prompt_tokens: lengths.prompt_tokens,
             output_tokens: lengths.output_tokens,
             generated_tokens: lengths.output_tokens.into(),
+            cached_tokens: 0,
             preemptions: 0,
         };
         let slot = self.vacant.pop().unwrap_or_else(|| {
@@ -181,7 +182,7 @@ impl Reference {
             return;
         }
         let name = Entity::from_raw_u32(slot).unwrap();
-        let cut = llm.enqueue(name, &Work::new(prompt_tokens, output_tokens), None, now);
+        let cut = llm.enqueue(name, &Work::new(prompt_tokens, output_tokens), None, None, now);
         if let Some(end) = cut {
             self.at(end.time, Event::StrideEnds { client, epoch: end.epoch });
         } else {
@@ -233,6 +234,7 @@ impl Reference {
             now,
             clients: clients.collect(),
             itl: self.gaps.statistics(),
+            sessions: None,
             price: deployment.price.clone(),
         })
     }

@@ -337,7 +337,13 @@ The same seed gives the same trace, which is what the first class of a scenario 
         /// How long prompts and answers are, as a scenario says it, such as `AzureConv`
         #[arg(long, value_name = "CHOICE")]
         lengths: String,
-        /// How many requests, at most
+        /// What prompts begin with, as a scenario says it, such as `[System(tokens: 2000)]`
+        #[arg(long, value_name = "LIST")]
+        prefix: Option<String>,
+        /// Conversations, as a scenario says it, such as `(turns: Geometric(mean: 4), think: Exactly(s(9)))`
+        #[arg(long, value_name = "FIELDS")]
+        sessions: Option<String>,
+        /// How many requests, at most; every turn of a conversation is one
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         requests: u64,
         /// The seed of every random draw

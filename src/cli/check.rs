@@ -8,7 +8,7 @@ use crate::output::figures::{plain, thousands, usd};
 use crate::output::page::{FIRM, Page};
 use crate::scenario::{ClientSpec, ClusterSpec, PlatformSpec, Scenario, SloSpec, WorkloadSpec, carve};
 use crate::simulation::{Deployment, Group, Run, Simulation};
-use crate::units::Span;
+use crate::units::{Bandwidth, Span};
 
 /// Prints what the scenario was understood to be.
 pub(super) fn check(options: ScenarioOptions, simulation: Simulation) -> Result<(), Failure> {
@@ -36,6 +36,13 @@ fn describe(run: &Run) -> String {
     page.heading("Routing");
     page.row(1, "policy", &scenario.coordinator.routing.to_string());
     page.row(1, "latency", &time(scenario.coordinator.latency));
+    if let Some(link) = &scenario.coordinator.kv_transfer {
+        page.row(1, "KV moves at", &speed(link.bandwidth, link.latency));
+        if let Some(local) = &link.local {
+            page.row(1, "", &format!("{} within a machine", speed(local.bandwidth, local.latency)));
+        }
+        page.row(1, "decoder chosen", &format!("{:?}", scenario.coordinator.decode_choice));
+    }
     for (model, serving) in pools(deployment) {
         page.row(1, &model, &serving);
     }
@@ -154,6 +161,13 @@ fn traffic(page: &mut Page, class: &WorkloadSpec) {
             page.row(2, name, &choice.to_string());
         }
     }
+    let spaced = |text: String| text.replace(':', ": ").replace(',', ", ");
+    if !class.prefix.is_empty() {
+        page.row(2, "prefix", &spaced(ron::to_string(&class.prefix).unwrap_or_default()));
+    }
+    if let Some(sessions) = &class.sessions {
+        page.row(2, "sessions", &spaced(ron::to_string(sessions).unwrap_or_default()));
+    }
     page.row(2, "targets", &targets(&class.slo));
 }
 
@@ -167,6 +181,10 @@ fn targets(slo: &SloSpec) -> String {
 }
 
 /// A length of time in the unit that suits it.
+fn speed(bandwidth: Bandwidth, latency: Span) -> String {
+    format!("{} GB/s, after {}", plain(bandwidth.bytes_per_s() / 1e9), time(latency))
+}
+
 fn time(span: Span) -> String {
     match span.as_secs() {
         0.0 => "0 s".to_owned(),

@@ -280,7 +280,7 @@ mod tests {
   |                   ^^^^^^^
   |
   = field: workload[0].reqests
-  = help: did you mean `requests`? Allowed: `name`, `model`, `pipeline`, `requests`, `trace`, `arrivals`, `lengths`, `slo`
+  = help: did you mean `requests`? Allowed: `name`, `model`, `priority`, `pipeline`, `requests`, `trace`, `arrivals`, `lengths`, `prefix`, `sessions`, `slo`
 "
         );
         let rate = check_with(sample::TEXT, &["workload[0].arrivals.rate=per_s(0)"]);

@@ -177,10 +177,19 @@ pub(super) struct PriceOptions {
 
 /// What to do with traces.
 pub(super) enum Trace {
-    Gen { arrivals: String, lengths: String, requests: u64, seed: u64, output: Option<PathBuf> },
+    Gen { class: Class, seed: u64, output: Option<PathBuf> },
     Inspect { trace: Recorded, json: bool },
     Export { scenario: ScenarioOptions, output: Option<PathBuf> },
     Convert { trace: Recorded, output: Option<PathBuf> },
+}
+
+/// A class of traffic, as a scenario says it.
+pub(super) struct Class {
+    pub(super) arrivals: String,
+    pub(super) lengths: String,
+    pub(super) prefix: Option<String>,
+    pub(super) sessions: Option<String>,
+    pub(super) requests: u64,
 }
 
 /// A trace, and how to read it where it does not say.
@@ -292,8 +301,9 @@ impl PriceOptions {
 impl Trace {
     fn new(args: TraceArgs) -> Self {
         match args {
-            TraceArgs::Gen { arrivals, lengths, requests, seed, out } => {
-                Self::Gen { arrivals, lengths, requests, seed, output: out.output }
+            TraceArgs::Gen { arrivals, lengths, prefix, sessions, requests, seed, out } => {
+                let class = Class { arrivals, lengths, prefix, sessions, requests };
+                Self::Gen { class, seed, output: out.output }
             }
             TraceArgs::Inspect { trace, format } => {
                 Self::Inspect { trace: Recorded::new(trace), json: format == Form::Json }

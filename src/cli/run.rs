@@ -32,7 +32,9 @@ pub(super) fn run(options: RunOptions, simulation: Simulation) -> Result<(), Fai
     let clients = run.client_names();
     let scenario = run.scenario();
     let place = Place::reserve(&options.results, scenario.name.as_deref().unwrap_or_default())?;
-    let rows = place.as_ref().map(|place| place.folder().request_rows(run.row_sources(), run.client_names()));
+    let rows = place.as_ref().map(|place| {
+        place.folder().request_rows(run.row_sources(), run.client_names(), run.caches_prefixes())
+    });
     let rows = rows.transpose().map_err(|error| Failure::no_place(&error))?;
     let rows = rows.map(|rows| Box::new(rows) as Box<dyn RowSink>);
 

@@ -21,6 +21,10 @@ const SIZES: std::ops::RangeInclusive<u32> = 18..=30;
 /// Prints a row a size.
 pub(super) fn tiers(options: &TiersOptions) -> Result<(), Failure> {
     let tiers = named(&options.tiers)?;
+    let chained = tiers.iter().any(|tier| tier.hit_rate < Fraction::ONE);
+    if let Some(problem) = TierSpec::check(&tiers).into_iter().next().filter(|_| chained) {
+        return Err(Failure::Input(Problem { path: String::new(), ..problem }));
+    }
     let bytes_per_token = options.model.as_deref().map(kv_bytes_per_token).transpose()?;
     let sheet = Sheet::new(&tiers, bytes_per_token);
     let text = match options.form {

@@ -4,13 +4,16 @@ use std::env;
 use std::io;
 use std::path::Path;
 
+use ron::extensions::Extensions;
+use serde::de::DeserializeOwned;
+
 use super::failure::Failure;
-use super::options::{Recorded, ScenarioOptions, Trace};
+use super::options::{Class, Recorded, ScenarioOptions, Trace};
 use super::place::{MadeFolder, is_one_name};
 use super::sink::{Drafts, Sink};
 use super::terminal;
 use crate::output::figures::thousands;
-use crate::scenario::{Choice, Problem, SloSpec, WorkloadSpec};
+use crate::scenario::{Problem, SloSpec, WorkloadSpec};
 use crate::simulation::{Simulation, Traffic};
 use crate::workload::trace::{Input, Options, TraceReader, read};
 use crate::workload::{Source, SourceError, trace_tools};
@@ -18,9 +21,8 @@ use crate::workload::{Source, SourceError, trace_tools};
 /// Does what is asked.
 pub(super) fn trace(what: Trace, simulation: Simulation) -> Result<(), Failure> {
     match what {
-        Trace::Gen { arrivals, lengths, requests, seed, output } => {
-            let class = class(&arrivals, &lengths, requests)?;
-            generate(class, seed, output.as_deref(), &simulation)
+        Trace::Gen { class: said, seed, output } => {
+            generate(class(&said)?, seed, output.as_deref(), &simulation)
         }
         Trace::Inspect { trace, json } => inspect(&trace, json),
         Trace::Export { scenario, output } => export(&scenario, output.as_deref(), simulation),
@@ -32,29 +34,43 @@ pub(super) fn trace(what: Trace, simulation: Simulation) -> Result<(), Failure> 
 }
 
 /// A class of traffic with nobody to serve it.
-fn class(arrivals: &str, lengths: &str, requests: u64) -> Result<WorkloadSpec, Failure> {
-    let choice = |field: &str, text: &str, example: &str| {
-        ron::from_str::<Choice>(text).map_err(|error| {
-            Problem::new(field, format!("this names nothing: {error}")).help(format!("such as `{example}`"))
-        })
+fn class(said: &Class) -> Result<WorkloadSpec, Failure> {
+    let Class { arrivals, lengths, prefix, sessions, requests } = said;
+    let mut problems = Vec::new();
+    let arrivals = parsed("arrivals", Some(arrivals), "Poisson(rate: per_s(8))", &mut problems);
+    let lengths = parsed("lengths", Some(lengths), "AzureConv", &mut problems);
+    let prefix = parsed("prefix", prefix.as_ref(), "[System(tokens: 2000)]", &mut problems);
+    let example = "(turns: Geometric(mean: 4), think: Exponential(mean: s(20)))";
+    let sessions = parsed("sessions", sessions.as_ref(), example, &mut problems);
+    let class = WorkloadSpec {
+        name: String::new(),
+        model: None,
+        priority: 0,
+        pipeline: Vec::new(),
+        requests: Some(*requests),
+        trace: None,
+        arrivals,
+        lengths,
+        prefix: prefix.unwrap_or_default(),
+        sessions,
+        slo: SloSpec::default(),
     };
-    let arrivals = choice("arrivals", arrivals, "Poisson(rate: per_s(8))");
-    let lengths = choice("lengths", lengths, "AzureConv");
-    match (arrivals, lengths) {
-        (Ok(arrivals), Ok(lengths)) => Ok(WorkloadSpec {
-            name: String::new(),
-            model: None,
-            pipeline: Vec::new(),
-            requests: Some(requests),
-            trace: None,
-            arrivals: Some(arrivals),
-            lengths: Some(lengths),
-            slo: SloSpec::default(),
-        }),
-        (arrivals, lengths) => {
-            Err(Failure::Values(arrivals.err().into_iter().chain(lengths.err()).collect()))
-        }
-    }
+    if problems.is_empty() { Ok(class) } else { Err(Failure::Values(problems)) }
+}
+
+/// What an option says, if it is there; what is wrong with it goes to `problems`.
+fn parsed<T: DeserializeOwned>(
+    field: &str,
+    text: Option<&String>,
+    example: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
+    let wrong = |error: &ron::error::SpannedError| {
+        let problem = Problem::new(field, format!("this names nothing: {error}"));
+        problem.help(format!("such as `{example}`"))
+    };
+    options.from_str(text?).map_err(|error| problems.push(wrong(&error))).ok()
 }
 
 fn generate(

@@ -61,6 +61,16 @@ pub trait Deployed {
     /// Brings the usage of `client` up to `now`, where the simulation stops before all is done.
     fn settle(&self, world: &mut World, client: Entity, now: SimTime);
 
+    /// Whether priorities of requests have an effect here.
+    fn reads_priority(&self) -> bool {
+        false
+    }
+
+    /// Whether it keeps the KV of prefixes for other requests.
+    fn caches_prefixes(&self) -> bool {
+        false
+    }
+
     /// Where the figures that price its steps come from.
     fn source_of_latency(&self) -> String;
 }
@@ -79,10 +89,14 @@ pub struct Offer {
 pub struct Generates {
     /// Which part of it.
     pub role: Role,
+    /// Whether it may be asked for the other part, too.
+    pub lends: bool,
     /// Longest text (tokens).
     pub max_model_len: u32,
     /// Size of the KV cache of one token (bytes).
     pub kv_bytes_per_token: f64,
+    /// Tokens that its KV cache holds.
+    pub kv_tokens: u64,
 }
 
 /// The part that a client has in generating text.

@@ -25,6 +25,6 @@ use crate::engine::SimBuilder;
 
 /// The built-in kinds of client, with the choices inside them.
 pub fn built_in(sim: &mut SimBuilder) {
-    sim.client_kind::<llm::LlmSpec>("Llm").add(llm::built_in_batching);
+    sim.client_kind::<llm::LlmSpec>("Llm").add(llm::built_in_batching).add(llm::built_in_packing);
     sim.add(kv::built_in).add(prepost::built_in).add(rag::built_in).add(tools::built_in);
 }

@@ -2,6 +2,8 @@
 
 use bevy_ecs::component::Component;
 
+use super::llm::SwapTally;
+use crate::memory::prefix::PrefixTally;
 use crate::runtime::Bound;
 use crate::units::{SimSpan, SimTime};
 
@@ -26,8 +28,16 @@ pub struct Usage {
     pub swaps: u64,
     /// Time in changes of models, which is bound by the host and part of `busy`.
     pub swapping: SimSpan,
-    /// Sequences preempted for want of KV blocks.
+    /// Sequences preempted for want of KV blocks, by recomputation and by swap.
     pub preemptions: u64,
+    /// What was swapped to the host; none if the client does not.
+    pub swapped: Option<SwapTally>,
+    /// KV that other clients took over from here (bytes), counted when it sets out.
+    pub kv_sent_bytes: u64,
+    /// KV that came from other clients (bytes), counted when it lands.
+    pub kv_received_bytes: u64,
+    /// What came of prefix caching; none if the client does not.
+    pub prefix: Option<PrefixTally>,
     /// KV blocks the client has.
     pub kv_blocks: u64,
     /// Most KV blocks in use at once.

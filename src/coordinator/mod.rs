@@ -11,23 +11,30 @@
 //!
 //! Clients that can take the same stages form a [`Pool`] with a [routing policy](routing) and a
 //! random stream of its own. A stage that goes on with KV which a client keeps goes to that client if
-//! it is in the stage's pool; otherwise the KV is moved, as a [`KvTransfer`] takes.
+//! it is at home in the stage's pool; otherwise the KV is moved, as a [`KvTransfer`] takes: the stage is sent to
+//! the new client at once, which has the KV moved when it has room for it.
+//!
+//! Where prefill and decode have clients of their own, the client that decodes is chosen after the prefill,
+//! or at arrival together with the one that prefills; if that is the same client, it is one visit.
 
+mod load;
 mod min_tree;
 mod pool;
 pub mod routing;
 mod systems;
+mod transfer;
 mod visits;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
-pub use pool::{KvTransfer, Load, Member, Pool, Pools};
+pub use load::Load;
+pub use pool::{Member, Pool, Pools};
+pub use transfer::{KvLink, KvTransfer};
 pub use visits::{VisitLog, VisitPart};
 
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
-use crate::request::{Arrived, Departed, StageDone, Vacated};
-use crate::units::SimSpan;
+use crate::request::{Arrived, CountsTokens, Departed, PrefillDone, StageDone, Vacated};
 
 /// What the coordinator does, to order other systems by.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,8 +53,11 @@ pub struct CoordinatorPlugin;
 impl Plugin for CoordinatorPlugin {
     fn build(&self, sim: &mut SimBuilder) {
         sim.port::<Arrived>().port::<StageDone>().port::<Departed>().port::<Vacated>().port::<Routed>();
-        sim.wake::<Resume>();
-        let collect = (systems::collect, systems::resume).chain().in_set(CoordinatorSet::Collect);
+        sim.port::<PrefillDone>().wake::<Resume>();
+        sim.world().init_resource::<CountsTokens>();
+        let collect = (systems::note_prefills, systems::collect, systems::resume)
+            .chain()
+            .in_set(CoordinatorSet::Collect);
         let set_out = systems::set_out.in_set(CoordinatorSet::Route);
         sim.systems(Phase::Route, (collect, set_out).chain());
         sim.systems(Phase::Carry, systems::carry.in_set(CoordinatorSet::Carry));
@@ -57,8 +67,6 @@ impl Plugin for CoordinatorPlugin {
 /// A stage has its client.
 struct Routed {
     stage: Entity,
-    /// How long what comes with it takes.
-    after: SimSpan,
 }
 
 /// A request goes on after a wait.

@@ -4,14 +4,33 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::prelude::{BevyError, Commands, Local, Query, Res, ResMut};
 use bevy_ecs::system::SystemParam;
 
-use super::pool::{Member, Pools};
-use super::routing::RouteRequest;
+use super::load::Burden;
+use super::pool::Pools;
+use super::routing::{Part, RouteRequest};
 use super::visits::VisitLog;
 use super::{Resume, Routed};
 use crate::engine::{Calendar, Rx, Tx};
-use crate::request::pipeline::{Action, Ground, Journey, Programs, TokenTimes, Visit, Visited, Work};
-use crate::request::{Arrived, Departed, Passage, ReleaseKv, Request, Stage, StageDone, Vacated};
-use crate::units::{SimSpan, SimTime};
+use crate::request::pipeline::{
+    Action, Ground, Journey, Partner, Programs, Split, TokenTimes, Visit, Visited, Work,
+};
+use crate::request::{
+    Arrived, Departed, Moved, Passage, PrefillDone, ReleaseKv, Request, Stage, StageDone, Vacated,
+};
+use crate::units::SimTime;
+
+/// `Route`: prompts of stages under way are computed.
+pub(super) fn note_prefills(
+    mut done: Rx<PrefillDone>,
+    mut stages: Query<&mut Stage>,
+    mut pools: ResMut<Pools>,
+) -> Result<(), BevyError> {
+    for PrefillDone(entity) in done.drain() {
+        let mut stage = stages.get_mut(entity)?;
+        let tokens = std::mem::take(&mut stage.pending_tokens);
+        pools.prefilled(stage.pool, stage.member, tokens);
+    }
+    Ok(())
+}
 
 /// `Route`: stages come back; their requests go on or depart.
 pub(super) fn collect(
@@ -22,7 +41,7 @@ pub(super) fn collect(
 ) -> Result<(), BevyError> {
     for StageDone(entity) in done.drain() {
         let (mut stage, passage) = stages.get_mut(entity)?;
-        let client = desk.pools.remove(stage.pool, stage.member);
+        let client = desk.pools.remove(stage.pool, stage.member, burden(&stage));
         let owner = stage.request;
         let (request, journey) = requests.get_mut(owner)?;
         let mut goes_on = false;
@@ -82,13 +101,13 @@ pub(super) fn set_out(
             ground.start(&mut journey, &mut desk.actions);
             desk.act(entity, request, &mut journey, None)?;
         } else {
-            let Request { model, prompt_tokens, output_tokens, .. } = *request;
+            let Request { model, prompt_tokens, output_tokens, priority, .. } = *request;
             let pool = desk.programs.models()[usize::from(model)].prefill;
-            let member = desk.pools.choose(pool, &query(request, prompt_tokens))?;
-            let work = Work { model, ..Work::new(prompt_tokens, output_tokens) };
-            let stage = desk.stage(entity, pool, member, &work);
+            let member = desk.pools.choose(pool, &query(entity, request, Part::Whole, prompt_tokens))?;
+            let work = Work { model, priority, ..Work::new(prompt_tokens, output_tokens) };
+            let stage = desk.stage(entity, pool, member, &work, prompt_tokens);
             let stage = desk.commands.spawn(stage).id();
-            desk.routed.send(Routed { stage, after: SimSpan::ZERO });
+            desk.routed.send(Routed { stage });
         }
     }
     Ok(())
@@ -101,9 +120,9 @@ pub(super) fn carry(
     stages: Query<&Stage>,
     mut calendar: ResMut<Calendar>,
 ) -> Result<(), BevyError> {
-    for Routed { stage: entity, after } in routed.drain() {
+    for Routed { stage: entity } in routed.drain() {
         let Stage { client, pool, member, .. } = *stages.get(entity)?;
-        let lands = calendar.now() + pools.latency + after;
+        let lands = calendar.now() + pools.latency;
         let inbox = pools.member(pool, member).inbox;
         calendar.post(lands, inbox, [entity.to_bits(), client.to_bits()]);
     }
@@ -153,12 +172,16 @@ impl Desk<'_, '_> {
                     self.calendar.at(now, ReleaseKv::from(kv));
                 }
                 Action::Done => {
+                    for partner in journey.partners_left() {
+                        self.pools.remove(partner.pool, partner.member, partner_burden(partner));
+                    }
                     let departed = Departed {
                         request: entity,
                         client: journey.last_client(),
                         started: journey.started(),
                         times: journey.times(),
                         generated: journey.generated(),
+                        cached_tokens: journey.cached_tokens(),
                         preemptions: journey.preemptions(),
                         rejection: journey.rejection(),
                     };
@@ -179,30 +202,57 @@ impl Desk<'_, '_> {
         visit: Visit,
         slot: Option<Slot<'_>>,
     ) -> Result<(), String> {
-        let Visit { thread, place, pool, mut work, base, payload } = visit;
+        let Visit { thread, place, pool, mut work, base, split, payload } = visit;
+        let text = work.prompt_tokens;
+        let partner = journey.take_partner(thread);
         // Where the KV is there is where the work goes.
-        let here = base.and_then(|kv| self.pools.seat_of(kv.index, pool).map(|member| (kv.id, member)));
-        let member = match here {
-            Some((_, member)) => member,
-            None => self.pools.choose(pool, &query(request, work.prompt_tokens))?,
-        };
-        let mut after = SimSpan::ZERO;
-        if let (Some(kv), None) = (base, here) {
-            let model = &self.programs.models()[usize::from(payload.serving)];
-            after = self.pools.transfer(f64::from(kv.tokens) * model.kv_bytes_per_token);
-            work.fetched_tokens = kv.tokens;
-            if let Some(left) = journey.move_kv(thread) {
-                let lands = self.calendar.now() + self.pools.latency + after;
-                self.calendar.at(lands, ReleaseKv::from(left));
+        let home = || base.and_then(|kv| self.pools.home_of(kv.index, pool));
+        let member = match (partner.map(|partner| partner.member).or_else(home), split) {
+            (Some(member), _) => member,
+            (None, Some(Split::First { decode, whole })) if self.pools.decode_at_arrival => {
+                let member = self.pools.choose(pool, &query(entity, request, Part::Prefill, text))?;
+                let index = self.pools.member(pool, member).index;
+                let kv_at = self.pools.seat_of(index, decode).map(|seat| seat as usize);
+                let decode_request = RouteRequest { kv_at, ..query(entity, request, Part::Decode, text) };
+                let then = self.pools.choose(decode, &decode_request)?;
+                if index == self.pools.member(decode, then).index {
+                    journey.fuse(thread);
+                    work = whole;
+                } else {
+                    let partner = Partner { pool: decode, member: then, kv_tokens: text };
+                    self.pools.add(decode, then, partner_burden(partner));
+                    journey.plan_decode(thread, partner);
+                }
+                member
             }
+            (None, split) => {
+                let kv_at = base.and_then(|kv| self.pools.seat_of(kv.index, pool)).map(|seat| seat as usize);
+                let request = RouteRequest { kv_at, ..query(entity, request, part(split), text) };
+                self.pools.choose(pool, &request)?
+            }
+        };
+        work.priority = request.priority;
+        let index = self.pools.member(pool, member).index;
+        let here = base.filter(|kv| kv.index == index);
+        let moved = base.filter(|_| here.is_none()).map(|from| {
+            let model = &self.programs.models()[usize::from(payload.serving)];
+            let bytes = f64::from(from.tokens) * model.kv_bytes_per_token;
+            let takes = self.pools.transfer(from.index, index, bytes);
+            work.fetched_tokens = from.tokens;
+            Moved { from, release: journey.move_kv(thread).is_some(), takes, bytes: bytes as u64 }
+        });
+        let ready = here.map_or(work.fetched_tokens, |kv| kv.tokens);
+        let stage = self.stage(entity, pool, member, &work, text.saturating_sub(ready));
+        if let Some(partner) = partner {
+            self.pools.remove(partner.pool, partner.member, partner_burden(partner));
         }
-        let stage = self.stage(entity, pool, member, &work);
         let passage = Passage {
             program: request.program,
             place,
             thread,
             work,
-            base: here.map(|(id, _)| id),
+            base: here.map(|kv| kv.id),
+            moved,
             answer: SimTime::MAX,
             kept: None,
             payload,
@@ -214,20 +264,23 @@ impl Desk<'_, '_> {
             }
             None => self.commands.spawn((stage, passage)).id(),
         };
-        self.routed.send(Routed { stage, after });
+        self.routed.send(Routed { stage });
         Ok(())
     }
 
-    /// A visit to the `member`-th client of `pool`, which counts for its load from now.
-    fn stage(&mut self, entity: Entity, pool: u16, member: u32, work: &Work) -> Stage {
-        let Member { client, index, .. } = self.pools.member(pool, member);
-        self.pools.add(index);
-        Stage::new(entity, client, pool, member, work)
+    /// A visit to the `member`-th client of `pool`, which counts for its load from now, with so many tokens
+    /// to be computed.
+    fn stage(&mut self, entity: Entity, pool: u16, member: u32, work: &Work, tokens: u32) -> Stage {
+        let client = self.pools.member(pool, member).client;
+        let stage = Stage { pending_tokens: tokens, ..Stage::new(entity, client, pool, member, work) };
+        self.pools.add(pool, member, burden(&stage));
+        stage
     }
 
     fn depart(&mut self, request: &Request, departed: Departed) {
+        let turned_away = departed.rejection.is_some();
         self.departed.send(departed);
-        self.vacated.send(Vacated { source: request.source });
+        self.vacated.send(Vacated { source: request.source, request: request.id, turned_away });
     }
 }
 
@@ -237,8 +290,28 @@ fn ground<'a>(programs: &'a Programs, request: &Request, calendar: &Calendar) ->
 }
 
 /// What a routing policy may know.
-fn query(request: &Request, prompt_tokens: u32) -> RouteRequest {
-    RouteRequest { id: request.id, prompt_tokens, arrived: request.arrived }
+fn query(entity: Entity, request: &Request, part: Part, prompt_tokens: u32) -> RouteRequest {
+    let Request { id, source: class, model, arrived, .. } = *request;
+    RouteRequest { id, request: entity, class, model, part, kv_at: None, prompt_tokens, arrived }
+}
+
+/// What a visit is routed for.
+const fn part(split: Option<Split>) -> Part {
+    match split {
+        None => Part::Whole,
+        Some(Split::Decode) => Part::Decode,
+        Some(_) => Part::Prefill,
+    }
+}
+
+/// What is booked for a visit.
+const fn burden(stage: &Stage) -> Burden {
+    Burden { prefill_tokens: stage.pending_tokens, kv_tokens: stage.prompt_tokens }
+}
+
+/// What is booked for a decode that is planned.
+const fn partner_burden(partner: Partner) -> Burden {
+    Burden { prefill_tokens: 0, kv_tokens: partner.kv_tokens }
 }
 
 /// A request of one visit, as it leaves with it.
@@ -250,6 +323,7 @@ fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
         started: stage.started,
         times: TokenTimes { first, answer: first, last: calendar.now(), count },
         generated: count.into(),
+        cached_tokens: stage.cached_tokens,
         preemptions: stage.preemptions,
         rejection: stage.rejection,
     }
@@ -257,7 +331,7 @@ fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
 
 /// What a visit to `client` came to.
 fn visited(stage: &Stage, passage: &Passage, client: u32) -> Visited {
-    let Stage { started, first_token, preemptions, rejection, .. } = *stage;
+    let Stage { started, first_token, cached_tokens, preemptions, rejection, .. } = *stage;
     let Passage { answer, kept, payload, .. } = *passage;
-    Visited { client, started, first_token, answer, payload, kept, preemptions, rejection }
+    Visited { client, started, first_token, answer, payload, kept, cached_tokens, preemptions, rejection }
 }

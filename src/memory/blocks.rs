@@ -1,5 +1,7 @@
 //! The pool of KV blocks on a client's accelerators.
 
+use super::KvGroups;
+
 /// Counts KV blocks; which block holds what does not matter without prefix sharing.
 ///
 /// `used + free = total` holds by construction.
@@ -8,12 +10,24 @@ pub struct BlockPool {
     total: u64,
     used: u64,
     block_size: u32,
+    groups: KvGroups,
 }
 
 impl BlockPool {
     /// `total` free blocks of `block_size` tokens each.
     pub const fn new(total: u64, block_size: u32) -> Self {
-        Self { total, used: 0, block_size }
+        Self { total, used: 0, block_size, groups: KvGroups::ONE }
+    }
+
+    /// The same, in which each of the groups of layers takes blocks of its own.
+    #[must_use]
+    pub const fn grouped(self, groups: KvGroups) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// The groups of layers that take blocks.
+    pub const fn groups(&self) -> &KvGroups {
+        &self.groups
     }
 
     /// Blocks in all.
@@ -36,14 +50,37 @@ impl BlockPool {
         self.block_size
     }
 
-    /// Tokens that all blocks together hold.
+    /// Tokens that all blocks together hold, in all groups and in full.
     pub const fn capacity_tokens(&self) -> u64 {
-        self.total * self.block_size as u64
+        self.total / self.groups.count() as u64 * self.block_size as u64
     }
 
-    /// Blocks that `tokens` tokens of one sequence take.
+    /// Blocks that `tokens` tokens of one sequence take in one group.
     pub const fn blocks_for(&self, tokens: u32) -> u32 {
         tokens.div_ceil(self.block_size)
+    }
+
+    /// Blocks that a sequence holds in all groups for `tokens` tokens, beside the first `shared` ones of each
+    /// group, without those that lie behind the window when `computed` tokens are.
+    pub const fn blocks_of(&self, shared: u32, computed: u32, tokens: u32) -> u32 {
+        let all = self.blocks_for(tokens);
+        let own = all.saturating_sub(shared);
+        if self.groups.windowed() == 0 {
+            return own;
+        }
+        let full = self.groups.count() - self.groups.windowed();
+        full * own + self.groups.windowed() * all.saturating_sub(self.behind(shared, computed))
+    }
+
+    /// Of each windowed group, the first blocks that a sequence does not hold itself: shared or behind the window.
+    const fn behind(&self, shared: u32, computed: u32) -> u32 {
+        let passed = self.groups.passed(computed, self.block_size);
+        if passed > shared { passed } else { shared }
+    }
+
+    /// Blocks that such a sequence no longer holds when it has computed `to` tokens instead of `from`.
+    pub const fn passed(&self, shared: u32, from: u32, to: u32) -> u32 {
+        self.groups.windowed() * (self.behind(shared, to) - self.behind(shared, from))
     }
 
     /// Takes `blocks`, or nothing and `false` when there are fewer.

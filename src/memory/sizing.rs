@@ -1,12 +1,12 @@
 //! How many KV blocks a client has, as an engine works it out when it starts.
 //!
 //! ```text
-//! blocks = floor( (M·u − W − A − R) / (block_size · κ / min(p, K)) )          per accelerator
+//! blocks = floor( (M·u − W − A − R) / (block_size · κ · g / min(p, K)) )      per accelerator
 //! W = parameters · bytes per weight / p
 //! A = 2·T·2h + max( 2·T·3f/p , 40·min(S, T)·V )
 //! ```
 //! M device memory (bytes), u utilisation, p tensor parallelism, κ KV bytes per token of the whole
-//! model, K KV heads, T `max_num_batched_tokens`, S `max_num_seqs`, h hidden, f feed-forward width of
+//! model, g the share of its layers in a group that has blocks of its own (see [`KvGroups`]), K KV heads, T `max_num_batched_tokens`, S `max_num_seqs`, h hidden, f feed-forward width of
 //! a token, V vocabulary, R = 0.3 GiB.
 //!
 //! A stands for vLLM's profile run, which computes T tokens at once, samples for S sequences and
@@ -27,10 +27,11 @@
 //!
 //! Left out: embeddings and LM head that a quantised checkpoint keeps in 16 bit, scales of quantised
 //! weights, KV heads' weights replicated when p > K, padding of the vocabulary, multimodal encoders,
-//! layers with a sliding window (counted in full), `--kv-cache-memory` and `--num-gpu-blocks-override`.
+//! `--kv-cache-memory`; groups of layers where prefixes are cached or KV is handed on (all layers count in full).
 
 use std::fmt;
 
+use super::KvGroups;
 use crate::units::GIB;
 
 /// Bytes of an activation: 16-bit floats.
@@ -57,6 +58,8 @@ pub struct KvSizing {
     pub weight_bytes: f64,
     /// KV of one token in all layers (bytes), at the precision of the cache.
     pub kv_bytes_per_token: f64,
+    /// How the layers share the blocks.
+    pub groups: KvGroups,
     /// Query heads: tensor parallelism must divide them.
     pub heads: u32,
     /// Heads the KV can be split by; 1 with latent attention, whose KV is on every accelerator.
@@ -95,8 +98,10 @@ pub struct KvCapacity {
     pub block_bytes: f64,
     /// KV blocks of the client.
     pub blocks: u64,
-    /// Tokens those blocks hold.
+    /// Tokens those blocks hold, in all groups of layers and in full, as vLLM reports them.
     pub tokens: u64,
+    /// How the layers share the blocks.
+    pub groups: KvGroups,
 }
 
 /// Why there are no KV blocks.
@@ -121,6 +126,16 @@ pub struct DoesNotFit {
     pub tensor_parallel: Option<u32>,
     /// The widest narrower weights that fit as deployed (bytes a weight), if any do.
     pub weight_bytes: Option<f64>,
+}
+
+impl KvCapacity {
+    /// The same with so many blocks, whatever memory there is.
+    #[must_use]
+    pub fn with_blocks(self, blocks: u64, block_size: u32) -> Self {
+        let kv = blocks as f64 * self.block_bytes;
+        let tokens = (blocks / u64::from(self.groups.count())).saturating_mul(block_size.into());
+        Self { kv, blocks, tokens, ..self }
+    }
 }
 
 impl KvSizing {
@@ -163,7 +178,7 @@ impl KvSizing {
         let activations = self.activations();
         let kv = budget - weights - activations - RUNTIME_BYTES;
         let shards = f64::from(self.tensor_parallel.min(self.kv_heads));
-        let block_bytes = f64::from(self.block_size) * self.kv_bytes_per_token / shards;
+        let block_bytes = f64::from(self.block_size) * self.kv_bytes_per_token * self.groups.share() / shards;
         let blocks = (kv / block_bytes).floor().max(0.0) as u64;
         KvCapacity {
             device_memory: self.device_memory,
@@ -174,7 +189,8 @@ impl KvSizing {
             kv,
             block_bytes,
             blocks,
-            tokens: blocks * u64::from(self.block_size),
+            tokens: blocks / u64::from(self.groups.count()) * u64::from(self.block_size),
+            groups: self.groups,
         }
     }
 
@@ -245,6 +261,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::catalog::{Catalog, Precision};
 
     /// As vLLM 0.6.4 ran it: 256 sequences, 8,192 tokens.
     fn llama_8b() -> KvSizing {
@@ -255,6 +272,7 @@ mod tests {
             parameters: 8.0303e9,
             weight_bytes: 2.0,
             kv_bytes_per_token: 131_072.0,
+            groups: KvGroups::ONE,
             heads: 32,
             kv_heads: 8,
             hidden: 4096,
@@ -316,6 +334,47 @@ mod tests {
         assert_eq!(block(8, 8), block(16, 8));
         assert_eq!(block(1, 8), 8.0 * block(8, 8));
         assert_eq!(block(1, 1), block(8, 1));
+    }
+
+    /// KV of a token as the models' makers publish it: DeepSeek-V3 70.272 kB, Qwen2.5-72B 327.680 kB and Llama-3.1-405B
+    /// 516.096 kB in 16 bit (table 1 of "Insights into DeepSeek-V3", <https://arxiv.org/abs/2505.09343>); half of that
+    /// in FP8. Latent KV is on every accelerator, heads are split.
+    #[test]
+    fn blocks_are_as_large_as_published() {
+        let block = |name: &str, precision, tensor_parallel| {
+            let model = Catalog::embedded().model(name).unwrap();
+            let latent = model.attention.latent.is_some();
+            let sizing = KvSizing {
+                device_memory: 1e13,
+                parameters: 1e9,
+                tensor_parallel,
+                kv_bytes_per_token: model.kv_bytes_per_token(precision),
+                groups: model.kv_groups(),
+                kv_heads: if latent { 1 } else { model.attention.kv_heads },
+                ..llama_8b()
+            };
+            sizing.capacity().unwrap().block_bytes / 16.0
+        };
+        for (name, bytes) in
+            [("DeepSeek-V3", 70_272.0), ("Qwen2.5-72B", 327_680.0), ("Llama-3.1-405B", 516_096.0)]
+        {
+            assert_eq!(block(name, Precision::Bf16, 1), bytes, "{name}");
+            assert_eq!(block(name, Precision::Fp8, 1), bytes / 2.0, "{name}");
+        }
+        assert_eq!(block("DeepSeek-V3", Precision::Bf16, 8), 70_272.0);
+        assert_eq!(block("Llama-3.1-405B", Precision::Fp8, 8), 516_096.0 / 16.0);
+        // Ten layers of 62 with 16 heads of 128 a block.
+        assert_eq!(block("Gemma-3-27B", Precision::Bf16, 1), 10.0 * 2.0 * 16.0 * 128.0 * 2.0);
+    }
+
+    #[test]
+    fn windowed_layers_share_the_pool_in_groups() {
+        let model = Catalog::embedded().model("gpt-oss-120b").unwrap();
+        let kv_bytes_per_token = model.kv_bytes_per_token(Precision::Bf16);
+        let sizing = |groups| KvSizing { kv_bytes_per_token, groups, ..llama_8b() }.capacity().unwrap();
+        let (full, grouped) = (sizing(KvGroups::ONE), sizing(model.kv_groups()));
+        assert!(grouped.blocks.abs_diff(2 * full.blocks) <= 1, "half of the layers a block");
+        assert_eq!(grouped.tokens, grouped.blocks / 2 * 16, "as vLLM reports it, windows or not");
     }
 
     #[test]

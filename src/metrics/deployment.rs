@@ -3,6 +3,7 @@
 use crate::clients::Usage;
 use crate::stats::Statistics;
 use crate::units::SimTime;
+use crate::workload::SessionCounts;
 
 /// One client at the end of the run.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,8 @@ pub struct RunEnd<'a> {
     pub clients: Vec<ClientUsage<'a>>,
     /// Inter-token latency over all tokens, if there were any.
     pub itl: Option<Statistics>,
+    /// What became of conversations, if there were any.
+    pub sessions: Option<SessionCounts>,
     /// What the deployment costs.
     pub price: Price,
 }

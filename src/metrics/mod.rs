@@ -32,8 +32,8 @@ pub use slo::{Attainment, Slo};
 pub use source::SourceSpec;
 pub use stability::{Stability, Verdict};
 pub use summary::{
-    Bottleneck, BoundBy, Cost, GroupSummary, Latencies, ModelSwaps, RequestCounts, SourceSummary,
-    StageSummary, StepTimeShares, Summary, Throughput, TokenCounts, Utilisation,
+    Bottleneck, BoundBy, Cost, GroupSummary, KvSwaps, Latencies, ModelSwaps, PrefixCacheHits, RequestCounts,
+    SourceSummary, StageSummary, StepTimeShares, Summary, Throughput, TokenCounts, Utilisation,
 };
 
 use crate::engine::{Phase, Plugin, SimBuilder};

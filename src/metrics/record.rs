@@ -33,6 +33,8 @@ pub struct RequestRecord {
     pub output_tokens: u32,
     /// Tokens generated in all, those of other stages and of branches that were dropped included.
     pub generated_tokens: u64,
+    /// Tokens of the prompt whose KV was in the client's prefix cache.
+    pub cached_tokens: u32,
     /// Times it lost its KV blocks and had to start over.
     pub preemptions: u16,
 }
@@ -126,6 +128,7 @@ pub(super) mod tests {
             prompt_tokens: 10,
             output_tokens,
             generated_tokens: output_tokens.into(),
+            cached_tokens: 0,
             preemptions: 0,
         }
     }

@@ -204,8 +204,9 @@ impl Recorder {
             [only] => only.stages.summary(),
             _ => Vec::new(),
         };
+        let caches = all_utilisation.prefix_cache.is_some();
         let sources = if self.sources.len() > 1 {
-            self.sources.iter_mut().map(|source| source.summary(duration_s)).collect()
+            self.sources.iter_mut().map(|source| source.summary(duration_s, caches)).collect()
         } else {
             Vec::new()
         };
@@ -215,6 +216,7 @@ impl Recorder {
             stability: self.load.judge(self.arrived, self.completed),
             throughput: throughput(requests.completed, tokens, duration_s),
             requests,
+            sessions: run.sessions,
             tokens,
             latency,
             stages,

@@ -3,8 +3,9 @@
 use super::breakdown::Breakdown;
 use super::record::{RequestRecord, Unfinished};
 use super::slo::{Judgement, Slo};
-use super::summary::{Latencies, RequestCounts, SourceSummary, Throughput, TokenCounts};
+use super::summary::{Latencies, PrefixCacheHits, RequestCounts, SourceSummary, Throughput, TokenCounts};
 use super::utilisation::ratio;
+use crate::memory::prefix::PrefixTally;
 use crate::request::Rejection;
 use crate::request::pipeline::Lap;
 use crate::stats::Distribution;
@@ -30,6 +31,7 @@ pub(super) struct Source {
     counts: RequestCounts,
     rejected: [u64; Rejection::ALL.len()],
     pub(super) tokens: TokenCounts,
+    prefixes: PrefixTally,
     pub(super) ttft: Distribution,
     pub(super) ttfat: Distribution,
     pub(super) tpot: Distribution,
@@ -51,6 +53,7 @@ impl Source {
             counts: RequestCounts::default(),
             rejected: [0; Rejection::ALL.len()],
             tokens: TokenCounts::default(),
+            prefixes: PrefixTally::default(),
             ttft: Distribution::default(),
             ttfat: Distribution::default(),
             tpot: Distribution::default(),
@@ -86,6 +89,7 @@ impl Source {
         self.tokens.prompt_tokens += u64::from(request.prompt_tokens);
         self.tokens.output_tokens += u64::from(request.output_tokens);
         self.tokens.generated_tokens += request.generated_tokens;
+        self.prefixes.count(request.prompt_tokens, request.cached_tokens);
         self.ttft.record(request.ttft());
         if request.answer > request.first_token {
             self.ttfat.record(request.ttfat());
@@ -131,11 +135,13 @@ impl Source {
         }
     }
 
-    pub(super) fn summary(&mut self, duration_s: f64) -> SourceSummary {
+    /// `caches`: whether any client keeps prefixes.
+    pub(super) fn summary(&mut self, duration_s: f64, caches: bool) -> SourceSummary {
         SourceSummary {
             name: self.spec.name.clone(),
             requests: self.counts(duration_s),
             tokens: self.tokens,
+            prefix_cache: caches.then(|| PrefixCacheHits::from(self.prefixes)),
             throughput: throughput(self.counts.completed, self.tokens, duration_s),
             latency: self.latencies(),
             stages: self.stages.summary(),

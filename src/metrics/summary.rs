@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::slo::Attainment;
 use super::stability::Stability;
 use crate::stats::Statistics;
+use crate::workload::SessionCounts;
 
 /// What came out of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,6 +27,9 @@ pub struct Summary {
     pub stability: Stability,
     /// Requests and what became of them.
     pub requests: RequestCounts,
+    /// Conversations and what became of them; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionCounts>,
     /// Tokens of completed requests.
     pub tokens: TokenCounts,
     /// Rates over the run.
@@ -150,11 +154,42 @@ pub struct Utilisation {
     pub prefill_tokens: u64,
     /// Tokens decoded.
     pub decode_tokens: u64,
-    /// Times a request lost its KV blocks and had to start over.
+    /// Times a request had to give its KV blocks away while it ran: to start over, or swapped to the host.
     pub preemptions: u64,
+    /// Those that were swapped to the host; absent where none were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_swaps: Option<KvSwaps>,
+    /// What was found in prefix caches by what was admitted; null where no client has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_cache: Option<PrefixCacheHits>,
     /// Changes of models on clients that serve several by turns; null without such clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_swaps: Option<ModelSwaps>,
+}
+
+/// Preemptions by swap to host memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct KvSwaps {
+    /// Preemptions by swap; the other ones were recomputed.
+    pub preemptions: u64,
+    /// KV blocks copied to the host.
+    pub blocks_out: u64,
+    /// KV blocks copied back; fewer where the run ended before they were.
+    pub blocks_in: u64,
+}
+
+/// What was found in prefix caches. vLLM `vllm:prefix_cache_queries_total`, `vllm:prefix_cache_hits_total`,
+/// which are in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PrefixCacheHits {
+    /// Tokens that were looked up: whole prompts, once each, however often they were preempted.
+    pub query_tokens: u64,
+    /// Tokens that were there.
+    pub hit_tokens: u64,
+    /// The one over the other.
+    pub token_hit_frac: f64,
+    /// Share of requests that found anything.
+    pub request_hit_frac: f64,
 }
 
 /// Changes of models on clients that serve several by turns.
@@ -230,6 +265,9 @@ pub struct SourceSummary {
     pub requests: RequestCounts,
     /// Tokens of completed requests.
     pub tokens: TokenCounts,
+    /// What completed requests found of their prompts in prefix caches; null where no client has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_cache: Option<PrefixCacheHits>,
     /// Rates over the run.
     pub throughput: Throughput,
     /// Latencies of completed requests. ITL is missing: steps mix the tokens of all sources.

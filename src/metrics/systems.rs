@@ -46,6 +46,7 @@ pub(super) fn record(
                 prompt_tokens: request.prompt_tokens,
                 output_tokens: count,
                 generated_tokens: departed.generated,
+                cached_tokens: departed.cached_tokens.min(request.prompt_tokens),
                 preemptions: departed.preemptions,
             };
             recorder.completed(&record, journey.map_or(&[], Journey::laps))?;

@@ -2,8 +2,10 @@
 
 use super::deployment::{ClientUsage, Price};
 use super::summary::{
-    Bottleneck, BoundBy, Cost, GroupSummary, ModelSwaps, StepTimeShares, TokenCounts, Utilisation,
+    Bottleneck, BoundBy, Cost, GroupSummary, ModelSwaps, PrefixCacheHits, StepTimeShares, TokenCounts,
+    Utilisation,
 };
+use crate::memory::prefix::PrefixTally;
 use crate::runtime::Bound;
 
 /// Share of accelerator time in steps below which the load is what bounds a run.
@@ -20,6 +22,7 @@ pub(super) fn utilisation<'a>(
     let mut weights = 0_u64;
     let (mut batch_seqs, mut kv_blocks, mut kv_block_ns) = (0_u128, 0_u128, 0_u128);
     let mut busy_ns = [0_u128; Bound::ALL.len()];
+    let mut prefixes = None::<PrefixTally>;
     let (mut shared, mut swaps, mut swapping_ns) = (false, 0, 0_u128);
     for ClientUsage { accelerators, usage, .. } in clients {
         total.clients += 1;
@@ -30,9 +33,18 @@ pub(super) fn utilisation<'a>(
         total.prefill_tokens += usage.prefill_tokens;
         total.decode_tokens += usage.decode_tokens;
         total.preemptions += usage.preemptions;
+        if let Some(swapped) = usage.swapped.filter(|swapped| swapped.preemptions > 0) {
+            let all = total.kv_swaps.get_or_insert_default();
+            all.preemptions += swapped.preemptions;
+            all.blocks_out += swapped.blocks_out;
+            all.blocks_in += swapped.blocks_in;
+        }
         batch_seqs += u128::from(usage.batch_seqs);
         kv_blocks += u128::from(usage.kv_blocks);
         kv_block_ns += usage.kv_block_ns;
+        if let Some(tally) = usage.prefix {
+            *prefixes.get_or_insert_default() += tally;
+        }
         shared |= usage.shared;
         swaps += usage.swaps;
         swapping_ns += u128::from(usage.swapping.as_ns()) * u128::from(*accelerators);
@@ -48,6 +60,7 @@ pub(super) fn utilisation<'a>(
         count: swaps,
         accelerator_frac: ratio(swapping_ns as f64, total.accelerators as f64 * duration_s * 1e9),
     });
+    total.prefix_cache = prefixes.map(PrefixCacheHits::from);
     total.kv_mean_frac = ratio(kv_block_ns as f64, kv_blocks as f64 * duration_s * 1e9);
     total.mean_batch = ratio(batch_seqs as f64, total.steps as f64);
 
@@ -71,6 +84,18 @@ pub(super) fn utilisation<'a>(
         host: share(Bound::Host),
     };
     (total, Bottleneck { bound_by, time_in_steps_bound_by_frac })
+}
+
+impl From<PrefixTally> for PrefixCacheHits {
+    fn from(tally: PrefixTally) -> Self {
+        let PrefixTally { queries, hits, query_tokens, hit_tokens } = tally;
+        Self {
+            query_tokens,
+            hit_tokens,
+            token_hit_frac: ratio(hit_tokens as f64, query_tokens as f64),
+            request_hit_frac: ratio(hits as f64, queries as f64),
+        }
+    }
 }
 
 /// The groups of clients, in order of appearance; empty when there is only one.

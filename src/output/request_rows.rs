@@ -4,7 +4,7 @@
 //! complete, cells hold what is known and are empty otherwise. Times are integer nanoseconds since the start of the simulation, latencies integer nanoseconds; `tpot_ns`
 //! is empty for one output token. Sources and clients go by name. Where a pipeline has more than one visit,
 //! more columns follow: when its tokens came out, all tokens it generated, and its time in each stage, which
-//! adds up to `e2e_ns`.
+//! adds up to `e2e_ns`. Where clients have prefix caches, the last column is `cached_tokens`, of its prompt.
 
 use std::io::{self, Write};
 
@@ -43,14 +43,19 @@ pub struct RequestRows<W: Write> {
     clients: Vec<String>,
     /// The stages of all sources, each once.
     stages: Vec<String>,
+    caches: bool,
 }
 
+/// The column at the end where clients have prefix caches.
+const CACHED: &str = "cached_tokens";
+
 impl<W: Write> RequestRows<W> {
-    /// Writes the header to `out`; records name `sources` and `clients` by their place.
+    /// Writes the header to `out`; records name `sources` and `clients` by their place. `caches`: whether any
+    /// client has a prefix cache.
     ///
     /// # Errors
     /// When `out` cannot be written to.
-    pub fn new(out: W, sources: Vec<RowSource>, clients: Vec<String>) -> io::Result<Self> {
+    pub fn new(out: W, sources: Vec<RowSource>, clients: Vec<String>, caches: bool) -> io::Result<Self> {
         let mut csv = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(out);
         let mut stages: Vec<String> = Vec::new();
         for stage in sources.iter().flat_map(|source| &source.stages) {
@@ -60,12 +65,19 @@ impl<W: Write> RequestRows<W> {
         }
         let more = MORE.iter().filter(|_| !stages.is_empty()).map(|name| (*name).to_owned());
         let all = COLUMNS.iter().map(|name| (*name).to_owned()).chain(more);
-        csv.write_record(all.chain(stages.iter().map(|stage| column(stage))))?;
-        Ok(Self { csv, sources, clients, stages })
+        let all = all.chain(stages.iter().map(|stage| column(stage)));
+        csv.write_record(all.chain(caches.then(|| CACHED.to_owned())))?;
+        Ok(Self { csv, sources, clients, stages, caches })
     }
 
     /// What follows the usual columns.
     fn more(&self, request: &RequestRecord, laps: &[Lap]) -> Vec<Option<u64>> {
+        let mut more = self.of_stages(request, laps);
+        more.extend(self.caches.then(|| Some(request.cached_tokens.into())));
+        more
+    }
+
+    fn of_stages(&self, request: &RequestRecord, laps: &[Lap]) -> Vec<Option<u64>> {
         if self.stages.is_empty() {
             return Vec::new();
         }
@@ -125,6 +137,7 @@ impl<W: Write + Send + Sync> RowSink for RequestRows<W> {
     fn unfinished(&mut self, request: &Unfinished, turned_away: Option<Rejection>) -> io::Result<()> {
         let nothing = None::<u64>;
         let more = if self.stages.is_empty() { 0 } else { MORE.len() + self.stages.len() };
+        let more = more + usize::from(self.caches);
         self.csv.serialize((
             request.id,
             self.sources.get(usize::from(request.source)).map_or("", |source| &source.name),
@@ -161,6 +174,7 @@ mod tests {
             &mut text,
             vec![RowSource { name: "chat, short".into(), stages: Vec::new() }],
             vec!["llama[0]".into()],
+            true,
         )
         .unwrap();
         let mut request = RequestRecord {
@@ -176,6 +190,7 @@ mod tests {
             prompt_tokens: 12,
             output_tokens: 8,
             generated_tokens: 8,
+            cached_tokens: 4,
             preemptions: 1,
         };
         rows.row(&request, &[]).unwrap();
@@ -190,11 +205,11 @@ mod tests {
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "id,source,client,arrived_ns,started_ns,first_token_ns,done_ns,prompt_tokens,output_tokens,\
-             preemptions,queueing_ns,ttft_ns,tpot_ns,e2e_ns,status\n\
-             7,\"chat, short\",llama[0],100,150,300,1000,12,8,1,50,200,100,900,completed\n\
-             7,\"chat, short\",llama[0],100,150,300,1000,12,1,1,50,200,,900,completed\n\
-             8,\"chat, short\",,100,,,,12,,,,,,,context_length\n\
-             9,\"chat, short\",,100,130,,,12,,,30,,,,in_flight\n"
+             preemptions,queueing_ns,ttft_ns,tpot_ns,e2e_ns,status,cached_tokens\n\
+             7,\"chat, short\",llama[0],100,150,300,1000,12,8,1,50,200,100,900,completed,4\n\
+             7,\"chat, short\",llama[0],100,150,300,1000,12,1,1,50,200,,900,completed,4\n\
+             8,\"chat, short\",,100,,,,12,,,,,,,context_length,\n\
+             9,\"chat, short\",,100,130,,,12,,,30,,,,in_flight,\n"
         );
     }
 }

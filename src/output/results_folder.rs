@@ -115,7 +115,7 @@ impl ResultsFolder {
         &self.target
     }
 
-    /// Opens `requests.csv`, to be fed while the run goes on.
+    /// Opens `requests.csv`, to be fed while the run goes on. `caches`: whether any client has a prefix cache.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -123,9 +123,11 @@ impl ResultsFolder {
         &self,
         sources: Vec<RowSource>,
         clients: Vec<String>,
+        caches: bool,
     ) -> Result<RequestRows<File>, FolderError> {
         let path = self.scratch.path().join(ROWS);
-        File::create(&path).and_then(|file| RequestRows::new(file, sources, clients)).map_err(at(&path))
+        let rows = File::create(&path).and_then(|file| RequestRows::new(file, sources, clients, caches));
+        rows.map_err(at(&path))
     }
 
     /// Writes `summary.json`.
@@ -254,7 +256,7 @@ mod tests {
     fn write_all(target: &Path, scenario: &str) -> Result<PathBuf, FolderError> {
         let (summary, provenance) = sample::run();
         let folder = ResultsFolder::create(target)?;
-        let mut rows = folder.request_rows(Vec::new(), Vec::new())?;
+        let mut rows = folder.request_rows(Vec::new(), Vec::new(), false)?;
         folder.write_summary(&summary)?;
         folder.write_scenario(scenario)?;
         rows.finish().unwrap();
@@ -284,7 +286,7 @@ mod tests {
     fn a_run_that_fails_leaves_nothing() {
         let parent = tempfile::tempdir().unwrap();
         let folder = ResultsFolder::create(&parent.path().join("run")).unwrap();
-        let _rows = folder.request_rows(Vec::new(), Vec::new()).unwrap();
+        let _rows = folder.request_rows(Vec::new(), Vec::new(), false).unwrap();
         folder.write_scenario("()").unwrap();
         assert_eq!(entries(parent.path()).len(), 1);
         drop(folder);

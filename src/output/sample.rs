@@ -48,6 +48,7 @@ pub(super) fn run() -> (Summary, Provenance) {
             peak_in_flight: 66,
             mean_in_flight: 42.75,
         },
+        sessions: None,
         tokens: TokenCounts { prompt_tokens: 2_310_000, output_tokens: 400_000, generated_tokens: 400_000 },
         throughput: Throughput {
             requests_per_s: 7.862,
@@ -87,6 +88,8 @@ pub(super) fn run() -> (Summary, Provenance) {
             prefill_tokens: 2_310_000,
             decode_tokens: 398_002,
             preemptions: 0,
+            kv_swaps: None,
+            prefix_cache: None,
             model_swaps: None,
         },
         bottleneck: Bottleneck {
@@ -131,6 +134,7 @@ pub(super) fn run_of_two_sources() -> (Summary, Provenance) {
         name: name.to_owned(),
         requests: summary.requests.clone(),
         tokens: summary.tokens,
+        prefix_cache: None,
         throughput: summary.throughput,
         latency: summary.latency.clone(),
         stages: Vec::new(),

@@ -11,11 +11,12 @@ use super::page::Page;
 use super::stages::stages;
 use super::{Exporter, ReplicationsExporter, Report};
 use crate::metrics::{
-    Attainment, BoundBy, Cost, GroupSummary, RequestCounts, SourceSummary, Stability, Summary, TokenCounts,
-    Verdict,
+    Attainment, BoundBy, Cost, GroupSummary, PrefixCacheHits, RequestCounts, SourceSummary, Stability,
+    Summary, TokenCounts, Verdict,
 };
 use crate::request::Rejection;
 use crate::stats::{SKETCH_ERROR_FRAC, Statistics};
+use crate::workload::SessionCounts;
 
 /// Aligned text.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +147,9 @@ fn requests(page: &mut Page, summary: &Summary) {
             page.row(1, label, &format!("{} {name}{why}", thousands(*count)));
         }
     }
+    if let Some(sessions) = &summary.sessions {
+        page.row(1, "sessions", &conversations(sessions));
+    }
     let stability = &summary.stability;
     if let (Some(offered), Some(completed)) = (stability.offered_per_s, stability.completed_in_window_per_s) {
         page.row(
@@ -168,6 +172,22 @@ fn requests(page: &mut Page, summary: &Summary) {
         write!(in_flight, ", {} at the last arrival", thousands(at_last)).expect("a string takes any text");
     }
     page.row(1, "in flight", &in_flight);
+}
+
+/// How many conversations there were, and why some are shorter than drawn.
+fn conversations(
+    SessionCounts { begun, cut_at_context, ended_by_rejection, unsent_turns }: &SessionCounts,
+) -> String {
+    let mut text = format!("{} begun", thousands(*begun));
+    let mut more = |count: &u64, what: &str| {
+        if *count > 0 {
+            write!(text, ", {} {what}", thousands(*count)).expect("a string takes any text");
+        }
+    };
+    more(cut_at_context, "cut short by the context");
+    more(ended_by_rejection, "ended by a rejection");
+    more(unsent_turns, "turns never sent");
+    text
 }
 
 fn latencies(page: &mut Page, summary: &Summary) {
@@ -295,6 +315,18 @@ fn hardware(page: &mut Page, summary: &Summary) {
             counted(used.preemptions, "preemption")
         ),
     );
+    if let Some(swaps) = used.kv_swaps {
+        let recomputed = thousands(used.preemptions - swaps.preemptions);
+        let (out, back) = (thousands(swaps.blocks_out), thousands(swaps.blocks_in));
+        let swapped = thousands(swaps.preemptions);
+        let row =
+            format!("{swapped} swapped, {out} blocks to the host and {back} back, {recomputed} recomputed");
+        page.row(1, "preempted", &row);
+    }
+    if let Some(PrefixCacheHits { token_hit_frac, request_hit_frac, .. }) = used.prefix_cache {
+        let found = (percent(token_hit_frac), percent(request_hit_frac));
+        page.row(1, "prefixes", &format!("{} of prompt tokens found, by {} of requests", found.0, found.1));
+    }
     if let Some(swaps) = used.model_swaps {
         let share = percent(swaps.accelerator_frac);
         page.row(1, "models", &format!("{}, {share} of the time", counted(swaps.count, "swap")));

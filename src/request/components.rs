@@ -2,11 +2,12 @@
 
 use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
+use bevy_ecs::resource::Resource;
 
 use super::pipeline::{TokenTimes, Work};
 use super::{KvHandle, Payload, Rejection};
 use crate::engine::Wake;
-use crate::units::SimTime;
+use crate::units::{SimSpan, SimTime};
 
 /// One request. A single component of one cache line: event-driven access is random access. Where its
 /// pipeline takes more than one visit, its [`Journey`](super::pipeline::Journey) lies beside it.
@@ -20,6 +21,8 @@ pub struct Request {
     pub program: u16,
     /// The model it asks for, a position there.
     pub model: u16,
+    /// How urgent it is: lower values are more urgent.
+    pub priority: i16,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
     /// Tokens of the answer: the world's knowledge, which no policy may use.
@@ -46,12 +49,18 @@ pub struct Stage {
     pub first_token: SimTime,
     /// The client's position in the pool.
     pub member: u32,
+    /// Prompt tokens to be computed that the coordinator has booked for it.
+    pub pending_tokens: u32,
     /// The pool it was routed in.
     pub pool: u16,
     /// The model that is asked of an LLM client, numbered as the deployment does.
     pub model: u16,
+    /// Tokens of the text that were in the client's prefix cache when it was first admitted.
+    pub cached_tokens: u32,
     /// How often the client preempted it.
     pub preemptions: u16,
+    /// How urgent it is: lower values are more urgent.
+    pub priority: i16,
     /// Why the client turned it away, if it did.
     pub rejection: Option<Rejection>,
 }
@@ -69,12 +78,27 @@ pub struct Passage {
     pub work: Work,
     /// The number on the client of the KV that it goes on with.
     pub base: Option<u32>,
+    /// KV that has to come to the client first.
+    pub moved: Option<Moved>,
     /// When its first token behind the reasoning was out.
     pub answer: SimTime,
     /// KV that the client keeps for what follows.
     pub kept: Option<KvHandle>,
     /// The text of the request, which the client may change.
     pub payload: Payload,
+}
+
+/// KV that moves from one client to another before a visit can begin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moved {
+    /// Where it is.
+    pub from: KvHandle,
+    /// Whether nobody else needs it there: it is released when it has landed.
+    pub release: bool,
+    /// How long it is on its way.
+    pub takes: SimSpan,
+    /// Its size (bytes).
+    pub bytes: u64,
 }
 
 impl Stage {
@@ -88,16 +112,20 @@ impl Stage {
             started: SimTime::MAX,
             first_token: SimTime::MAX,
             member,
+            pending_tokens: 0,
             pool,
             model: work.model,
+            cached_tokens: 0,
             preemptions: 0,
+            priority: work.priority,
             rejection: None,
         }
     }
 
     /// What is asked of an LLM client, in a visit with this passage or without one.
     pub fn work(&self, passage: Option<&Passage>) -> Work {
-        let alone = Work { model: self.model, ..Work::new(self.prompt_tokens, self.output_tokens) };
+        let Self { model, priority, .. } = *self;
+        let alone = Work { model, priority, ..Work::new(self.prompt_tokens, self.output_tokens) };
         passage.map_or(alone, |passage| passage.work)
     }
 }
@@ -117,6 +145,15 @@ pub struct Entered {
 #[derive(Clone, Copy, Debug)]
 pub struct StageDone(pub Entity);
 
+/// The first token of a stage is out: its prompt is computed: client → coordinator. Sent only where
+/// [`CountsTokens`] says so.
+#[derive(Clone, Copy, Debug)]
+pub struct PrefillDone(pub Entity);
+
+/// Whether the coordinator wants to know when prompts are computed.
+#[derive(Resource, Clone, Copy, Debug, Default)]
+pub struct CountsTokens(pub bool);
+
 /// A request has left the system: coordinator → metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct Departed {
@@ -130,6 +167,8 @@ pub struct Departed {
     pub times: TokenTimes,
     /// Tokens generated, those of branches that were dropped too.
     pub generated: u64,
+    /// Most tokens that one of its visits found in a prefix cache.
+    pub cached_tokens: u32,
     /// How often clients preempted it.
     pub preemptions: u16,
     /// Why it was turned away, if it was.
@@ -170,4 +209,8 @@ impl Wake for ReleaseKv {
 pub struct Vacated {
     /// Position in the workload.
     pub source: u16,
+    /// The request's number.
+    pub request: u64,
+    /// Whether it was turned away.
+    pub turned_away: bool,
 }

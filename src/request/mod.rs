@@ -12,7 +12,10 @@ pub mod pipeline;
 mod stage_kind;
 mod text;
 
-pub use components::{Arrived, Departed, Entered, Passage, ReleaseKv, Request, Stage, StageDone, Vacated};
+pub use components::{
+    Arrived, CountsTokens, Departed, Entered, Moved, Passage, PrefillDone, ReleaseKv, Request, Stage,
+    StageDone, Vacated,
+};
 pub use outcome::Rejection;
 pub use payload::{KvHandle, Payload};
 pub use stage_kind::{StageExt, StageKind};

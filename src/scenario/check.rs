@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ClusterSpec, Problem, Scenario, WorkloadSpec};
+use super::{ClusterSpec, Problem, Scenario, WorkloadSpec, check_shared};
 
 /// Everything wrong with `scenario` that needs neither catalog nor registries to see.
 pub fn check(scenario: &Scenario) -> Vec<Problem> {
@@ -50,6 +50,8 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
     for (i, class) in workload.iter().enumerate() {
         positive(format!("workload[{i}].requests"), class.requests.unwrap_or(1), &mut problems);
         origin(i, class, &mut problems);
+        problems
+            .extend(check_shared(class).into_iter().map(|problem| problem.under(&format!("workload[{i}]"))));
     }
 
     if scenario.horizon.is_some_and(|horizon| horizon.as_secs() <= 0.0) {

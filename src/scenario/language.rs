@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, NodeSet, StageChoice, TraceSpec};
+use super::{Choice, NodeSet, PrefixSpec, SessionSpec, StageChoice, TraceSpec};
 use crate::units::{Bandwidth, Span};
 
 /// The version of the language that this MIST reads.
@@ -128,6 +128,20 @@ pub struct CoordinatorSpec {
     /// How the KV cache of a request moves from one client to another; needed where prefill and decode
     /// have clients of their own. Default: none.
     pub kv_transfer: Option<KvTransferSpec>,
+    /// When the client that decodes a request is chosen, where prefill and decode have clients of their own.
+    /// Default: `AfterPrefill`.
+    pub decode_choice: DecodeChoice,
+}
+
+/// When the client that decodes a request is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecodeChoice {
+    /// When the prompt is computed, as DistServe and the proxies of vLLM and SGLang do.
+    #[default]
+    AfterPrefill,
+    /// When the request arrives, together with the client that prefills it; it counts for the load of
+    /// both from then on, and if both are the same, no KV moves. As Splitwise does.
+    AtArrival,
 }
 
 /// A link of its own for each KV cache that moves between two clients.
@@ -135,6 +149,21 @@ pub struct CoordinatorSpec {
 #[serde(deny_unknown_fields)]
 pub struct KvTransferSpec {
     /// How fast it moves, such as `gb_per_s(50)`, a 400 Gb/s network interface; required.
+    pub bandwidth: Bandwidth,
+    /// How long until it starts to land. Default: `us(0)`.
+    #[serde(default = "no_time")]
+    pub latency: Span,
+    /// The link between clients on the same machine of a platform, such as NVLink. Default: none, KV moves between them as
+    /// between others.
+    #[serde(default)]
+    pub local: Option<LocalLinkSpec>,
+}
+
+/// A link within a platform, of its own for each KV cache that moves there.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocalLinkSpec {
+    /// How fast KV moves, such as `gb_per_s(450)`, NVLink 4 one way; required.
     pub bandwidth: Bandwidth,
     /// How long until it starts to land. Default: `us(0)`.
     #[serde(default = "no_time")]
@@ -153,12 +182,16 @@ pub struct WorkloadSpec {
     /// Mirrors `--model` of `vllm bench serve`.
     #[serde(default)]
     pub model: Option<String>,
+    /// How urgent the requests are where clients pack by `Priority`: lower values are more urgent, -32768 to
+    /// 32767. Default: 0. Mirrors `priority` of a request to vLLM.
+    #[serde(default)]
+    pub priority: i16,
     /// The stages that a request goes through, such as `[Rag(documents: 10), Prefill, Decode]`.
     /// Default: `[Prefill, Decode]`.
     #[serde(default = "prefill_and_decode")]
     pub pipeline: Vec<StageChoice>,
-    /// How many requests arrive; at least 1. Default: none, as many as the arrivals have or come
-    /// before the horizon. Mirrors `--num-prompts` of `vllm bench serve`.
+    /// How many requests arrive, every turn of a conversation being one; at least 1. Default: none, as many as
+    /// the arrivals have or come before the horizon. Mirrors `--num-prompts` of `vllm bench serve`.
     #[serde(default)]
     pub requests: Option<u64>,
     /// Recorded requests to replay; takes the place of `arrivals` and `lengths`. Default: none.
@@ -175,6 +208,21 @@ pub struct WorkloadSpec {
     #[serde(default, serialize_with = "super::choice::bare")]
     #[schemars(extend("x-choice" = "length distribution"))]
     pub lengths: Option<Choice>,
+    /// What prompts begin with, in order, such as `[System(tokens: 2000), Documents(count: 100, tokens: 3000)]`;
+    /// it comes before the prompt that `lengths` draws, and adds to it. Clients that cache prefixes compute it
+    /// once for all the requests that share it. Classes share nothing with each other. Default: nothing.
+    #[serde(default)]
+    pub prefix: Vec<PrefixSpec>,
+    /// Conversations of several turns. `arrivals` are those of conversations, and `lengths` draws each question
+    /// and its answer. The next turn comes some time after the answer to the one before is complete, and its
+    /// prompt is all that was said, the prefix, questions and answers, with the new question behind it. A
+    /// conversation ends after its last turn, before one that the context has no room for, and with one that
+    /// is turned away; with `ClosedLoop` arrivals it keeps its user until then. `requests` counts turns: the last
+    /// conversation is cut short for the number to come out, and turns that a rejection leaves unsent are
+    /// not made up for. A conversation is drawn whole when it begins, however it is served. Default: none, every
+    /// request stands alone.
+    #[serde(default)]
+    pub sessions: Option<SessionSpec>,
     /// What makes a request of this class a good one. Default: nothing is asked.
     #[serde(default)]
     pub slo: SloSpec,
@@ -238,6 +286,11 @@ fn prefill_and_decode() -> Vec<StageChoice> {
 
 impl Default for CoordinatorSpec {
     fn default() -> Self {
-        Self { routing: Choice::named("RoundRobin"), latency: no_time(), kv_transfer: None }
+        Self {
+            routing: Choice::named("RoundRobin"),
+            latency: no_time(),
+            kv_transfer: None,
+            decode_choice: DecodeChoice::default(),
+        }
     }
 }

@@ -27,6 +27,7 @@
 //! ```
 
 mod address;
+mod amount;
 mod arrange;
 mod carve;
 mod check;
@@ -45,6 +46,7 @@ mod resolved;
 #[cfg(test)]
 pub(crate) mod sample;
 mod scan;
+mod shared_spec;
 mod slot;
 mod suggest;
 mod survey;
@@ -52,16 +54,19 @@ mod teach;
 mod trace_spec;
 
 pub use address::NodeSet;
+pub use amount::{Count, Duration, Tokens};
 pub use carve::{Carving, Cluster, NodeId, NodeSite, carve};
 pub use check::check;
 pub use choice::{Choice, StageChoice};
 pub use document::{Document, Place, Unreadable};
 pub use explain::{Kinds, explain, reference};
 pub use language::{
-    ClientSpec, ClusterSpec, CoordinatorSpec, KvTransferSpec, NodeGroup, PlatformSpec, Scenario, SloSpec,
-    UsdPerHour, VERSION, WorkloadSpec,
+    ClientSpec, ClusterSpec, CoordinatorSpec, DecodeChoice, KvTransferSpec, LocalLinkSpec, NodeGroup,
+    PlatformSpec, Scenario, SloSpec, UsdPerHour, VERSION, WorkloadSpec,
 };
 pub use problem::{Findings, Problem};
 pub use registry::{ChoiceError, Registry, Resolved};
+pub(crate) use shared_spec::check_shared;
+pub use shared_spec::{Popularity, PrefixSpec, SessionSpec};
 pub use suggest::did_you_mean;
 pub use trace_spec::TraceSpec;

@@ -120,7 +120,7 @@ pub(super) fn lesson(text: &str, node: &Node, slot: Slot) -> Option<Lesson> {
         return Some(match meant.as_str() {
             "true" | "yes" | "on" | "1" => lesson.write("true".into()),
             "false" | "no" | "off" | "0" => lesson.write("false".into()),
-            _ => lesson,
+            _ => lesson.help(did_you_mean(&meant, ["true", "false"])),
         });
     }
     None
@@ -186,8 +186,20 @@ fn of_forms(text: &str, node: &Node, forms: &[Form], found: &str) -> Option<Less
     let written = &text[node.range.clone()];
     let names = || forms.iter().map(|form| form.name);
     let known = |name: &str| forms.iter().find(|form| form.name == name);
+    // A number where an amount may also be drawn.
+    let fixed = |number: &str| {
+        let is_amount = number.replace('_', "").parse::<f64>().is_ok() && known("Exactly").is_some();
+        is_amount.then(|| Lesson::new(format!("expected a name, found {found}")))
+    };
     match &node.kind {
         Kind::Group { name, fields, .. } => match known(&text[name.clone()]) {
+            // Such as `ms(300)`, and no slip of the pen for the name of a form.
+            None if suggested(&did_you_mean(&text[name.clone()], names())).is_none()
+                && matches!(fields.as_slice(), [only] if only.key.is_none()
+                    && fixed(&text[only.value.range.clone()]).is_some()) =>
+            {
+                fixed("0").map(|lesson| lesson.write(format!("Exactly({written})")))
+            }
             Some(form) if form.held.is_null() && !fields.is_empty() => {
                 Some(Lesson::new(format!("`{}` takes no parameters", form.name)).write(form.name.to_owned()))
             }
@@ -207,6 +219,9 @@ fn of_forms(text: &str, node: &Node, forms: &[Form], found: &str) -> Option<Less
                     Lesson::new(format!("expected a name without quotes, found {found}")).write(plain.into()),
                 ),
                 Some(_) => None,
+                None if fixed(plain).is_some() => {
+                    fixed(plain).map(|lesson| lesson.write(format!("Exactly({plain})")))
+                }
                 None => {
                     let help = did_you_mean(plain, names());
                     let meant = suggested(&help).map(str::to_owned);

@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The recorded requests of a trace file: each with its own arrival and lengths, in the order of the
-/// file; over when the file is. A request that the recorded service failed to answer is left out. Rows of the
+/// file; over when the file is. A request that the recorded service failed to answer is left out. One that follows
+/// others (Mooncake's `session_id`, `delay` and `wait_for`, the native `delay_ns`) comes after these are over; what
+/// prompts have in common is what the ids of their blocks say. Rows of the
 /// native format may name a model that some client serves and a pipeline of their own; others take those
 /// of the class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +23,8 @@ pub struct TraceSpec {
     /// `"sharegpt"`. Default: the one that fits the file's first line.
     #[serde(default)]
     pub format: Option<String>,
-    /// How many times faster than recorded the requests arrive, 1e-6 to 1e6. Default: 1, as recorded.
+    /// How many times faster than recorded the requests arrive, or follow those that they wait for, 1e-6 to 1e6.
+    /// Default: 1, as recorded.
     #[serde(default = "as_recorded")]
     pub speedup: f64,
     /// Tokens of one block of the prompts, 1 or more, for a Mooncake or Bailian trace that was made

@@ -7,11 +7,12 @@ use super::run::Run;
 use super::{InvalidScenario, RunError, Simulation, sources};
 use crate::clients::{Client, Node};
 use crate::coordinator::routing::RoutingRegistry;
-use crate::coordinator::{CoordinatorPlugin, KvTransfer, Member, Pool, Pools};
+use crate::coordinator::{CoordinatorPlugin, KvLink, KvTransfer, Member, Pool, Pools};
 use crate::engine::{SimBuilder, Streams};
 use crate::metrics::{MetricsPlugin, Recorder};
-use crate::scenario::{CoordinatorSpec, Document, Problem, Scenario};
-use crate::units::SimTime;
+use crate::request::CountsTokens;
+use crate::scenario::{CoordinatorSpec, DecodeChoice, Document, Problem, Scenario};
+use crate::units::{Bandwidth, SimTime, Span};
 use crate::workload::{Sources, WorkloadPlugin, start};
 
 /// Builds the world of a scenario that was found sound.
@@ -37,7 +38,8 @@ pub(super) fn assemble(
     }
     match sources::make(sim.world(), &document.scenario, &deployment) {
         Ok((sources, specs)) => {
-            start(Sources::new(sources), &mut sim)?;
+            let texts = deployment.caches_prefixes();
+            start(Sources::new(sources).with_texts(texts), &mut sim)?;
             sim.insert_resource(Recorder::new(specs));
         }
         Err(problems) => return Err(wrong(document, problems)),
@@ -89,21 +91,36 @@ fn make_pools(
     let routing = sim.world().resource::<RoutingRegistry>().resolve(&scenario.coordinator.routing);
     let make_policy = routing.map_err(|error| error.into_problem("coordinator.routing"))?.built;
     let mut pools = Vec::new();
-    for (at, groups) in deployment.directory.pools.iter().enumerate() {
+    let carving = &deployment.carving;
+    for (at, seats) in deployment.directory.pools.iter().enumerate() {
         let mut members = Vec::new();
-        for (cluster, client) in deployment.carving.clusters.iter().zip(clients) {
-            if groups.contains(&cluster.client) {
+        for (groups, guest) in [(&seats.homes, false), (&seats.guests, true)] {
+            for (cluster, client) in carving.clusters.iter().zip(clients) {
+                if !groups.contains(&cluster.client) {
+                    continue;
+                }
                 let Client { index, inbox } = *sim.world().get(*client).expect("spawned with its client");
-                members.push(Member { client: *client, index, inbox });
+                let node = cluster.nodes.first().map(|node| &carving.nodes[*node as usize]);
+                let machine = node.map(|node| (node.platform as u32, node.instance)).unwrap_or_default();
+                let offers = deployment.groups[cluster.client].deployed.offers();
+                let kv_tokens = offers.iter().filter_map(|offer| Some(offer.generates?.kv_tokens)).min();
+                let kv_tokens = kv_tokens.unwrap_or_default();
+                members.push(Member { client: *client, index, inbox, machine, kv_tokens, guest });
             }
         }
         pools.push(Pool::new(members, make_policy(), streams.stream("routing", at as u64)));
     }
-    let CoordinatorSpec { latency, kv_transfer, .. } = &scenario.coordinator;
+    let CoordinatorSpec { latency, kv_transfer, decode_choice, .. } = &scenario.coordinator;
+    let link = |bandwidth: Bandwidth, latency: Span| KvLink {
+        bandwidth: bandwidth.bytes_per_s(),
+        latency: latency.to_sim(),
+    };
     let transfer = kv_transfer.map(|transfer| KvTransfer {
-        bandwidth: transfer.bandwidth.bytes_per_s(),
-        latency: transfer.latency.to_sim(),
+        network: link(transfer.bandwidth, transfer.latency),
+        local: transfer.local.map(|local| link(local.bandwidth, local.latency)),
     });
-    sim.insert_resource(Pools::new(pools, latency.to_sim(), transfer));
+    let pools = Pools::new(pools, latency.to_sim(), transfer);
+    let pools = pools.decode_at_arrival(*decode_choice == DecodeChoice::AtArrival);
+    sim.insert_resource(CountsTokens(pools.counts_tokens())).insert_resource(pools);
     Ok(())
 }

@@ -7,7 +7,7 @@ use schemars::schema_for;
 
 use crate::catalog::{Accelerator, Model, Price, config_path};
 use crate::clients::ClientRegistry;
-use crate::clients::llm::BatchingRegistry;
+use crate::clients::llm::{BatchingRegistry, PackingRegistry};
 use crate::clients::rag::search::IndexRegistry;
 use crate::coordinator::routing::RoutingRegistry;
 use crate::request::pipeline::StageRegistry;
@@ -21,6 +21,7 @@ use crate::workload::trace::native;
 pub(super) fn kinds(world: &World) -> Kinds {
     let mut kinds = Kinds::default();
     kinds.add(world.resource::<ClientRegistry>()).add(world.resource::<BatchingRegistry>());
+    kinds.add(world.resource::<PackingRegistry>());
     kinds.add(world.resource::<RuntimeRegistry>()).add(world.resource::<RoutingRegistry>());
     kinds.add(world.resource::<ArrivalRegistry>()).add(world.resource::<LengthRegistry>());
     kinds.add(world.resource::<StageRegistry>()).add(world.resource::<IndexRegistry>());

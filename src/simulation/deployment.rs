@@ -55,6 +55,11 @@ impl Group {
 }
 
 impl Deployment {
+    /// Whether any client keeps the KV of prefixes for other requests.
+    pub(super) fn caches_prefixes(&self) -> bool {
+        self.groups.iter().any(|group| group.deployed.caches_prefixes())
+    }
+
     /// Works the deployment out from a scenario whose choices are settled. What is wrong goes to
     /// `findings`, as far as it can be told beside what is wrong already; then there is no deployment.
     pub(super) fn plan(scenario: &Scenario, world: &World, findings: &mut Findings) -> Option<Self> {

@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::clients::{Generates, model_problem};
 use crate::request::StageKind;
 use crate::request::pipeline::{self, Program, Programs, Served, StageRegistry};
-use crate::scenario::{Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
+use crate::scenario::{DecodeChoice, Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
 use crate::workload::{Asks, Vocabulary, Wording};
 
 /// Pipelines over the clients of a deployment.
@@ -18,7 +18,7 @@ pub(super) struct Directory {
     /// The pipelines, one a class of traffic, and the models they may run.
     pub programs: Programs,
     /// The groups of clients in each pool.
-    pub pools: Vec<Vec<usize>>,
+    pub pools: Vec<Seats>,
     /// What each class of traffic asks for.
     pub asks: Vec<Asks>,
     /// The same in the words of traces.
@@ -27,12 +27,21 @@ pub(super) struct Directory {
     pub vocabularies: Vec<Vocabulary>,
 }
 
+/// The groups of clients that sit in a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seats {
+    /// Those at home in it.
+    pub homes: Vec<usize>,
+    /// Those that may be asked to help out.
+    pub guests: Vec<usize>,
+}
+
 /// The groups, with the pools that stages were found to need so far.
 struct Book<'a> {
     groups: &'a [Group],
     catalog: &'a Catalog,
     models: Vec<Served>,
-    pools: RefCell<Vec<Vec<usize>>>,
+    pools: RefCell<Vec<Seats>>,
 }
 
 impl Directory {
@@ -51,6 +60,11 @@ impl Directory {
         let (mut wordings, mut vocabularies) = (Vec::new(), Vec::new());
         for (at, class) in scenario.workload.iter().enumerate() {
             let path = format!("workload[{at}]");
+            if class.priority != 0 && !groups.iter().any(|group| group.deployed.reads_priority()) {
+                let message = "has no effect: no client packs its requests by priority";
+                let help = "leave it out, or write `packing: Priority` in the `Llm` clients";
+                findings.report(Problem::new(format!("{path}.priority"), message).help(help));
+            }
             let stages = format!("{path}.pipeline");
             let compiled = match pipeline::build(&class.pipeline, registry) {
                 Ok(steps) => pipeline::compile(&steps, &book),
@@ -71,7 +85,7 @@ impl Directory {
             match (program, asks_model.map(|asks_model| book.asked(class, asks_model))) {
                 (Ok(program), Some(Ok(model))) => {
                     let first = programs.len() as u16;
-                    asks.push(Asks { program: first, model });
+                    asks.push(Asks { program: first, model, priority: class.priority });
                     let named = book.models.get(usize::from(model)).map(|model| model.name.clone());
                     let model = named.filter(|_| program.asks_model()).unwrap_or_default();
                     let mut all = vec![program];
@@ -99,6 +113,12 @@ impl Directory {
             let help = "write `kv_transfer: (bandwidth: gb_per_s(50))`";
             findings.report(Problem::new("coordinator", message).help(help));
         }
+        let splits = book.models.iter().any(Served::is_split);
+        if scenario.coordinator.decode_choice == DecodeChoice::AtArrival && !splits {
+            let message = "has no effect: prefill and decode share their clients";
+            let problem = Problem::new("coordinator.decode_choice", message);
+            findings.report(problem.help("leave it out, or give clients a `role`"));
+        }
         let pools = book.pools.into_inner();
         let whole = asks.len() == scenario.workload.len();
         whole.then_some(Self { programs, pools, asks, wordings, vocabularies })
@@ -122,8 +142,11 @@ impl<'a> Book<'a> {
                 let serving = offers.iter().filter(|(_, model, how)| model == name && can(how));
                 serving.map(|(at, ..)| *at).collect::<Vec<_>>()
             };
-            let prefill = book.pool_of(those(|how| how.role.prefills()));
-            let decode = book.pool_of(those(|how| how.role.decodes()));
+            let seats = |homes, guests| Seats { homes: those(homes), guests: those(guests) };
+            let prefill =
+                book.pool_of(seats(|how| how.role.prefills(), |how| how.lends && !how.role.prefills()));
+            let decode =
+                book.pool_of(seats(|how| how.role.decodes(), |how| how.lends && !how.role.decodes()));
             let longest = offers.iter().filter(|(_, model, _)| model == name);
             let longest = longest.map(|(.., how)| how.max_model_len).min();
             book.models.push(Served {
@@ -143,10 +166,10 @@ impl<'a> Book<'a> {
     }
 
     /// The pool of these groups.
-    fn pool_of(&self, groups: Vec<usize>) -> u16 {
+    fn pool_of(&self, seats: Seats) -> u16 {
         let mut pools = self.pools.borrow_mut();
-        let at = pools.iter().position(|pool| *pool == groups).unwrap_or_else(|| {
-            pools.push(groups);
+        let at = pools.iter().position(|pool| *pool == seats).unwrap_or_else(|| {
+            pools.push(seats);
             pools.len() - 1
         });
         at as u16
@@ -199,7 +222,7 @@ impl pipeline::Directory for Book<'_> {
             let model = model.unwrap_or_default();
             return Err(Problem::new("", format!("no client that runs `{kind}` serves `{model}`")));
         }
-        Ok(self.pool_of(those))
+        Ok(self.pool_of(Seats { homes: those, guests: Vec::new() }))
     }
 
     fn model(&self, name: &str) -> Result<u16, Problem> {
@@ -219,7 +242,7 @@ impl pipeline::Directory for Book<'_> {
         let Served { prefill, decode, .. } = self.models[at];
         let pools = self.pools.borrow();
         for (pool, verb, role) in [(prefill, "prefills", "Prefill"), (decode, "decodes", "Decode")] {
-            if pools[usize::from(pool)].is_empty() {
+            if pools[usize::from(pool)].homes.is_empty() {
                 let message = format!("no client {verb} `{name}`");
                 let help =
                     format!("add one with `role: {role}`, or leave out the `role` of those that serve it");

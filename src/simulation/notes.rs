@@ -6,13 +6,17 @@ use std::path::Path;
 
 use super::deployment::Deployment;
 use crate::catalog::Catalog;
-use crate::scenario::{Problem, Scenario, TraceSpec};
+use crate::scenario::{Problem, Scenario, TraceSpec, WorkloadSpec};
 use crate::workload::SourceError;
 use crate::workload::trace::{Input, Options, TraceRow, read};
 use crate::workload::trace_tools::LeftOut;
 
 /// Requests of a trace that are looked at.
 const LOOK: usize = 1_000;
+
+/// Where prompts share something and nobody makes use of it.
+const NOT_CACHED: &str = "no client caches prefixes, so what prompts share is computed again for each of them; see \
+                          `prefix_caching` of `Llm`";
 
 /// All there is to know of a scenario whose paths are absolute; no faults.
 pub(super) fn notes(scenario: &Scenario, deployment: &Deployment) -> Vec<Problem> {
@@ -27,10 +31,18 @@ pub(super) fn notes(scenario: &Scenario, deployment: &Deployment) -> Vec<Problem
             );
         }
     }
+    let cached = deployment.caches_prefixes();
+    if !cached {
+        let shares = |class: &&WorkloadSpec| !class.prefix.is_empty() || class.sessions.is_some();
+        for (at, class) in scenario.workload.iter().enumerate().filter(|(_, class)| shares(class)) {
+            let field = if class.sessions.is_some() { "sessions" } else { "prefix" };
+            notes.push(Problem::new(format!("workload[{at}].{field}"), NOT_CACHED));
+        }
+    }
     let traces = scenario.workload.iter().enumerate();
     for (at, trace) in traces.filter_map(|(at, class)| Some((at, class.trace.as_ref()?))) {
         // What cannot be read is the run's to say.
-        let said = of_trace(trace).unwrap_or_default();
+        let said = of_trace(trace, cached).unwrap_or_default();
         notes.extend(said.into_iter().map(|note| Problem::new(format!("workload[{at}].trace"), note)));
     }
     notes
@@ -45,9 +57,9 @@ fn guesses(model: &str) -> Vec<String> {
     guesses.iter().map(|guess| format!("{file}: {guess}")).collect()
 }
 
-/// What of a trace a replay leaves out or turns away.
-fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
-    let (mut looked_at, mut empty) = (0_usize, 0_usize);
+/// What of a trace a replay leaves out or turns away; `cached` is whether a client keeps prefixes.
+fn of_trace(trace: &TraceSpec, cached: bool) -> Result<Vec<String>, SourceError> {
+    let (mut looked_at, mut empty, mut shared) = (0_usize, 0_usize, false);
     // Of a pipe, a look would take away what the run is to read.
     if !trace.path.is_file() {
         return Ok(Vec::new());
@@ -63,16 +75,17 @@ fn of_trace(trace: &TraceSpec) -> Result<Vec<String>, SourceError> {
     while looked_at < LOOK && reader.next_into(&mut row)? {
         left_out.add(&row);
         looked_at += 1;
+        shared |= !row.blocks.is_empty();
         empty += usize::from(!row.failed && (row.prompt_tokens == 0 || row.output_tokens == 0));
     }
     let mut notes = Vec::new();
     let names = left_out.names();
     if !names.is_empty() {
         let names = names.join(", ");
-        notes.push(format!(
-            "a replay takes arrivals, lengths, and models and pipelines as the scenario names them; it leaves \
-             out what else this trace records: {names}"
-        ));
+        notes.push(format!("a replay leaves out some of what this trace records: {names}"));
+    }
+    if shared && !cached {
+        notes.push(NOT_CACHED.to_owned());
     }
     if empty > 0 {
         notes.push(format!(

@@ -21,7 +21,7 @@ use crate::units::SimTime;
 use crate::workload::{Asks, Sources};
 
 /// Ticks between two looks at the progress.
-const TICKS_A_LOOK: u32 = 16_384;
+const TICKS_A_LOOK: u32 = 1_024;
 
 /// A scenario in a world, at time zero.
 pub struct Run {
@@ -106,10 +106,15 @@ impl Run {
         self.deployment.groups.iter().flat_map(name).collect()
     }
 
+    /// Whether any client keeps the KV of prefixes for other requests.
+    pub fn caches_prefixes(&self) -> bool {
+        self.deployment.caches_prefixes()
+    }
+
     /// The classes of traffic, as rows of results know them.
     pub fn row_sources(&self) -> Vec<RowSource> {
         let Directory { programs, asks, .. } = &self.deployment.directory;
-        let source = |(class, Asks { program, model }): (&WorkloadSpec, &Asks)| {
+        let source = |(class, Asks { program, model, .. }): (&WorkloadSpec, &Asks)| {
             let one_visit = programs.is_single_visit(*program, *model);
             let stages = if one_visit { Vec::new() } else { programs.program(*program).labels().to_vec() };
             RowSource { name: class.name.clone(), stages }
@@ -228,6 +233,7 @@ impl Run {
             clients: clients.collect(),
             // Without LLM clients there are no tokens.
             itl: self.sim.world().get_resource::<TokenGaps>().and_then(TokenGaps::statistics),
+            sessions: self.sim.world().resource::<Sources>().sessions(),
             price: self.deployment.price.clone(),
         };
         let mut recorder = self.sim.world_mut().resource_mut::<Recorder>();

@@ -12,20 +12,22 @@ use crate::scenario::{Choice, Findings, Problem, Registry, Scenario, SloSpec, Tr
 use crate::units::Span;
 use crate::workload::arrivals::{ArrivalRegistry, End, MOST_AT_ONCE};
 use crate::workload::lengths::LengthRegistry;
-use crate::workload::{Asks, LAST_ARRIVAL, Replay, Source};
+use crate::workload::{Asks, LAST_ARRIVAL, Replay, Shared, Source};
 
 /// A class of traffic as a source without a scenario around it.
 pub(super) fn alone(world: &World, class: &WorkloadSpec) -> Result<Source, Vec<Problem>> {
-    source(world, class, Place { at: 0, asks: Asks::default(), horizon: false })
+    source(world, class, Place { at: 0, asks: Asks::default(), horizon: false, longest: u32::MAX })
 }
 
 /// What is wrong with the classes of traffic, beside what is wrong already.
 pub(super) fn check(world: &World, scenario: &Scenario, findings: &mut Findings) {
     for (at, spec) in scenario.workload.iter().enumerate() {
         let path = format!("workload[{at}]");
-        let parts = ["arrivals", "lengths", "trace", "requests"].map(|field| format!("{path}.{field}"));
+        let parts = ["arrivals", "lengths", "trace", "requests", "prefix", "sessions"]
+            .map(|field| format!("{path}.{field}"));
         if parts.iter().all(|part| findings.is_sound(part)) {
-            let place = Place { at: at as u16, asks: Asks::default(), horizon: scenario.horizon.is_some() };
+            let horizon = scenario.horizon.is_some();
+            let place = Place { at: at as u16, asks: Asks::default(), horizon, longest: u32::MAX };
             let wrong = source(world, spec, place).err().unwrap_or_default();
             findings.report_all(wrong.into_iter().map(|problem| problem.under(&path)));
         }
@@ -42,7 +44,8 @@ pub(super) fn make(
     let (mut sources, mut specs) = (Vec::new(), Vec::new());
     let Directory { programs, asks, wordings, vocabularies, .. } = &deployment.directory;
     for (at, (spec, asks)) in scenario.workload.iter().zip(asks).enumerate() {
-        let place = Place { at: at as u16, asks: *asks, horizon: scenario.horizon.is_some() };
+        let longest = programs.models().get(usize::from(asks.model)).map_or(u32::MAX, |m| m.max_model_len);
+        let place = Place { at: at as u16, asks: *asks, horizon: scenario.horizon.is_some(), longest };
         match source(world, spec, place) {
             Ok(source) => {
                 let source = source.worded(wordings[at].clone()).understand(vocabularies[at].clone());
@@ -65,18 +68,22 @@ struct Place {
     asks: Asks,
     /// Whether the scenario stops the clock.
     horizon: bool,
+    /// Most tokens of prompt and answer that the clients of its model take.
+    longest: u32,
 }
 
 fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Vec<Problem>> {
     let requests = spec.requests.unwrap_or(u64::MAX);
     match (&spec.trace, &spec.arrivals, &spec.lengths) {
-        (Some(trace), _, _) => Ok(Source::replay(open(trace)?, place.asks, requests)),
+        (Some(trace), _, _) => Ok(Source::replay(open(trace)?, place.asks, requests, place.at)),
         (None, Some(arrivals), Some(lengths)) => {
             let arrivals = resolve(world.resource::<ArrivalRegistry>(), arrivals, "arrivals");
             let lengths = resolve(world.resource::<LengthRegistry>(), lengths, "lengths");
             let (mut arrivals, lengths) = both(arrivals, lengths)?;
-            arrivals.plan(spec.requests).map_err(|problem| vec![problem.under("arrivals")])?;
-            if let (Some(requests), false) = (spec.requests, place.horizon) {
+            // How many conversations the requests make is not known beforehand.
+            let arriving = spec.requests.filter(|_| spec.sessions.is_none());
+            arrivals.plan(arriving).map_err(|problem| vec![problem.under("arrivals")])?;
+            if let (Some(requests), false) = (arriving, place.horizon) {
                 fits_the_clock(arrivals.span_s(requests), requests).map_err(|problem| vec![problem])?;
             }
             let ends = match arrivals.end() {
@@ -95,7 +102,9 @@ fn source(world: &World, spec: &WorkloadSpec, place: Place) -> Result<Source, Ve
                 return Err(vec![Problem::new("requests", message)]);
             }
             let streams = world.resource::<Streams>();
-            Ok(Source::new(arrivals, lengths, place.asks, requests, streams, place.at))
+            let shared =
+                Shared { prefix: &spec.prefix, sessions: spec.sessions.as_ref(), longest: place.longest };
+            Ok(Source::new(arrivals, lengths, shared, place.asks, requests, streams, place.at))
         }
         // The check of the scenario has said what is missing.
         (None, _, _) => Err(vec![Problem::new("", "arrivals and lengths, or a trace, are missing")]),

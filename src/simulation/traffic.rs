@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::deployment::Deployment;
 use super::{InvalidScenario, RunError, Simulation, assembly, choices, sources};
-use crate::scenario::{Document, Findings, Problem, Scenario, WorkloadSpec};
+use crate::scenario::{Document, Findings, Problem, Scenario, WorkloadSpec, check_shared};
 use crate::units::SimTime;
 use crate::workload::Source;
 
@@ -60,6 +60,7 @@ impl Simulation {
         sim.seed(seed);
         let mut findings = Findings::default();
         choices::settle_class(&mut class, folder, sim.world(), &mut findings);
+        findings.report_all(check_shared(&class));
         if findings.is_empty() {
             sources::alone(sim.world(), &class)
         } else {

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use super::trace::{StageRecord, TraceRow};
 use crate::scenario::did_you_mean;
 
-/// What the requests of a source ask for: positions in [`Programs`](crate::request::pipeline::Programs).
+/// What the requests of a source ask for: positions in [`Programs`](crate::request::pipeline::Programs), and
+/// how urgently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asks {
     /// Their pipeline.
     pub program: u16,
     /// Their model.
     pub model: u16,
+    /// How urgent they are: lower values are more urgent.
+    pub priority: i16,
 }
 
 /// What the rows of a trace may ask for, by the words they use.
@@ -83,15 +86,15 @@ mod tests {
             models: vec!["large".into(), "small".into()],
             pipelines: BTreeMap::from([(pipeline.clone(), 7)]),
         };
-        let class = Asks { program: 3, model: 0 };
+        let class = Asks { program: 3, model: 0, priority: -2 };
         let row = |model: &str, pipeline: &[StageRecord]| TraceRow {
             model: model.into(),
             pipeline: pipeline.to_vec(),
             ..TraceRow::default()
         };
         assert_eq!(words.of(&row("", &[]), false, class), Ok(class));
-        assert_eq!(words.of(&row("small", &[]), false, class), Ok(Asks { program: 3, model: 1 }));
-        assert_eq!(words.of(&row("ChatGPT", &pipeline), true, class), Ok(Asks { program: 7, model: 0 }));
+        assert_eq!(words.of(&row("small", &[]), false, class), Ok(Asks { model: 1, ..class }));
+        assert_eq!(words.of(&row("ChatGPT", &pipeline), true, class), Ok(Asks { program: 7, ..class }));
         let unserved = words.of(&row("smal", &[]), false, class).unwrap_err();
         assert!(
             unserved.starts_with("field `model`: no client serves `smal`; did you mean `small`?"),

@@ -19,14 +19,25 @@
 //! [`trace_tools`] convert, export and describe traces.
 //!
 //! Requests ask for the pipeline and the model of their class, those of a trace for what their rows name
-//! ([`Vocabulary`]). Left out: prefixes and sessions, which traces keep and no client uses yet.
+//! ([`Vocabulary`]). Those that share a prefix, or carry on a conversation, say in a
+//! [`Text`](crate::request::Text) what their prompts consist of; those that follow others, as the next turn of a
+//! conversation does, wait in `followers.rs` until these are over.
+//!
+//! Left out: users who go back to the client that served them, which is the coordinator's to know.
 
 pub mod arrivals;
 mod asks;
+mod counts;
 mod derive;
+mod drawn;
 mod error;
+mod followers;
 pub mod lengths;
+mod naming;
+mod prefix;
+mod recording;
 mod replay;
+mod session;
 mod source;
 mod systems;
 pub mod trace;
@@ -36,7 +47,9 @@ use bevy_ecs::schedule::IntoScheduleConfigs;
 
 pub use arrivals::ArrivalProcess;
 pub use asks::{Asks, Vocabulary, Wording};
+pub use counts::SessionCounts;
 pub use derive::{About, derive_lengths};
+pub use drawn::Shared;
 pub use error::{LAST_ARRIVAL, SourceError};
 pub use lengths::{LengthSource, Lengths};
 pub use replay::Replay;
@@ -64,9 +77,12 @@ impl Plugin for WorkloadPlugin {
 /// A trace cannot be read.
 pub fn start(mut sources: Sources, sim: &mut SimBuilder) -> Result<(), SourceError> {
     for source in 0..sources.len() as u16 {
-        if let Some(at) = sources.next_arrival(source)? {
-            sim.at::<systems::Due>(at.max(SimTime::ZERO), systems::Due { source });
+        if let Some(at) = sources.next_arrival(source, SimTime::ZERO)? {
+            sim.at(at.max(SimTime::ZERO), systems::Due { source, follower: None });
         }
+    }
+    for (at, source, place) in sources.due() {
+        sim.at(error::on_the_clock(at)?, systems::Due { source, follower: Some(place) });
     }
     sources.stop_if_over(&mut sim.world().resource_mut::<Calendar>());
     sim.insert_resource(sources);

@@ -6,7 +6,7 @@ use super::error::on_the_clock;
 use super::trace::{self, Input, Options, TraceHeader, TraceReader, TraceRow};
 use super::{Asks, Lengths, SourceError, Vocabulary};
 use crate::scenario::TraceSpec;
-use crate::units::{Brief, SimTime};
+use crate::units::{Brief, SimSpan, SimTime};
 
 /// The requests of a trace, one at a time. Those that the recorded service failed to answer are left
 /// out: what they would have generated is not known.
@@ -55,13 +55,21 @@ impl Replay {
         self.reader.header()
     }
 
-    /// Goes on to the next request; `false` when there are no more.
+    /// Goes on to the next row, failed or not; `false` when there are no more.
     ///
     /// # Errors
     /// The file cannot be read on, or a row is malformed.
     pub fn advance(&mut self) -> Result<bool, SourceError> {
+        self.reader.next_into(&mut self.row)
+    }
+
+    /// Goes on to the next request that was answered; `false` when there are no more.
+    ///
+    /// # Errors
+    /// The file cannot be read on, or a row is malformed.
+    pub fn advance_answered(&mut self) -> Result<bool, SourceError> {
         loop {
-            let read = self.reader.next_into(&mut self.row)?;
+            let read = self.advance()?;
             if !read || !self.row.failed {
                 return Ok(read);
             }
@@ -73,21 +81,32 @@ impl Replay {
         &self.row
     }
 
-    /// When the current request arrives.
+    /// Whether rows may follow others.
+    pub fn may_follow(&self) -> bool {
+        self.reader.may_follow()
+    }
+
+    /// When the current request arrives, if it follows no other.
     ///
     /// # Errors
-    /// It follows the end of other requests, or comes later than the clock holds.
+    /// It comes later than the clock holds.
     pub fn arrival(&self) -> Result<SimTime, SourceError> {
-        if self.row.delay.is_some() {
-            let what = "the request arrives after others are over, which a replay cannot do yet";
-            return Err(self.reader.error(what.to_owned()));
-        }
-        let at = if self.speedup == 1.0 {
-            self.row.arrival
-        } else {
-            SimTime::from_ns((self.row.arrival.as_ns() as f64 / self.speedup + 0.5) as u64)
-        };
+        let at = SimTime::from_ns(self.sped_up(self.row.arrival.as_ns()));
         on_the_clock(at).map_err(|late| self.reader.error(late.to_string()))
+    }
+
+    /// How long after what it follows the current request arrives, if it follows others.
+    pub fn delay(&self) -> Option<SimSpan> {
+        self.row.delay.map(|delay| SimSpan::from_ns(self.sped_up(delay.as_ns())))
+    }
+
+    fn sped_up(&self, ns: u64) -> u64 {
+        if self.speedup == 1.0 { ns } else { (ns as f64 / self.speedup + 0.5) as u64 }
+    }
+
+    /// An error about the current request.
+    pub fn error(&self, what: String) -> SourceError {
+        self.reader.error(what)
     }
 
     /// Its rows ask for models and pipelines in these words.

@@ -6,9 +6,11 @@
 mod cli;
 mod comparisons;
 mod determinism;
+mod disaggregation;
 mod fuzz;
 mod laws;
 mod models;
+mod parity;
 mod pipelines;
 mod replications;
 mod scenarios;

@@ -97,9 +97,9 @@ impl BatchingPolicy for OnePrompt {
         let mut admitted = 0;
         while admitted < self.prompts {
             let Some(prompt) = scheduler.next_waiting() else { break };
+            // `Tokens(0)` holds what the request comes to in all, and no more.
             let room = self.max_num_tokens.saturating_sub(scheduler.step_tokens());
-            if (prompt > room && scheduler.step_tokens() > 0)
-                || !scheduler.admit(prompt, Reserve::OracleWhole)
+            if (prompt > room && scheduler.step_tokens() > 0) || !scheduler.admit(prompt, Reserve::Tokens(0))
             {
                 break;
             }

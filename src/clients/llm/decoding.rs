@@ -5,12 +5,14 @@
 //! *s + d − e* now. Kept are the number of members, Σ stored, a heap of completions keyed by step
 //! number, and, for block accounting, how many members there are for each phase
 //! (*s − e*) mod block size: the step from *d* to *d + 1* opens a new block for exactly the members
-//! whose phase is −*d*. A step costs O(1), whatever the batch.
+//! whose phase is −*d*. A step costs O(1), whatever the batch. Layers with a window let go of blocks in the same
+//! rhythm, once a member is far enough.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::sequence::{SeqId, Sequence};
+use crate::memory::BlockPool;
 
 /// Completion step, admission number and name of a member; stale once the admission is over.
 type Completion = Reverse<(u64, u64, SeqId)>;
@@ -25,16 +27,74 @@ pub(super) struct DecodeSet {
     /// Members that still open blocks, by phase.
     phases: Box<[u32]>,
     completions: BinaryHeap<Completion>,
+    /// Blocks that a member opens at once: one for each group of layers.
+    groups: u64,
+    windows: Option<Box<Windows>>,
+}
+
+/// Members whose blocks lie behind a window, one after the other.
+#[derive(Clone, Debug)]
+struct Windows {
+    /// Groups of layers with it.
+    groups: u64,
+    tokens: u64,
+    /// Members that let go of blocks, by phase.
+    past: Box<[u32]>,
+    /// Those who do not yet, by the step with which they begin.
+    coming: BTreeMap<u64, u32>,
+}
+
+impl Windows {
+    /// The step with which `seq` lets go of its first own block, if it is not so far yet.
+    fn begins(&self, seq: &Sequence) -> Option<u64> {
+        let first = self.tokens - 1 + (u64::from(seq.shared) + 1) * self.past.len() as u64;
+        let ahead = first.checked_sub(seq.computed.into()).filter(|ahead| *ahead > 0)?;
+        Some(seq.entered + ahead)
+    }
+
+    /// The phase of those who let go of a block with `step`.
+    fn phase(&self, step: u64) -> usize {
+        let size = self.past.len() as u64;
+        ((self.tokens - 1 + size - step % size) % size) as usize
+    }
+
+    /// Blocks that the end of `step` frees, `now` being the last one that was taken.
+    fn frees(&self, now: u64, step: u64) -> u64 {
+        let alike = |begins: &u64| (step - begins).is_multiple_of(self.past.len() as u64);
+        let coming = self.coming.range(now + 1..=step).filter(|(begins, _)| alike(begins));
+        let members = self.past[self.phase(step)] + coming.map(|(_, members)| members).sum::<u32>();
+        self.groups * u64::from(members)
+    }
+
+    fn take(&mut self, step: u64) -> u64 {
+        let at = self.phase(step);
+        self.past[at] += self.coming.remove(&step).unwrap_or(0);
+        self.groups * u64::from(self.past[at])
+    }
 }
 
 impl DecodeSet {
-    pub fn new(block_size: u32) -> Self {
-        let phases = vec![0; block_size as usize].into_boxed_slice();
-        Self { steps: 0, stored: 0, members: 0, phases, completions: BinaryHeap::new() }
+    /// An empty one over the blocks of `kv`.
+    pub fn new(kv: &BlockPool) -> Self {
+        let phases = vec![0; kv.block_size() as usize].into_boxed_slice();
+        let groups = kv.groups();
+        let windows = (groups.windowed() > 0).then(|| {
+            let (past, coming) = (phases.clone(), BTreeMap::new());
+            let tokens = u64::from(groups.window());
+            Box::new(Windows { groups: groups.windowed().into(), tokens, past, coming })
+        });
+        let groups = groups.count().into();
+        let completions = BinaryHeap::new();
+        Self { steps: 0, stored: 0, members: 0, phases, completions, groups, windows }
     }
 
     pub const fn members(&self) -> u32 {
         self.members
+    }
+
+    /// Decode steps taken.
+    pub const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Σ over members of the tokens that the next step attends to, each member's new one included.
@@ -46,7 +106,12 @@ impl DecodeSet {
     #[inline]
     pub fn growth(&self, ahead: u64) -> u64 {
         let size = self.phases.len() as u64;
-        u64::from(self.phases[((size - (self.steps + ahead) % size) % size) as usize])
+        self.groups * u64::from(self.phases[((size - (self.steps + ahead) % size) % size) as usize])
+    }
+
+    /// Blocks that the end of the `ahead`-th step from now frees.
+    pub fn frees(&self, ahead: u64) -> u64 {
+        self.windows.as_ref().map_or(0, |windows| windows.frees(self.steps, self.steps + ahead + 1))
     }
 
     /// Steps that `seq`, a member, has taken since it entered.
@@ -65,7 +130,14 @@ impl DecodeSet {
         self.members += 1;
         self.stored += u64::from(seq.computed);
         if !seq.reserved {
-            self.phases[self.phase(seq)] += 1;
+            let phase = self.phase(seq);
+            self.phases[phase] += 1;
+            if let Some(windows) = &mut self.windows {
+                match windows.begins(seq) {
+                    Some(step) => *windows.coming.entry(step).or_default() += 1,
+                    None => windows.past[phase] += 1,
+                }
+            }
         }
         let completion = seq.completion();
         if let Some(milestone) = seq.milestone().filter(|milestone| *milestone < completion) {
@@ -78,6 +150,12 @@ impl DecodeSet {
     pub fn leave(&mut self, seq: &mut Sequence) {
         let phase = self.phase(seq);
         let steps = self.steps_of(seq);
+        if let Some(windows) = self.windows.as_mut().filter(|_| !seq.reserved) {
+            match windows.begins(seq).filter(|step| *step > self.steps) {
+                Some(step) => *windows.coming.entry(step).or_insert(1) -= 1,
+                None => windows.past[phase] -= 1,
+            }
+        }
         seq.computed += steps;
         seq.generated += steps;
         self.members -= 1;
@@ -87,11 +165,12 @@ impl DecodeSet {
         }
     }
 
-    /// Every member advances by one token.
+    /// Every member advances by one token; the blocks that are then free.
     #[inline]
-    pub fn step(&mut self) {
+    pub fn step(&mut self) -> u64 {
         self.steps += 1;
         self.stored += u64::from(self.members);
+        self.windows.as_mut().map_or(0, |windows| windows.take(self.steps))
     }
 
     /// Steps from now to the next completion or first token of an answer; `current` tells a live entry from a stale one.

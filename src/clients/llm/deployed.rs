@@ -4,11 +4,13 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::world::{Mut, World};
 
 use super::batching::MakeBatching;
+use super::packing::MakePacking;
 use super::serving::Serving;
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup, Shared, Shelf};
 use crate::clients::{Client, Delivered, Deployed, Fact, Offer, Usage};
 use crate::engine::SimBuilder;
 use crate::memory::BlockPool;
+use crate::memory::prefix::PrefixCaching;
 use crate::request::pipeline::Programs;
 use crate::stats::TokenGaps;
 use crate::units::{SimSpan, SimTime};
@@ -19,8 +21,11 @@ pub(super) struct LlmDeployed {
     pub models: Vec<Serving>,
     pub hardware: String,
     pub block_size: u32,
+    pub prefix_caching: PrefixCaching,
     pub max_num_seqs: u32,
+    pub reserved_tokens: u32,
     pub make_policy: MakeBatching,
+    pub make_packing: MakePacking,
     pub stay: SimSpan,
     pub latency: String,
 }
@@ -29,10 +34,14 @@ impl LlmDeployed {
     fn client(&self, model: &Serving, index: u32, strides: bool) -> LlmClient {
         LlmClient::new(LlmSetup {
             index,
-            kv: BlockPool::new(model.capacity.blocks, self.block_size),
+            kv: BlockPool::new(model.capacity.blocks, self.block_size).grouped(model.capacity.groups),
+            host: model.host,
+            prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            reserved_tokens: self.reserved_tokens,
             max_model_len: model.generates.max_model_len,
             policy: (self.make_policy)(),
+            packing: (self.make_packing)(),
             model: model.step_model.clone(),
             strides,
         })
@@ -56,6 +65,11 @@ impl Deployed for LlmDeployed {
             facts.extend(model.facts(self.block_size, self.max_num_seqs));
             facts.extend(model.swap.filter(|_| self.is_shared()).map(Serving::swap_fact));
         }
+        match self.prefix_caching {
+            PrefixCaching::Off => {}
+            PrefixCaching::BlockHash => facts.push(Fact::new("keeps prefixes", "blocks by hash, as vLLM")),
+            PrefixCaching::Radix => facts.push(Fact::new("keeps prefixes", "a radix tree, as SGLang")),
+        }
         facts
     }
 
@@ -66,7 +80,8 @@ impl Deployed for LlmDeployed {
     fn spawn(&self, sim: &mut SimBuilder, index: u32, strides: bool) -> Entity {
         let first = &self.models[0];
         let client = self.client(first, index, strides);
-        let usage = Usage { kv_blocks: first.capacity.blocks, ..Usage::default() };
+        let prefix = client.scheduler().prefix_tally();
+        let usage = Usage { kv_blocks: first.capacity.blocks, prefix, ..Usage::default() };
         if !self.is_shared() {
             let inbox = sim.wake::<Delivered<Llm>>();
             return sim.world().spawn((Client { index, inbox }, usage, client)).id();
@@ -92,6 +107,14 @@ impl Deployed for LlmDeployed {
                 }
             }
         });
+    }
+
+    fn reads_priority(&self) -> bool {
+        (self.make_packing)().reads_priority()
+    }
+
+    fn caches_prefixes(&self) -> bool {
+        self.prefix_caching != PrefixCaching::Off
     }
 
     fn source_of_latency(&self) -> String {

@@ -4,22 +4,30 @@
 //!  Delivered ─▶ accept_stages ──Idle──▶ form_steps ──Formed──▶ price_steps ──StrideEnded──▶ calendar
 //!                 [Admit]     ▲           [Batch]                 [Price]                      │
 //!                             └──Idle── land_strides [Land] ◀──────────────────────────────────┘
-//!                                           └──StageDone──▶ coordinator
+//!                                           └──StageDone, PrefillDone──▶ coordinator
 //! ```
+//! Stages whose KV is at another client wait until it has come here: see `incoming.rs`, `transfers.rs`.
 //!
 //! A client runs one step at a time, which arrivals cannot interrupt. A [`BatchingPolicy`] composes
-//! the step on a [`Scheduler`]; a [`StepModel`](crate::runtime::StepModel) prices it. Decode steps
-//! that would all be composed the same are run as one *stride*, cut at the next step boundary when a
-//! newcomer may change it; the results are those of one tick a step, to the bit.
+//! the step on a [`Scheduler`], whose queue is in the order of a [`PackingPolicy`]; a
+//! [`StepModel`](crate::runtime::StepModel) prices it. Decode steps that would all be composed the same are
+//! run as one *stride*, cut at the next step boundary when a newcomer may change it; the results are those of
+//! one tick a step, to the bit.
 //!
 //! A client may serve several models by turns: see [`Shelf`].
 //!
-//! Left out so far: prefix caching, speculative decoding, pipeline parallelism, swapping of KV.
+//! KV of finished requests may stay for later prompts that begin the same: see
+//! [`prefix`](crate::memory::prefix).
+//!
+//! Left out so far: speculative decoding, pipeline parallelism.
 
 mod batching;
 mod client;
 mod decoding;
 mod deployed;
+mod incoming;
+mod packing;
+mod preemption;
 mod scheduler;
 mod sequence;
 mod serving;
@@ -30,21 +38,32 @@ mod systems;
 #[cfg(test)]
 mod tests;
 mod token_clock;
+mod transfers;
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::{IntoScheduleConfigs, SystemSet};
 
 pub(crate) use batching::built_in as built_in_batching;
-pub use batching::{BatchingExt, BatchingPolicy, BatchingRegistry, Chunked, Continuous};
-pub use client::{LlmClient, LlmSetup, StrideEnd};
-pub use scheduler::{Reserve, Scheduler};
+pub use batching::{
+    BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, MakeBatching, Mixed, Orca,
+    Receive, Sglang, Static,
+};
+pub use client::{HostKv, LlmClient, LlmSetup, Stride, StrideEnd};
+pub(crate) use packing::built_in as built_in_packing;
+pub use packing::{
+    Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
+    ShortestPrompt, Waiting,
+};
+pub use preemption::Preemption;
+pub use scheduler::{Back, Reserve, Scheduler, SwapTally};
 pub use sequence::{Finished, FirstToken, Landed, SeqId};
 pub use shelf::{Parked, Shelf};
 pub use spec::LlmSpec;
 
 use super::Delivered;
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
-use crate::request::{ReleaseKv, StageDone};
+use crate::request::{CountsTokens, PrefillDone, ReleaseKv, StageDone};
 use crate::stats::TokenGaps;
 
 /// Marks deliveries to LLM clients.
@@ -78,12 +97,31 @@ impl Plugin for LlmPlugin {
         sim.wake::<Swapped>();
         sim.wake::<StrideEnded>();
         sim.wake::<ReleaseKv>();
-        sim.port::<Idle>().port::<Formed>().port::<StageDone>().insert_resource(TokenGaps::default());
+        sim.wake::<KvLanded>();
+        sim.wake::<KvRetry>();
+        sim.port::<Idle>().port::<Formed>().port::<Room>().port::<StageDone>().port::<PrefillDone>();
+        sim.insert_resource(TokenGaps::default()).world().init_resource::<CountsTokens>();
         sim.systems(Phase::Land, (systems::land_strides, systems::land_swaps).chain().in_set(LlmSet::Land));
-        let accept = (systems::release_kv, systems::accept_stages, systems::accept_shared).chain();
+        let transfers = (transfers::land_kv, transfers::retry_transfers).chain();
+        let accept = (systems::release_kv, transfers, systems::accept_stages, systems::accept_shared).chain();
         sim.systems(Phase::Admit, accept.in_set(LlmSet::Accept));
-        sim.systems(Phase::Batch, systems::form_steps.in_set(LlmSet::Form));
+        let form = (systems::form_steps, transfers::start_transfers).chain();
+        sim.systems(Phase::Batch, form.in_set(LlmSet::Form));
         sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
+    }
+}
+
+/// What a plugin inserts to be shown every stride when it begins, with the position of its client among
+/// all. A stride may be cut later, where it has more than one step.
+#[derive(Resource)]
+pub struct StrideWatch(Box<Watch>);
+
+type Watch = dyn FnMut(u32, &Stride<'_>) + Send + Sync;
+
+impl StrideWatch {
+    /// Calls `watch` for each stride.
+    pub fn new(watch: impl FnMut(u32, &Stride<'_>) + Send + Sync + 'static) -> Self {
+        Self(Box::new(watch))
     }
 }
 
@@ -125,6 +163,47 @@ impl Wake for Swapped {
         Self { client: Entity::from_bits(client), index: index as u32 }
     }
 }
+
+/// KV that moved has landed at its new client.
+#[derive(Clone, Copy)]
+struct KvLanded {
+    stage: Entity,
+    client: Entity,
+}
+
+impl Wake for KvLanded {
+    const PRIORITY: u8 = 56;
+
+    fn pack(self) -> [u64; 2] {
+        [self.stage.to_bits(), self.client.to_bits()]
+    }
+
+    fn unpack([stage, client]: [u64; 2]) -> Self {
+        Self { stage: Entity::from_bits(stage), client: Entity::from_bits(client) }
+    }
+}
+
+/// KV that found no room at a client asks again.
+#[derive(Clone, Copy)]
+struct KvRetry {
+    stage: Entity,
+    client: Entity,
+}
+
+impl Wake for KvRetry {
+    const PRIORITY: u8 = 57;
+
+    fn pack(self) -> [u64; 2] {
+        [self.stage.to_bits(), self.client.to_bits()]
+    }
+
+    fn unpack([stage, client]: [u64; 2]) -> Self {
+        Self { stage: Entity::from_bits(stage), client: Entity::from_bits(client) }
+    }
+}
+
+/// A client with KV in line may have room for it.
+struct Room(Entity);
 
 /// A client may compose a step.
 struct Idle(Entity);

@@ -20,6 +20,8 @@ pub(super) enum State {
     Decoding,
     /// Keeps its KV but takes no part in steps.
     Paused,
+    /// Its KV is in host memory.
+    Swapped,
     /// The slot is empty.
     Gone,
 }
@@ -32,6 +34,8 @@ pub(super) struct Sequence {
     pub state: State,
     /// Number in the order in which requests reached the client.
     pub arrival: u64,
+    /// When it reached it.
+    pub arrived: SimTime,
     pub prompt: u32,
     /// Tokens to generate in all. The world's knowledge: no policy may see it.
     pub output: u32,
@@ -41,7 +45,8 @@ pub(super) struct Sequence {
     pub goal: u32,
     /// Tokens of the goal computed.
     pub computed: u32,
-    /// Blocks held when the sequence last entered or left the decode set.
+    /// Blocks held when the sequence last entered or left the decode set; while it is swapped out, those that
+    /// it will take.
     pub blocks: u32,
     /// Whether every block it will ever need is held already.
     pub reserved: bool,
@@ -55,7 +60,7 @@ pub(super) struct Sequence {
     pub fetched: u32,
     /// The holding it goes on with.
     pub base: Option<u32>,
-    /// Full blocks of it that the sequence shares, while it runs.
+    /// Full blocks of it, or else of the prefix cache, that the sequence shares, while it runs.
     pub shared: u32,
     /// Whether its KV is kept when it is done.
     pub keep: bool,
@@ -68,12 +73,13 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub fn new(stage: Entity, work: &Work, base: Option<u32>, arrival: u64) -> Self {
+    pub fn new(stage: Entity, work: &Work, base: Option<u32>, arrival: u64, arrived: SimTime) -> Self {
         let Work { prompt_tokens: prompt, output_tokens: output, .. } = *work;
         Self {
             stage,
             state: State::Waiting,
             arrival,
+            arrived,
             prompt,
             output,
             reason: work.reason_tokens,
@@ -91,7 +97,7 @@ impl Sequence {
             started: SimTime::MAX,
             first_token: SimTime::MAX,
             answer: SimTime::MAX,
-            last_token: SimTime::MAX,
+            last_token: work.last_token.unwrap_or(SimTime::MAX),
             preemptions: 0,
         }
     }
@@ -145,4 +151,6 @@ pub struct Finished {
     pub kept: Option<(u32, u32)>,
     /// How often it was preempted.
     pub preemptions: u16,
+    /// Tokens of the prompt that were in the prefix cache when it was first admitted.
+    pub cached_tokens: u32,
 }

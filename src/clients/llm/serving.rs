@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{LlmClient, LlmSpec, Parked};
+use super::{HostKv, LlmClient, LlmSpec, Parked};
 use crate::catalog::{Accelerator, HfConfig, Model};
-use crate::clients::{Fact, Generates, Offer, Site, model_problem};
-use crate::memory::{KvCapacity, KvSizing, SizingError};
+use crate::clients::{Fact, Generates, Offer, Role, Site, model_problem};
+use crate::memory::prefix::PrefixCaching;
+use crate::memory::{KvCapacity, KvGroups, KvSizing, SizingError};
 use crate::request::pipeline::Served;
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::Problem;
@@ -16,12 +17,16 @@ pub(super) struct Serving {
     /// Its name in the catalog.
     pub name: String,
     pub capacity: KvCapacity,
+    /// KV blocks in host memory, if it swaps.
+    pub host: Option<HostKv>,
     pub generates: Generates,
+    /// Most tokens in a step.
+    pub max_step_tokens: u32,
     pub step_model: Arc<dyn StepModel>,
     /// How long it takes to load it, if that is known.
     pub swap: Option<SimSpan>,
-    /// What is to be said of the `config.json` behind it.
-    pub config: Vec<Fact>,
+    /// What is to be said of the `config.json` behind it, and of settings that cannot be.
+    pub remarks: Vec<Fact>,
 }
 
 impl Serving {
@@ -53,14 +58,26 @@ impl Serving {
             Fact::new("KV cache", format!("{blocks} blocks of {block_size}, {tokens} tokens")),
             Fact::new("limits", format!("{max_num_seqs} sequences, {max_model_len} tokens each")),
         ];
-        if u64::from(max_model_len) > tokens {
+        let groups = self.capacity.groups;
+        if groups.windowed() > 0 {
+            let (all, windowed, window) = (groups.count(), groups.windowed(), groups.window());
+            let what =
+                format!("{all} groups of layers share the blocks, {windowed} hold {window} tokens each");
+            facts.push(Fact::new("", what));
+        }
+        if let Some(HostKv { blocks, seconds_per_block }) = self.host {
+            let each = seconds_per_block * 1e6;
+            facts.push(Fact::new("swaps to the host", format!("{blocks} blocks, {each:.1} µs each way")));
+        }
+        let needed = self.capacity.groups.most(max_model_len, Some(self.max_step_tokens), block_size);
+        if needed > blocks {
             // vLLM checks this when it starts; requests that do fit are served here all the same.
             let warning = format!(
                 "vLLM would not start: its KV cache must hold max_model_len; set it to {tokens} or less"
             );
             facts.push(Fact::new("warning", warning));
         }
-        facts.extend(self.config.iter().cloned());
+        facts.extend(self.remarks.iter().cloned());
         facts
     }
 
@@ -83,6 +100,10 @@ impl LlmSpec {
         let model: &Model = &found;
         let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
         let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
+        let held = capacity.blocks;
+        let stated = |blocks| capacity.with_blocks(blocks, self.block_size);
+        let capacity = self.num_gpu_blocks.map_or(capacity, stated);
+        let host = self.preemption.host(&capacity, accelerator)?;
         let target = Target {
             tensor_parallel,
             weights: self.weights,
@@ -93,19 +114,28 @@ impl LlmSpec {
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
         let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
+        let mut remarks = found.config().map(|config| self.config_facts(config)).unwrap_or_default();
+        if held < capacity.blocks {
+            let warning = format!("memory holds {held} KV blocks, and num_gpu_blocks says more");
+            remarks.push(Fact::new("warning", warning));
+        }
         let link = accelerator.host_link_bandwidth().ok();
         let swap = self.swap.map(Span::to_sim);
         Ok(Serving {
             name: model.name.clone(),
             capacity,
+            host,
             generates: Generates {
                 role: self.role,
+                lends: self.lends,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
+                kv_tokens: capacity.tokens,
             },
+            max_step_tokens,
             step_model,
             swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),
-            config: found.config().map(|config| self.config_facts(config)).unwrap_or_default(),
+            remarks,
         })
     }
 
@@ -129,6 +159,8 @@ impl LlmSpec {
 
     fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
         let experts = model.experts.as_ref();
+        // Prefixes of groups of layers are left out, as is handing on their KV: all layers count in full.
+        let in_full = self.prefix_caching != PrefixCaching::Off || self.role != Role::Both;
         KvSizing {
             device_memory: accelerator.memory_bytes(),
             utilization: self.gpu_memory_utilization,
@@ -136,6 +168,7 @@ impl LlmSpec {
             parameters: model.parameters() as f64,
             weight_bytes: self.weights.bytes(),
             kv_bytes_per_token: model.kv_bytes_per_token(self.kv_cache),
+            groups: if in_full { KvGroups::ONE } else { model.kv_groups() },
             heads: model.attention.heads,
             kv_heads: if model.attention.latent.is_some() { 1 } else { model.attention.kv_heads },
             hidden: model.hidden,

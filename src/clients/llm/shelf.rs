@@ -14,8 +14,8 @@
 //! of others for so long after it was loaded, as long as there are any.
 //!
 //! A swap takes the weights of the model over the host link of every device at once: bytes a device /
-//! bandwidth [s]; what leaves is dropped, as the host has it still. KV that was kept for later stages is
-//! lost and computed again.
+//! bandwidth [s]; what leaves is dropped, as the host has it still. KV that was kept for later stages or
+//! prompts is lost and computed again.
 //!
 //! In real systems this is vLLM's sleep mode at level 1 (weights wait in host memory, KV is dropped)
 //! with a proxy such as llama-swap before it, Ollama where memory holds one model at a time (it takes
@@ -32,8 +32,8 @@ use bevy_ecs::entity::Entity;
 
 use super::{LlmClient, StrideEnd};
 use crate::clients::Usage;
-use crate::request::Rejection;
 use crate::request::pipeline::Work;
+use crate::request::{Rejection, Text};
 use crate::runtime::Bound;
 use crate::units::{SimSpan, SimTime};
 
@@ -76,6 +76,7 @@ struct Waiting {
     stage: Entity,
     work: Work,
     base: Option<u32>,
+    text: Option<Text>,
     model: usize,
 }
 
@@ -120,6 +121,7 @@ impl Shelf {
         llm: &mut LlmClient,
         stage: Entity,
         (work, base): (Work, Option<u32>),
+        text: Option<&Text>,
         now: SimTime,
     ) -> Result<Option<StrideEnd>, Rejection> {
         let model = self.position(work.model);
@@ -129,9 +131,9 @@ impl Shelf {
         }
         let first = self.queue.is_empty() || now < self.stays_until && !llm.scheduler().is_empty();
         if self.loading.is_none() && model == self.turn && first {
-            return Ok(llm.enqueue(stage, &work, base, now));
+            return Ok(llm.enqueue(stage, &work, base, text, now));
         }
-        self.queue.push_back(Waiting { stage, work, base, model });
+        self.queue.push_back(Waiting { stage, work, base, text: text.cloned(), model });
         Ok(None)
     }
 
@@ -149,12 +151,13 @@ impl Shelf {
 
     /// The model that was being loaded is there: takes the place of `llm` and lets in who waits for it.
     pub fn end(&mut self, llm: &mut LlmClient, now: SimTime, usage: &mut Usage) {
+        llm.settle_idle(now, usage);
         self.settle(now, usage);
         usage.kv_blocks_peak = 0;
         usage.swaps += 1;
         let Some(Loading { model, .. }) = self.loading.take() else { return };
         let Some(mut next) = self.models[model].client.take() else { return };
-        llm.give_way(&mut next);
+        llm.give_way(&mut next, now);
         self.models[self.turn].client = Some(next);
         self.turn = model;
         self.stays_until = now + self.stay;
@@ -171,8 +174,8 @@ impl Shelf {
                     break;
                 }
                 at += 1;
-            } else if let Some(Waiting { stage, work, base, .. }) = self.queue.remove(at) {
-                let cut = llm.enqueue(stage, &work, base, now);
+            } else if let Some(Waiting { stage, work, base, text, .. }) = self.queue.remove(at) {
+                let cut = llm.enqueue(stage, &work, base, text.as_ref(), now);
                 debug_assert!(cut.is_none(), "nothing is under way when a model has just been loaded");
             }
         }

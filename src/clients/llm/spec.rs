@@ -8,9 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::batching::BatchingRegistry;
 use super::deployed::LlmDeployed;
+use super::packing::PackingRegistry;
+use super::preemption::Preemption;
 use super::serving::Serving;
 use crate::catalog::{Accelerator, Catalog, Model, ModelKind, Precision};
 use crate::clients::{ClientKind, Deployed, Role, Site, model_problem};
+use crate::memory::prefix::PrefixCaching;
 use crate::runtime::RuntimeRegistry;
 use crate::scenario::{Choice, Findings, Problem};
 use crate::units::Span;
@@ -57,6 +60,20 @@ pub struct LlmSpec {
     /// Tokens in a KV block, 1 to 1024. Default: 16. vLLM `--block-size`, SGLang `--page-size`.
     #[serde(default = "default_block_size")]
     pub block_size: u32,
+    /// KV blocks it has, at least 1. Default: as many as memory holds beside weights and activations.
+    /// vLLM `--num-gpu-blocks-override`.
+    #[serde(default)]
+    pub num_gpu_blocks: Option<u64>,
+    /// Whether KV blocks stay for later requests whose prompt begins the same, and how: `Off`, `BlockHash`
+    /// as vLLM, or `Radix` as SGLang. It shows only where the workload says what prompts consist of.
+    /// Default: `Off`, unlike the engines, which both have it on.
+    /// vLLM `--enable-prefix-caching`, SGLang `--disable-radix-cache`.
+    #[serde(default)]
+    pub prefix_caching: PrefixCaching,
+    /// What becomes of a running sequence that gives way for want of KV blocks: `Recompute`, or
+    /// `Swap(host_memory: gib(4))`. Default: `Recompute`. vLLM v0 `--preemption-mode`.
+    #[serde(default)]
+    pub preemption: Preemption,
     /// Longest prompt and output together (tokens), at least 2; a longer request is rejected.
     /// Default: the model's context length. vLLM `--max-model-len`, SGLang `--context-length`.
     #[serde(default)]
@@ -70,10 +87,25 @@ pub struct LlmSpec {
     /// vLLM `--kv-transfer-config` (`kv_producer`, `kv_consumer`), SGLang `--disaggregation-mode`.
     #[serde(default)]
     pub role: Role,
+    /// Whether a client of one part may be asked for the other, too: it is a guest in the other pool, where a
+    /// routing policy that borrows, such as `MixedPool`, may send it work. Default: false.
+    /// vLLM `kv_role: kv_both`.
+    #[serde(default)]
+    pub lends: bool,
+    /// Tokens kept free for each sequence here, running or waiting, before KV of another sequence may come from
+    /// elsewhere (tokens): room to grow. Where memory is short, 0 makes those who run lose their KV to newcomers
+    /// again and again. Default: 0, as vLLM. SGLang `--num-reserved-decode-tokens`, there 512.
+    #[serde(default)]
+    pub num_reserved_decode_tokens: u32,
     /// How requests are batched into steps. Default: `Chunked`.
     #[serde(default = "default_batching")]
     #[schemars(extend("x-choice" = "batching policy"))]
     pub batching: Choice,
+    /// In which order requests are admitted. Default: `Fcfs`. vLLM `--scheduling-policy`,
+    /// SGLang `--schedule-policy`.
+    #[serde(default = "default_packing")]
+    #[schemars(extend("x-choice" = "packing policy"))]
+    pub packing: Choice,
     /// What a step costs. Default: `Analytical`.
     #[serde(default = "default_runtime")]
     #[schemars(extend("x-choice" = "runtime model"))]
@@ -100,6 +132,10 @@ fn default_batching() -> Choice {
     Choice::named("Chunked")
 }
 
+fn default_packing() -> Choice {
+    Choice::named("Fcfs")
+}
+
 fn default_runtime() -> Choice {
     Choice::named("Analytical")
 }
@@ -107,6 +143,7 @@ fn default_runtime() -> Choice {
 impl ClientKind for LlmSpec {
     fn complete(&self, settings: &mut Choice, world: &World, findings: &mut Findings) {
         world.resource::<BatchingRegistry>().fill(settings, "batching", &self.batching, findings);
+        world.resource::<PackingRegistry>().fill(settings, "packing", &self.packing, findings);
         world.resource::<RuntimeRegistry>().fill(settings, "runtime", &self.runtime, findings);
     }
 
@@ -132,6 +169,8 @@ impl ClientKind for LlmSpec {
         let registry = site.world.resource::<BatchingRegistry>();
         let make_policy =
             registry.resolve(&self.batching).map_err(|error| one(error.into_problem("batching")))?.built;
+        let packing = site.world.resource::<PackingRegistry>().resolve(&self.packing);
+        let make_packing = packing.map_err(|error| one(error.into_problem("packing")))?.built;
         let policy = make_policy();
         let max_step_tokens = policy.max_step_tokens();
         if max_step_tokens < self.max_num_seqs {
@@ -139,7 +178,8 @@ impl ClientKind for LlmSpec {
                 "max_num_seqs is {}, but a step computes {max_step_tokens} tokens at most, one a running sequence",
                 self.max_num_seqs
             );
-            let help = format!("lower max_num_seqs to {max_step_tokens} or raise max_num_batched_tokens");
+            let help =
+                format!("lower max_num_seqs to {max_step_tokens} or let `batching` put more into a step");
             return Err(one(Problem::new("max_num_seqs", message).help(help)));
         }
         let models = self.models().enumerate().map(|(at, name)| {
@@ -160,8 +200,11 @@ impl ClientKind for LlmSpec {
         Ok(Box::new(LlmDeployed {
             hardware: format!("{tensor_parallel} × {}", accelerator.name),
             block_size: self.block_size,
+            prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
+            make_packing,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),
             latency: format!("{} for {} on {}", self.runtime.name, names(&models), accelerator.name),
             models,
@@ -197,6 +240,18 @@ impl LlmSpec {
             if self.models().take(at).any(|before| before == name) {
                 problems.push(Problem::new(place(at), format!("`{name}` is named twice")));
             }
+        }
+        if self.lends && self.role == Role::Both {
+            let message = "has no effect: the client prefills and decodes anyway";
+            problems.push(Problem::new("lends", message).help("leave it out, or give the client a `role`"));
+        }
+        if self.prefix_caching != PrefixCaching::Off && self.role != Role::Both {
+            let message = format!(
+                "has no effect with `role: {:?}`: KV that is handed on is not kept for others",
+                self.role
+            );
+            let help = "leave it out; clients of `role: Both` keep prefixes";
+            problems.push(Problem::new("prefix_caching", message).help(help));
         }
         for (path, span) in [("swap", self.swap), ("stay", self.stay)] {
             if span.is_some() && self.also.is_empty() {
@@ -257,6 +312,16 @@ impl LlmSpec {
         whole("block_size", self.block_size, 1..=1024);
         whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000);
         whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context);
+        if !(1..=1 << 40).contains(&self.num_gpu_blocks.unwrap_or(1)) {
+            let path = "num_gpu_blocks";
+            let found = self.num_gpu_blocks.unwrap_or_default();
+            problems.push(Problem::new(path, format!("{path} must be 1 to {}, found {found}", 1_u64 << 40)));
+        }
+        if self.preemption != Preemption::Recompute && self.prefix_caching != PrefixCaching::Off {
+            let message = "swapping and prefix caching do not go together here";
+            let help = "leave out `preemption`, as vLLM V1 and SGLang do, or say `prefix_caching: Off`";
+            problems.push(Problem::new("preemption", message).help(help));
+        }
         if !matches!(model.kind, ModelKind::Decoder | ModelKind::Reward) {
             let message = format!("{} does not generate text", model.name);
             let help = "an LLM client serves decoder models, and reward models that score";

@@ -5,10 +5,11 @@ use bevy_ecs::prelude::{BevyError, Local, Query, Res, ResMut};
 use super::client::LlmClient;
 use super::sequence::Landed;
 use super::shelf::Shelf;
-use super::{Formed, Idle, Llm, Shared, StrideEnded, Swapped};
+use super::transfers::{Accepted, Courier};
+use super::{Formed, Idle, Llm, Room, Shared, StrideEnded, StrideWatch, Swapped};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
-use crate::request::{KvHandle, Passage, ReleaseKv, Stage, StageDone};
+use crate::request::{CountsTokens, KvHandle, Passage, PrefillDone, ReleaseKv, Stage, StageDone};
 use crate::stats::TokenGaps;
 
 /// `Land`: strides that end now take effect, in the order of their clients.
@@ -18,6 +19,8 @@ pub(super) fn land_strides(
     mut stages: Query<(&mut Stage, Option<&mut Passage>)>,
     mut gaps: ResMut<TokenGaps>,
     mut done: Tx<StageDone>,
+    mut prefilled: Tx<PrefillDone>,
+    counts_tokens: Res<CountsTokens>,
     mut idle: Tx<Idle>,
     mut landed: Local<Landed>,
 ) -> Result<(), BevyError> {
@@ -32,9 +35,13 @@ pub(super) fn land_strides(
             let (mut stage, _) = stages.get_mut(first.stage)?;
             stage.started = first.started;
             stage.first_token = first.at;
+            if counts_tokens.0 {
+                prefilled.send(PrefillDone(first.stage));
+            }
         }
         for finished in landed.finished.drain(..) {
             let (mut stage, passage) = stages.get_mut(finished.stage)?;
+            stage.cached_tokens = finished.cached_tokens;
             stage.preemptions = finished.preemptions;
             if let Some(mut passage) = passage {
                 let (index, model) = (llm.index(), stage.model);
@@ -49,28 +56,9 @@ pub(super) fn land_strides(
 }
 
 /// `Admit`: clients drop KV that is no longer needed, before newcomers ask for room.
-pub(super) fn release_kv(
-    mut released: Rx<ReleaseKv>,
-    mut clients: Query<(&mut LlmClient, &mut Usage, Option<&mut Shelf>)>,
-    mut gaps: ResMut<TokenGaps>,
-    mut calendar: ResMut<Calendar>,
-    mut idle: Tx<Idle>,
-) -> Result<(), BevyError> {
-    let now = calendar.now();
-    for ReleaseKv { client, model, id } in released.drain() {
-        let (mut llm, mut usage, shelf) = clients.get_mut(client)?;
-        if shelf.is_some_and(|mut shelf| shelf.release(model, id)) {
-            continue;
-        }
-        if calendar.is_first_tick() {
-            llm.catch_up(now, &mut usage, &mut gaps);
-        }
-        if let Some(end) = llm.release_kv(id, now) {
-            calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
-        }
-        if !llm.is_busy() {
-            idle.send(Idle(client));
-        }
+pub(super) fn release_kv(mut released: Rx<ReleaseKv>, mut courier: Courier) -> Result<(), BevyError> {
+    for kv in released.drain() {
+        courier.release(kv)?;
     }
     Ok(())
 }
@@ -79,32 +67,14 @@ pub(super) fn release_kv(
 /// cut where the newcomer may change the next step.
 pub(super) fn accept_stages(
     mut delivered: Rx<Delivered<Llm>>,
-    mut clients: Query<(&mut LlmClient, &mut Usage)>,
-    mut stages: Query<(&mut Stage, Option<&Passage>)>,
-    mut gaps: ResMut<TokenGaps>,
-    mut calendar: ResMut<Calendar>,
+    mut courier: Courier,
     mut done: Tx<StageDone>,
-    mut idle: Tx<Idle>,
 ) -> Result<(), BevyError> {
-    let now = calendar.now();
-    for Delivered { stage: entity, client, .. } in delivered.drain() {
-        let (mut stage, passage) = stages.get_mut(entity)?;
-        let (mut llm, mut usage) = clients.get_mut(client)?;
-        let (work, base) = (stage.work(passage), passage.and_then(|passage| passage.base));
-        if let Some(rejection) = llm.refuses(&work, base) {
-            stage.rejection = Some(rejection);
-            done.send(StageDone(entity));
-            continue;
-        }
-        if calendar.is_first_tick() {
-            llm.catch_up(now, &mut usage, &mut gaps);
-        }
-        let cut = llm.enqueue(entity, &work, base, now);
-        if let Some(end) = cut {
-            calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
-        }
-        if !llm.is_busy() {
-            idle.send(Idle(client));
+    for Delivered { stage, client, .. } in delivered.drain() {
+        match courier.accept(stage, client)? {
+            Accepted::Queued => {}
+            Accepted::Elsewhere => courier.ask_or_line_up(stage, client)?,
+            Accepted::TurnedAway => done.send(StageDone(stage)),
         }
     }
     Ok(())
@@ -113,33 +83,14 @@ pub(super) fn accept_stages(
 /// `Admit`: the same for clients of several models, where a stage may wait for its model's turn.
 pub(super) fn accept_shared(
     mut delivered: Rx<Delivered<Shared>>,
-    mut clients: Query<(&mut LlmClient, &mut Shelf, &mut Usage)>,
-    mut stages: Query<(&mut Stage, Option<&Passage>)>,
-    mut gaps: ResMut<TokenGaps>,
-    mut calendar: ResMut<Calendar>,
+    mut courier: Courier,
     mut done: Tx<StageDone>,
-    mut idle: Tx<Idle>,
 ) -> Result<(), BevyError> {
-    let now = calendar.now();
-    for Delivered { stage: entity, client, .. } in delivered.drain() {
-        let (mut stage, passage) = stages.get_mut(entity)?;
-        let (mut llm, mut shelf, mut usage) = clients.get_mut(client)?;
-        if calendar.is_first_tick() {
-            llm.catch_up(now, &mut usage, &mut gaps);
-        }
-        let asked = (stage.work(passage), passage.and_then(|passage| passage.base));
-        match shelf.accept(&mut llm, entity, asked, now) {
-            Ok(Some(end)) => {
-                calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
-            }
-            Ok(None) => {}
-            Err(rejection) => {
-                stage.rejection = Some(rejection);
-                done.send(StageDone(entity));
-            }
-        }
-        if !llm.is_busy() {
-            idle.send(Idle(client));
+    for Delivered { stage, client, .. } in delivered.drain() {
+        if courier.is_elsewhere(stage)? {
+            courier.set_out(stage, client)?;
+        } else if courier.take_turn(stage, client)? {
+            done.send(StageDone(stage));
         }
     }
     Ok(())
@@ -169,9 +120,13 @@ pub(super) fn form_steps(
     mut shelves: Query<&mut Shelf>,
     mut calendar: ResMut<Calendar>,
     mut formed: Tx<Formed>,
+    mut room: Tx<Room>,
 ) -> Result<(), BevyError> {
     for Idle(client) in idle.drain() {
         let mut llm = clients.get_mut(client)?;
+        if llm.first_in_line().is_some() {
+            room.send(Room(client));
+        }
         if llm.form() {
             formed.send(Formed(client));
         } else if llm.is_shared()
@@ -188,11 +143,15 @@ pub(super) fn price_steps(
     mut formed: Rx<Formed>,
     mut clients: Query<&mut LlmClient>,
     mut calendar: ResMut<Calendar>,
+    mut watch: Option<ResMut<StrideWatch>>,
 ) -> Result<(), BevyError> {
     let now = calendar.now();
     for Formed(client) in formed.drain() {
         let mut llm = clients.get_mut(client)?;
         let end = llm.price(now);
+        if let (Some(watch), Some(stride)) = (&mut watch, llm.stride()) {
+            (watch.0)(llm.index(), &stride);
+        }
         calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
     }
     Ok(())

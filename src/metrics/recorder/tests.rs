@@ -39,6 +39,7 @@ fn end(now: SimTime) -> RunEnd<'static> {
         now,
         clients: Vec::new(),
         itl: None,
+        sessions: None,
         price: Price::Unknown("none".to_owned()),
     }
 }
@@ -84,6 +85,7 @@ fn servers(
                 prompt_tokens: 3,
                 output_tokens: 1,
                 generated_tokens: 1,
+                cached_tokens: 0,
                 preemptions: 0,
             }
         })
@@ -207,6 +209,7 @@ fn shared(requests: usize, per_s: f64, alone: f64, seed: u64) -> Vec<RequestReco
             prompt_tokens: 3,
             output_tokens: 1,
             generated_tokens: 1,
+            cached_tokens: 0,
             preemptions: 0,
         });
     }

@@ -1,11 +1,11 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
-use super::amount::Count;
 use super::flow::{always_takes_time, changes_text, exits, leaves, one_visit, scores, takes_time, wants};
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use super::when::When;
 use crate::request::StageKind;
+use crate::scenario::Count;
 use crate::scenario::Problem;
 
 /// What a pipeline finds deployed.
@@ -281,7 +281,11 @@ impl Compiler<'_> {
             When::ContextTokens { .. } | When::GeneratedTokens { .. } => run.iter().any(changes_text),
         };
         let ends = times.is_some() || until.is_some_and(may_come);
-        if !ends && !run.iter().any(exits) {
+        let unscored = matches!(until, Some(When::Score { .. })) && !run.iter().any(scores);
+        if !ends && unscored && !run.iter().any(exits) {
+            let message = "no stage of `run` gives a score, so these stages repeat for ever";
+            self.problem(Problem::new(join(path, "until"), message).help("put `Score` into `run`"));
+        } else if !ends && !run.iter().any(exits) {
             let message = "a cycle without an exit: these stages repeat for ever";
             let help = "say how many `times`, or `until` when, or `Exit` on some way through";
             self.problem(Problem::new(path, message).help(help));

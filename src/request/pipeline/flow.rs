@@ -1,8 +1,8 @@
 //! What can be told of the way through a list of steps, without a deployment: where KV is wanted, whether
 //! it ends, takes time, gives a score.
 
-use super::amount::{Count, Tokens};
 use super::step::{Named, Step};
+use crate::scenario::{Count, Tokens};
 
 /// How many of the first `steps` are made in one visit: a prefill, reasoning, an answer.
 pub(super) fn one_visit(steps: &[Named]) -> usize {

@@ -18,6 +18,7 @@ pub struct Journey {
     pub(super) kept: SmallVec<[KvHandle; 1]>,
     /// Tokens generated, those of branches that were dropped too.
     pub(super) generated: u64,
+    pub(super) cached_tokens: u32,
     pub(super) preemptions: u16,
     pub(super) started: SimTime,
     pub(super) rejection: Option<Rejection>,
@@ -39,6 +40,8 @@ pub(super) struct Thread {
     pub fused: bool,
     /// Reasoning and answer tokens that its operation generates, once drawn.
     pub plan: [u32; 2],
+    /// The client chosen for the decode that follows the prefill it is at.
+    pub partner: Option<Partner>,
     pub payload: Payload,
     pub draws: Stream,
     /// Rounds left of the repetitions it is in.
@@ -47,6 +50,17 @@ pub(super) struct Thread {
     pub times: TokenTimes,
     /// When it came to its operation.
     pub since: SimTime,
+}
+
+/// A client that a decode is to go to, chosen before its prefill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partner {
+    /// The pool.
+    pub pool: u16,
+    /// The client's position in it.
+    pub member: u32,
+    /// Tokens of KV that it was told to expect.
+    pub kv_tokens: u32,
 }
 
 /// Branches that will join.
@@ -112,6 +126,7 @@ impl Journey {
             phase: 0,
             fused: false,
             plan: [0; 2],
+            partner: None,
             payload,
             draws,
             loops: SmallVec::new(),
@@ -125,6 +140,7 @@ impl Journey {
             under_way: 0,
             kept: SmallVec::new(),
             generated: 0,
+            cached_tokens: 0,
             preemptions: 0,
             started: SimTime::MAX,
             rejection: None,
@@ -150,6 +166,11 @@ impl Journey {
     /// When a client first began to work on it.
     pub const fn started(&self) -> SimTime {
         self.started
+    }
+
+    /// Most tokens that one of its visits found in a prefix cache.
+    pub const fn cached_tokens(&self) -> u32 {
+        self.cached_tokens
     }
 
     /// How often clients preempted it.
@@ -186,6 +207,26 @@ impl Journey {
             || self.groups.iter().flat_map(|group| &group.ends).any(|end| holds(&end.payload));
         let at = self.kept.iter().position(|kept| *kept == left).filter(|_| !used)?;
         Some(self.kept.swap_remove(at))
+    }
+
+    /// Lets one client do both the prefill that `thread` is at and the decode that follows.
+    pub fn fuse(&mut self, thread: u32) {
+        self.threads[thread as usize].fused = true;
+    }
+
+    /// Remembers the client to which the decode is to go that follows the prefill that `thread` is at.
+    pub fn plan_decode(&mut self, thread: u32, partner: Partner) {
+        self.threads[thread as usize].partner = Some(partner);
+    }
+
+    /// The client that was chosen for the decode that `thread` is at.
+    pub fn take_partner(&mut self, thread: u32) -> Option<Partner> {
+        self.threads[thread as usize].partner.take()
+    }
+
+    /// Clients that were chosen for decodes which are not to be any more.
+    pub fn partners_left(&mut self) -> impl Iterator<Item = Partner> {
+        self.threads.iter_mut().filter_map(|thread| thread.partner.take())
     }
 
     /// A new thread in the place of one that has ended, or in a new one.

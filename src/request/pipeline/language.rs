@@ -5,9 +5,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::amount::{Count, Duration, Tokens};
 use super::when::When;
 use crate::scenario::StageChoice;
+use crate::scenario::{Count, Duration, Tokens};
 
 /// Computes the KV cache of the text so far on an `Llm` client and samples the first token.
 ///

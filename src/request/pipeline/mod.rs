@@ -19,7 +19,6 @@
 //! Left out: several turns of a session (each is a request of its own), cancelling branches that are no
 //! longer needed: they run to their end.
 
-mod amount;
 mod compile;
 mod flow;
 mod journey;
@@ -33,11 +32,11 @@ mod thread;
 mod walk;
 mod when;
 
-pub use amount::{Count, Duration, Tokens};
+pub use crate::scenario::{Count, Duration, Tokens};
 pub use compile::{Directory, compile};
-pub use journey::{Journey, Lap, TokenTimes};
+pub use journey::{Journey, Lap, Partner, TokenTimes};
 pub use part::Part;
 pub use program::{Program, Programs, Served};
 pub use step::{Named, StageRegistry, Step, build, built_in};
-pub use walk::{Action, Ground, Visit, Visited, Work};
+pub use walk::{Action, Ground, Split, Visit, Visited, Work};
 pub use when::When;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bevy_ecs::resource::Resource;
 
-use super::amount::{Count, Duration, Tokens};
 use super::when::When;
 use crate::request::StageKind;
+use crate::scenario::{Count, Duration, Tokens};
 
 /// A compiled pipeline.
 pub struct Program {

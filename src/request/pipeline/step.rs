@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::amount::{Count, Duration, Tokens};
 use super::language::{
     BestOf, Branch, ChooseModel, Classify, Decode, Exit, Parallel, Prefill, Reason, Repeat, Score, ToolCall,
     TreeSearch,
@@ -11,6 +10,7 @@ use super::when::When;
 use crate::engine::SimBuilder;
 use crate::request::StageKind;
 use crate::scenario::{ChoiceError, Registry, StageChoice};
+use crate::scenario::{Count, Duration, Tokens};
 
 /// The stages a pipeline may name, and what composes them.
 pub type StageRegistry = Registry<Step>;
@@ -151,7 +151,9 @@ fn parallel(parallel: &mut Parallel, registry: &StageRegistry) -> Built {
 }
 
 fn repeat(repeat: &mut Repeat, registry: &StageRegistry) -> Built {
-    fault("times", repeat.times.and_then(Count::fault))?;
+    let never =
+        (repeat.times == Some(Count::Exactly(0))).then(|| "0 times is never: leave it out".to_owned());
+    fault("times", repeat.times.and_then(Count::fault).or(never))?;
     fault("until", repeat.until.and_then(When::fault))?;
     let run = build_some(&mut repeat.run, "run", registry)?;
     Ok(Step::Repeat { run, times: repeat.times, until: repeat.until })

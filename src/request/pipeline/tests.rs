@@ -451,6 +451,7 @@ impl World<'_> {
             answer,
             payload,
             kept,
+            cached_tokens: 0,
             preemptions: 0,
             rejection,
         };

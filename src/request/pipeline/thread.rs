@@ -1,12 +1,12 @@
 //! What a thread asks of a client, and what it makes of a visit: tokens, times, the text so far.
 
-use super::amount::Tokens;
 use super::journey::{End, Thread, TokenTimes};
 use super::program::{By, Generate, Served};
-use super::walk::{Visited, Work};
+use super::walk::{Split, Visited, Work};
 use super::when::When;
 use crate::engine::uniform;
 use crate::request::KvHandle;
+use crate::scenario::Tokens;
 use crate::units::{SimSpan, SimTime};
 
 impl Thread {
@@ -84,7 +84,26 @@ impl Thread {
             return None;
         }
         let reason_tokens = milestone.saturating_sub(payload.sampled);
-        Some((served.decode, Work { output_tokens: left, reason_tokens, ..work }))
+        let last_token = Some(self.times.last).filter(|last| *last != SimTime::MAX);
+        Some((served.decode, Work { output_tokens: left, reason_tokens, last_token, ..work }))
+    }
+
+    /// The part of a generation that asks for `work` now, where others decode than prefill.
+    pub(super) fn split(&self, generate: Generate, models: &[Served], work: Work) -> Option<Split> {
+        let served = &models[usize::from(self.payload.serving)];
+        let prefills = generate.prefill.is_some() && self.phase == 0;
+        if !served.is_split() {
+            return None;
+        }
+        if !prefills {
+            return Some(Split::Decode);
+        }
+        let [reason, answer] = self.plan;
+        let total = reason.saturating_add(answer);
+        let reason_tokens = if answer > 0 { reason } else { 0 };
+        let whole = Work { output_tokens: total, reason_tokens, keep: generate.keep, ..work };
+        let alone = generate.is_prefill_only() || total <= 1;
+        Some(if alone { Split::Prefill } else { Split::First { decode: served.decode, whole } })
     }
 
     /// The KV that a generation goes on with.

@@ -42,8 +42,26 @@ pub struct Visit {
     pub work: Work,
     /// KV that it goes on with.
     pub base: Option<KvHandle>,
+    /// What it is a part of, where other clients decode than prefill.
+    pub split: Option<Split>,
     /// The text so far.
     pub payload: Payload,
+}
+
+/// The part of a generation that a visit makes, where prefill and decode have clients of their own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Split {
+    /// A prefill, after which nothing is generated for the time being.
+    Prefill,
+    /// A prefill that a decode follows.
+    First {
+        /// The pool of the clients that decode.
+        decode: u16,
+        /// What is asked if one client makes both.
+        whole: Work,
+    },
+    /// A decode.
+    Decode,
 }
 
 /// What is asked of an LLM client; of others, the tokens of the text.
@@ -57,16 +75,29 @@ pub struct Work {
     pub reason_tokens: u32,
     /// Tokens at the start of the text whose KV comes with the request.
     pub fetched_tokens: u32,
+    /// When the last token came out of those that it goes on from.
+    pub last_token: Option<SimTime>,
     /// Whether the client keeps the KV when it is done.
     pub keep: bool,
     /// The model that is asked for, numbered as the deployment does.
     pub model: u16,
+    /// How urgent it is: lower values are more urgent.
+    pub priority: i16,
 }
 
 impl Work {
     /// `prompt_tokens` to be computed and `output_tokens` to be generated.
     pub const fn new(prompt_tokens: u32, output_tokens: u32) -> Self {
-        Self { prompt_tokens, output_tokens, reason_tokens: 0, fetched_tokens: 0, keep: false, model: 0 }
+        Self {
+            prompt_tokens,
+            output_tokens,
+            reason_tokens: 0,
+            fetched_tokens: 0,
+            last_token: None,
+            keep: false,
+            model: 0,
+            priority: 0,
+        }
     }
 }
 
@@ -85,6 +116,8 @@ pub struct Visited {
     pub payload: Payload,
     /// KV that the client keeps.
     pub kept: Option<KvHandle>,
+    /// Tokens of the text that were in the client's prefix cache.
+    pub cached_tokens: u32,
     /// How often it was preempted.
     pub preemptions: u16,
     /// Why it was turned away, if it was.
@@ -127,6 +160,7 @@ impl Ground<'_> {
     pub fn finish(&self, journey: &mut Journey, thread: u32, visited: &Visited, actions: &mut Vec<Action>) {
         journey.under_way -= 1;
         journey.started = journey.started.min(visited.started);
+        journey.cached_tokens = journey.cached_tokens.max(visited.cached_tokens);
         journey.preemptions = journey.preemptions.saturating_add(visited.preemptions);
         journey.last_client = visited.client;
         journey.kept.extend(visited.kept);
@@ -170,17 +204,18 @@ impl Ground<'_> {
                     let prompt_tokens = at.payload.context_tokens;
                     let model = model.unwrap_or(at.payload.model);
                     let work = Work { prompt_tokens, model, ..Work::default() };
-                    return visit(journey, thread, *pool, work, None, actions);
+                    return visit(journey, thread, (*pool, work), None, None, actions);
                 }
                 Op::Pass { model, .. } => {
                     let served = &self.models[usize::from(*model)];
                     let work = Work { model: *model, ..at.pass(served.max_model_len) };
-                    return visit(journey, thread, served.prefill, work, None, actions);
+                    return visit(journey, thread, (served.prefill, work), None, None, actions);
                 }
                 Op::Generate(generate) => match at.generate(*generate, self.models) {
                     Some((pool, work)) => {
                         let base = at.goes_on_with(*generate);
-                        return visit(journey, thread, pool, work, base, actions);
+                        let split = at.split(*generate, self.models, work);
+                        return visit(journey, thread, (pool, work), base, split, actions);
                     }
                     None => at.pc += 1,
                 },
@@ -247,7 +282,13 @@ impl Ground<'_> {
                     at.pc += 1;
                 }
                 Op::Jump(to) => at.pc = *to,
-                Op::End => return done(journey, actions),
+                Op::End => {
+                    // Where every draw said no, nothing was done for it that it could be judged by.
+                    if journey.laps().iter().all(|lap| lap.total() == SimSpan::ZERO) {
+                        journey.rejection = journey.rejection.or(Some(Rejection::EmptyOutput));
+                    }
+                    return done(journey, actions);
+                }
             }
         }
     }
@@ -273,6 +314,7 @@ impl Ground<'_> {
             phase: 0,
             fused: false,
             plan: [0; 2],
+            partner: None,
             payload,
             draws: split(&mut parent.draws),
             loops: SmallVec::new(),
@@ -340,14 +382,14 @@ impl Ground<'_> {
 fn visit(
     journey: &mut Journey,
     thread: u32,
-    pool: u16,
-    work: Work,
+    (pool, work): (u16, Work),
     base: Option<KvHandle>,
+    split: Option<Split>,
     actions: &mut Vec<Action>,
 ) {
     let Thread { pc, payload, .. } = journey.threads[thread as usize];
     journey.under_way += 1;
-    actions.push(Action::Visit(Visit { thread, place: pc, pool, work, base, payload }));
+    actions.push(Action::Visit(Visit { thread, place: pc, pool, work, base, split, payload }));
 }
 
 fn done(journey: &mut Journey, actions: &mut Vec<Action>) {

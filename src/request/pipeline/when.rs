@@ -56,6 +56,9 @@ impl When {
             Self::Score { from, .. } if !(0.0..=1.0).contains(&from) => {
                 Some(format!("a score is 0 to 1, found `from: {from}`"))
             }
+            Self::Score { below: Some(below), .. } if below > 1.0 => {
+                Some(format!("a score is 0 to 1, found `below: {below}`"))
+            }
             Self::Score { from, below: Some(below) } if below <= from || below.is_nan() => {
                 Some(format!("never holds: `from` is {from} and `below` {below}"))
             }

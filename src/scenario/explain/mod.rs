@@ -81,7 +81,11 @@ pub fn explain(path: &str, kinds: &Kinds) -> Result<String, Problem> {
     let bad_path = |_| Problem::new(path, "this is no path of a field").help("such as `workload.requests`");
     for step in steps(path).map_err(bad_path)? {
         let To::Field(name) = &step.to else { continue };
-        let next = find(&places, name, kinds);
+        let mut next = find(&places, name, kinds);
+        if next.is_empty() && step.range.start == 0 {
+            let files = kinds.files().filter(|(what, _)| what.split(' ').next() == Some(name));
+            next = files.map(|(what, entry)| Place::choice(what, entry)).collect();
+        }
         if next.is_empty() {
             if name == path
                 && let Some(text) = elsewhere(name, kinds, &language)

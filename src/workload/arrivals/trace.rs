@@ -48,7 +48,15 @@ struct Recorded(Replay);
 
 impl ArrivalProcess for Recorded {
     fn next(&mut self, _: &mut Stream) -> Result<Option<SimTime>, SourceError> {
-        if self.0.advance()? { self.0.arrival().map(Some) } else { Ok(None) }
+        if !self.0.advance_answered()? {
+            return Ok(None);
+        }
+        if self.0.delay().is_some() {
+            let what = "the request arrives after others are over, and has no arrival of its own: let the class \
+                        replay it as a `trace`";
+            return Err(self.0.error(what.to_owned()));
+        }
+        self.0.arrival().map(Some)
     }
 
     fn end(&self) -> End {

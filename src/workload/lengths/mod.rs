@@ -47,6 +47,7 @@ pub use quantiles::Quantiles;
 pub use table::Table;
 pub use trace::Trace;
 pub use uniform::{Uniform, UniformTokens};
+pub(super) use zipf::PowerLaw;
 pub use zipf::{Zipf, ZipfTokens};
 
 use std::path::Path;

@@ -42,7 +42,7 @@ struct Recorded(Replay);
 
 impl LengthSource for Recorded {
     fn next(&mut self, _: &mut Stream) -> Result<Option<Lengths>, SourceError> {
-        Ok(self.0.advance()?.then(|| self.0.lengths()))
+        Ok(self.0.advance_answered()?.then(|| self.0.lengths()))
     }
 
     fn ends(&self) -> bool {

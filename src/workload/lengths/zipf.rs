@@ -60,15 +60,12 @@ impl ZipfTokens {
         if !(1..=self.max).contains(&self.min) {
             return Err(format!(".min: must be 1 to {} (max) tokens, found {}", self.max, self.min));
         }
-        let mut law =
-            PowerLaw { exponent, min: f64::from(self.min), max: f64::from(self.max), from: 0.0, to: 0.0 };
-        law.from = law.integral(law.min + 0.5) - law.weight(law.min);
-        law.to = law.integral(law.max + 0.5);
-        Ok(law)
+        Ok(PowerLaw::new(exponent, self.min, self.max))
     }
 }
 
-struct PowerLaw {
+/// Whole numbers between two, each as likely as its power.
+pub(in crate::workload) struct PowerLaw {
     exponent: f64,
     min: f64,
     max: f64,
@@ -79,6 +76,26 @@ struct PowerLaw {
 }
 
 impl PowerLaw {
+    /// From `min`, 1 or more, to `max`, both included; n is as likely as n to the power of −`exponent`.
+    pub fn new(exponent: f64, min: u32, max: u32) -> Self {
+        let mut law = Self { exponent, min: f64::from(min), max: f64::from(max), from: 0.0, to: 0.0 };
+        law.from = law.integral(law.min + 0.5) - law.weight(law.min);
+        law.to = law.integral(law.max + 0.5);
+        law
+    }
+
+    /// A draw.
+    pub fn rank(&self, rng: &mut Stream) -> u32 {
+        loop {
+            let area = self.from + uniform(rng) * (self.to - self.from);
+            let number = (self.inverse(area) + 0.5).floor().clamp(self.min, self.max);
+            // The last `weight` of the hat of each number is the number's own.
+            if area >= self.integral(number + 0.5) - self.weight(number) {
+                return number as u32;
+            }
+        }
+    }
+
     /// How likely `tokens` is; the shortest is 1 / min.
     fn weight(&self, tokens: f64) -> f64 {
         libm::pow(tokens / self.min, -self.exponent) / self.min
@@ -109,14 +126,7 @@ impl PowerLaw {
 
 impl Column for PowerLaw {
     fn draw(&self, rng: &mut Stream) -> u32 {
-        loop {
-            let area = self.from + uniform(rng) * (self.to - self.from);
-            let tokens = (self.inverse(area) + 0.5).floor().clamp(self.min, self.max);
-            // The last `weight` of the hat of each length is the length's own.
-            if area >= self.integral(tokens + 0.5) - self.weight(tokens) {
-                return tokens as u32;
-            }
-        }
+        self.rank(rng)
     }
 }
 

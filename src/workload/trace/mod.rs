@@ -9,7 +9,7 @@
 //! a line longer than [`Lines::LONGEST`] is an error. Arrivals count from the first row (in the native
 //! format, from 0), and a row that is earlier than the row before it is an error: a stream cannot be
 //! sorted, and a replay in file order would not be the recorded one. Token counts are taken as they
-//! are, zeros too. What a format records is kept, whether or not a replay can use it yet; keys and
+//! are, zeros too. What a format records is kept, whether or not a replay uses it; keys and
 //! columns that a foreign format does not define are ignored, and in the native one are errors.
 //!
 //! To add a format: a file here with a `FORMAT`, and its line in [`FORMATS`]. Formats of one
@@ -61,6 +61,11 @@ pub trait TraceReader: Send + Sync {
     /// # Errors
     /// The file cannot be read on, or a row is malformed.
     fn next_into(&mut self, row: &mut TraceRow) -> Result<bool, SourceError>;
+
+    /// Whether rows may follow others, instead of coming at an arrival of their own.
+    fn may_follow(&self) -> bool {
+        false
+    }
 
     /// An error about the row last read: it is well-formed, but `what` makes it of no use.
     fn error(&self, what: String) -> SourceError;

@@ -72,6 +72,7 @@ struct Line<'a> {
 
 impl RowParser for Mooncake {
     const CLOCK: &'static str = "timestamp";
+    const FOLLOWS: bool = true;
 
     fn parse(&mut self, text: &str, row: &mut TraceRow) -> Result<Option<i128>, BadRow> {
         let line: Line = parse(text)?;

@@ -101,15 +101,18 @@ struct Native {
 /// A first arrival beyond, ten years, is taken for an instant on a calendar.
 const LATEST_START_NS: u64 = 10 * 365 * 86_400 * 1_000_000_000;
 
-/// A request, one a line in order of arrival. A replay takes arrivals, lengths, models and pipelines; the rest
-/// is kept by `mist trace` and described by `mist trace inspect`. Names are texts or whole numbers.
+/// A request, one a line in order of arrival. A replay takes arrivals, what they follow, lengths, blocks, models
+/// and pipelines; the rest is kept by `mist trace` and described by `mist trace inspect`. Names are texts or
+/// whole numbers. A request follows only requests above it.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
     /// Arrival since the start of the trace (ns), no earlier than the request before; required if the trace is
     /// timed, also beside `delay_ns`, where it only gives the order.
     arrival_ns: Option<u64>,
-    /// It arrives this long after what it follows is over, and not at `arrival_ns` (ns).
+    /// It arrives this long after what it follows is over, and not at `arrival_ns` (ns). It follows the turn
+    /// before it in its `session`, its `parent`, what it is to `wait_for`, and those that have it among their
+    /// `branches`. After a turn that was turned away the next turn never comes.
     delay_ns: Option<u64>,
     /// Tokens of the prompt.
     prompt_tokens: u32,
@@ -134,7 +137,8 @@ struct Line<'a> {
     #[serde(borrow)]
     #[schemars(with = "Option<String>")]
     kind: Option<Label<'a>>,
-    /// The conversation it belongs to; its turns come in order.
+    /// The conversation it belongs to. A turn waits for the one before where it has `delay_ns`; else it comes at
+    /// `arrival_ns`.
     #[serde(borrow)]
     #[schemars(with = "Option<String>")]
     session: Option<Label<'a>>,
@@ -144,7 +148,8 @@ struct Line<'a> {
     #[serde(borrow)]
     #[schemars(with = "Option<String>")]
     parent: Option<Label<'a>>,
-    /// The `id`s of requests that must be over first.
+    /// The `id`s of requests that must be over first, completed or turned away. Without `delay_ns` the request
+    /// comes no earlier than at `arrival_ns` besides.
     #[serde(default, borrow)]
     #[schemars(with = "Vec<String>")]
     wait_for: Vec<Label<'a>>,
@@ -156,6 +161,9 @@ struct Line<'a> {
     #[serde(default)]
     #[schemars(with = "Vec<(u64, u64)>")]
     blocks: Extents,
+    /// The id of the first token of the answer, whose tokens follow one another, where later prompts go on with
+    /// it; needs `block_tokens: 1`.
+    answer: Option<u64>,
     /// Stages in order; empty means those of the class of traffic.
     #[serde(default, borrow)]
     pipeline: Vec<Stage<'a>>,
@@ -190,6 +198,7 @@ pub fn lines() -> [(&'static str, Schema); 2] {
 impl RowParser for Native {
     const CLOCK: &'static str = "arrival_ns";
     const FROM_FIRST_ROW: bool = false;
+    const FOLLOWS: bool = true;
 
     fn parse(&mut self, text: &str, row: &mut TraceRow) -> Result<Option<i128>, BadRow> {
         let line: Line = parse(text)?;
@@ -208,6 +217,12 @@ impl RowParser for Native {
         row.failed = line.failed;
         row.turn = line.turn;
         row.blocks = line.blocks;
+        if line.answer.is_some() && self.header.block_tokens != Some(1) {
+            return Err(BadRow::new(
+                "field `answer`: tokens have ids of their own only with `block_tokens: 1`",
+            ));
+        }
+        row.answer = line.answer;
         copy(line.id.as_ref(), &mut row.id);
         copy(line.model.as_ref(), &mut row.model);
         copy(line.kind.as_ref(), &mut row.kind);

@@ -51,6 +51,8 @@ pub struct TraceRow {
     pub branches: Vec<String>,
     /// The blocks of its prompt from the start; the last may be partly filled.
     pub blocks: Extents,
+    /// The id of the first token of its answer, where blocks are single tokens and later prompts go on with it.
+    pub answer: Option<u64>,
     /// The stages it goes through, in order; empty for the usual ones.
     pub pipeline: Vec<StageRecord>,
 }
@@ -72,6 +74,7 @@ impl TraceRow {
         (self.prompt_tokens, self.output_tokens, self.images) = (0, 0, 0);
         self.failed = false;
         self.turn = None;
+        self.answer = None;
         self.wait_for.clear();
         self.branches.clear();
         self.blocks.clear();

@@ -35,6 +35,9 @@ pub trait RowParser: Send + Sync {
     /// Whether arrivals count from the first row, as on a clock of the trace's own, or from 0.
     const FROM_FIRST_ROW: bool = true;
 
+    /// Whether rows may follow others, instead of coming at an arrival of their own.
+    const FOLLOWS: bool = false;
+
     /// Reads one line into a row that was [cleared](TraceRow::clear); answers with the arrival on the
     /// trace's own clock in ns, if the line has one. The row's `arrival` is the caller's to set.
     ///
@@ -114,6 +117,10 @@ impl<P: RowParser> TraceReader for Rows<P> {
         let read = self.read(row);
         self.state = if matches!(read, Ok(true)) { State::Reading } else { State::Over };
         read
+    }
+
+    fn may_follow(&self) -> bool {
+        P::FOLLOWS
     }
 
     fn error(&self, what: String) -> SourceError {

@@ -246,7 +246,7 @@ fn text() -> impl Strategy<Value = String> {
 prop_compose! {
     fn any_row()(
         gap in 0..1_000_000_000_000_u64, delay in any::<Option<u64>>(), tokens in any::<[u32; 3]>(),
-        failed in any::<bool>(), texts in [text(), text(), text(), text(), text()], turn in any::<Option<u32>>(),
+        failed in any::<bool>(), answer in any::<Option<u64>>(), texts in [text(), text(), text(), text(), text()], turn in any::<Option<u32>>(),
         names in prop::collection::vec(text(), 0..3), branches in prop::collection::vec(text(), 0..2),
         runs in prop::collection::vec((0..u64::MAX / 2, 1..=u32::MAX), 0..6),
         stages in prop::collection::vec((text(), prop::sample::select(vec!["{}", "{\"k\": [1.50, null]}"])), 0..3),
@@ -260,7 +260,7 @@ prop_compose! {
             arrival: SimTime::from_ns(gap),
             delay: delay.map(SimSpan::from_ns),
             prompt_tokens: tokens[0], output_tokens: tokens[1], images: tokens[2],
-            failed, id, model, kind, session, turn, parent, wait_for: names, branches, blocks,
+            failed, id, model, kind, session, turn, parent, wait_for: names, branches, blocks, answer,
             pipeline: stages.into_iter().map(|(stage, params)| StageRecord { stage, params: params.to_owned() }).collect(),
         }
     }
@@ -275,7 +275,7 @@ proptest! {
                 row.arrival = SimTime::ZERO;
             }
         }
-        let header = TraceHeader { block_tokens: Some(16), timed, foreign_models: false };
+        let header = TraceHeader { block_tokens: Some(1), timed, foreign_models: false };
         let native = as_native(header, &rows);
         prop_assert_eq!(reader(&native).header(), header);
         prop_assert_eq!(rows_of(&native).unwrap(), rows);

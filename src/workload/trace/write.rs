@@ -49,6 +49,7 @@ impl<W: Write> TraceWriter<W> {
             wait_for: &row.wait_for,
             branches: &row.branches,
             blocks: &row.blocks,
+            answer: row.answer,
             pipeline: row.pipeline.iter().map(stage).collect::<Result<_, _>>()?,
         };
         self.write_line(&line)
@@ -105,6 +106,8 @@ struct Line<'a> {
     branches: &'a [String],
     #[serde(skip_serializing_if = "Extents::is_empty")]
     blocks: &'a Extents,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pipeline: Vec<Stage<'a>>,
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::TraceToolError;
 use crate::units::SimTime;
 use crate::workload::trace::{TraceHeader, TraceReader, TraceRow, TraceWriter};
-use crate::workload::{Source, Wording};
+use crate::workload::{Lengths, Source, Wording};
 
 /// Writes every row of `reader` to `out` in the native format; how many there were.
 ///
@@ -25,8 +25,10 @@ pub fn convert(reader: &mut dyn TraceReader, out: impl Write) -> Result<u64, Tra
 /// Writes what `source` brings up to and including `until` to `out` in the native format, drawn as a
 /// run draws it, so that a replay of the trace gives the same run; how many requests there were.
 ///
-/// Of a recorded source the rows are as recorded, but for their arrivals, which are as sped up.
-/// Without `until` the source must end by itself.
+/// Of a recorded source the rows are as recorded, but for their arrivals and delays, which are as sped up; where
+/// rows may follow others all are written, as those within the time may follow any. Of a conversation that
+/// begins within the time all turns are written, the later ones with the time of thinking for their delay; and
+/// what prompts share is written as blocks of one token. Without `until` the source must end by itself.
 ///
 /// # Errors
 /// The source is a closed loop or cannot be read on, or `out` cannot be written to.
@@ -35,37 +37,106 @@ pub fn export(source: &mut Source, until: Option<SimTime>, out: impl Write) -> R
         return Err(TraceToolError::Closed);
     }
     let recorded = source.recorded();
-    let block_tokens = recorded.and_then(|header| header.block_tokens);
+    let single = source.names().map(|_| 1);
+    let block_tokens = recorded.map_or(single, |header| header.block_tokens);
     // Where it is known what requests ask for, that is written instead of the words of the recorded service.
     let foreign = recorded.is_some_and(|header| header.foreign_models);
     let foreign_models = foreign && source.wording().model.is_empty();
-    let mut writer = TraceWriter::new(out, TraceHeader { block_tokens, timed: true, foreign_models })?;
-    let (mut drawn, mut last, mut rows) = (TraceRow::default(), SimTime::ZERO, 0);
-    while let Some(arrival) = source.next_arrival()? {
-        // The clock of a run does not go back either.
-        last = last.max(arrival);
-        if until.is_some_and(|until| last > until) {
-            break;
-        }
-        let Some(lengths) = source.lengths()? else { break };
-        if let Some(row) = source.row() {
-            drawn.clone_from(row);
-        }
-        let Wording { model, pipeline } = source.wording();
-        if (drawn.model.is_empty() || foreign) && !model.is_empty() {
-            drawn.model.clone_from(model);
-        }
-        if drawn.pipeline.is_empty() {
-            drawn.pipeline.clone_from(pipeline);
-        }
-        drawn.arrival = last;
-        drawn.prompt_tokens = lengths.prompt_tokens;
-        drawn.output_tokens = lengths.output_tokens;
-        writer.write(&drawn)?;
-        rows += 1;
+    let header = TraceHeader { block_tokens, timed: true, foreign_models };
+    let (writer, wording) = (TraceWriter::new(out, header)?, source.wording().clone());
+    let mut export = Export { writer, wording, foreign, until, last: SimTime::ZERO, rows: 0 };
+    if recorded.is_some() {
+        export.recorded(source)?;
+    } else {
+        export.drawn(source)?;
     }
-    writer.finish()?;
-    Ok(rows)
+    export.writer.finish()?;
+    Ok(export.rows)
+}
+
+struct Export<W> {
+    writer: TraceWriter<W>,
+    wording: Wording,
+    foreign: bool,
+    until: Option<SimTime>,
+    /// The last arrival.
+    last: SimTime,
+    rows: u64,
+}
+
+impl<W: Write> Export<W> {
+    fn recorded(&mut self, source: &mut Source) -> Result<(), TraceToolError> {
+        let Some((replay, left)) = source.rows() else { return Ok(()) };
+        let mut row = TraceRow::default();
+        while *left > 0 && replay.advance()? {
+            // One that was not answered is of use to those that follow it.
+            if replay.row().failed && (replay.row().id.is_empty() || !replay.may_follow()) {
+                continue;
+            }
+            *left -= u64::from(!replay.row().failed);
+            let within = self.arrive(replay.arrival()?);
+            if !within && !replay.may_follow() {
+                break;
+            }
+            row.clone_from(replay.row());
+            row.delay = replay.delay();
+            self.write(&mut row)?;
+        }
+        Ok(())
+    }
+
+    fn drawn(&mut self, source: &mut Source) -> Result<(), TraceToolError> {
+        let names = source.names();
+        while let Some(arrival) = source.next_drawn()? {
+            let session = source.conversations();
+            if !self.arrive(arrival) {
+                break;
+            }
+            let turns = source.turns()?;
+            if turns.is_empty() {
+                break;
+            }
+            for (at, turn) in turns.into_iter().enumerate() {
+                let Lengths { prompt_tokens, output_tokens } = turn.lengths;
+                let mut row = TraceRow { prompt_tokens, output_tokens, ..TraceRow::default() };
+                if let Some(session) = session {
+                    row.session = session.to_string();
+                    row.turn = Some(at as u32 + 1);
+                    row.delay = (at > 0).then_some(turn.think);
+                }
+                if let (Some(names), Some(text)) = (names, &turn.text) {
+                    for run in text.runs() {
+                        // Ids of names have room for runs of any length.
+                        let _ = row.blocks.push_run(names.id(run.first), run.tokens);
+                    }
+                    row.answer = text.answer().map(|name| names.id(name));
+                }
+                self.write(&mut row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next requests arrive; tells whether that is within the time.
+    fn arrive(&mut self, arrival: SimTime) -> bool {
+        // The clock of a run does not go back either.
+        self.last = self.last.max(arrival);
+        self.until.is_none_or(|until| self.last <= until)
+    }
+
+    fn write(&mut self, row: &mut TraceRow) -> Result<(), TraceToolError> {
+        let Wording { model, pipeline } = &self.wording;
+        if (row.model.is_empty() || self.foreign) && !model.is_empty() {
+            row.model.clone_from(model);
+        }
+        if row.pipeline.is_empty() {
+            row.pipeline.clone_from(pipeline);
+        }
+        row.arrival = self.last;
+        self.writer.write(row)?;
+        self.rows += 1;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -76,19 +147,20 @@ mod tests {
     use crate::workload::arrivals::{ClosedLoop, OnOff, Poisson};
     use crate::workload::lengths::AzureConv;
     use crate::workload::trace::{Input, Options, read};
-    use crate::workload::{Asks, Lengths, Replay, Sources};
+    use crate::workload::{Asks, Replay, Shared, Sources};
 
     fn poisson(seed: u64) -> Source {
         let arrivals = ron::from_str::<Poisson>("(rate: per_s(8))").unwrap().build().unwrap();
-        Source::new(arrivals, AzureConv {}.build().unwrap(), Asks::default(), 500, &Streams::new(seed), 1)
+        let lengths = AzureConv {}.build().unwrap();
+        Source::new(arrivals, lengths, Shared::default(), Asks::default(), 500, &Streams::new(seed), 1)
     }
 
     /// What a run would see.
     fn requests(source: Source) -> Vec<(SimTime, Lengths)> {
         let mut sources = Sources::new(vec![source]);
         let mut seen = Vec::new();
-        while let Some(at) = sources.next_arrival(0).unwrap() {
-            seen.extend(sources.draw(0).unwrap().map(|drawn| (at, drawn.lengths)));
+        while let Some(at) = sources.next_arrival(0, SimTime::ZERO).unwrap() {
+            seen.extend(sources.draw(0, None).unwrap().map(|drawn| (at, drawn.lengths)));
         }
         seen
     }
@@ -101,6 +173,7 @@ mod tests {
             Replay::open(&spec, folder.path()).unwrap().timed().unwrap(),
             Asks::default(),
             u64::MAX,
+            0,
         )
     }
 
@@ -134,7 +207,8 @@ mod tests {
         assert!(late.contains(":3: a request arrives more than 292 years after the start"), "{late}");
         let arrivals = ron::from_str::<OnOff>("(on: s(1), off: h(270000), on_rate: per_s(1))").unwrap();
         let source = |arrivals: Box<dyn crate::workload::ArrivalProcess>| {
-            Source::new(arrivals, AzureConv {}.build().unwrap(), Asks::default(), 500, &Streams::new(0), 0)
+            let lengths = AzureConv {}.build().unwrap();
+            Source::new(arrivals, lengths, Shared::default(), Asks::default(), 500, &Streams::new(0), 0)
         };
         let late = export(&mut source(arrivals.build().unwrap()), None, Vec::new()).unwrap_err();
         assert!(matches!(late, TraceToolError::Source(crate::workload::SourceError::TooLate)), "{late}");
@@ -147,7 +221,8 @@ mod tests {
         assert_eq!(export(&mut poisson(7), Some(until), Vec::new()).unwrap(), 100);
         let arrivals = ron::from_str::<ClosedLoop>("(concurrency: 2)").unwrap().build().unwrap();
         let lengths = AzureConv {}.build().unwrap();
-        let mut closed = Source::new(arrivals, lengths, Asks::default(), 9, &Streams::new(0), 0);
+        let streams = Streams::new(0);
+        let mut closed = Source::new(arrivals, lengths, Shared::default(), Asks::default(), 9, &streams, 0);
         assert!(matches!(export(&mut closed, None, Vec::new()), Err(TraceToolError::Closed)));
     }
 

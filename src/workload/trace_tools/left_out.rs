@@ -9,21 +9,14 @@ type Records = fn(&TraceRow) -> bool;
 const FOREIGN_MODELS: &str = "foreign models";
 
 /// What a replay leaves out, in the words of messages. Whatever comes to simulate one takes its line out.
-const LEFT_OUT: [(&str, Records); 6] = [
+const LEFT_OUT: [(&str, Records); 4] = [
     ("failed requests", |row| row.failed),
     (FOREIGN_MODELS, |row| !row.model.is_empty()),
     ("kinds of request", |row| !row.kind.is_empty()),
     ("images", |row| row.images > 0),
-    ("sessions", |row| {
-        !(row.session.is_empty()
-            && row.parent.is_empty()
-            && row.wait_for.is_empty()
-            && row.branches.is_empty())
-    }),
-    ("prefix blocks", |row| !row.blocks.is_empty()),
 ];
 
-/// What the rows of a trace record beside what a replay uses: arrivals and lengths.
+/// What the rows of a trace record beside what a replay uses.
 #[derive(Clone, Copy, Debug)]
 pub struct LeftOut {
     seen: [bool; LEFT_OUT.len()],
@@ -61,9 +54,9 @@ mod tests {
         let mut left_out = LeftOut::new(header(false));
         left_out.add(&TraceRow { prompt_tokens: 5, id: "a".into(), ..TraceRow::default() });
         assert!(left_out.names().is_empty());
-        left_out.add(&TraceRow { parent: "a".into(), ..TraceRow::default() });
+        left_out.add(&TraceRow { kind: "chat".into(), ..TraceRow::default() });
         left_out.add(&TraceRow { images: 2, ..TraceRow::default() });
-        assert_eq!(left_out.names(), ["images", "sessions"]);
+        assert_eq!(left_out.names(), ["kinds of request", "images"]);
         for (foreign, names) in [(true, &[FOREIGN_MODELS][..]), (false, &[])] {
             let mut left_out = LeftOut::new(header(foreign));
             left_out.add(&TraceRow { model: "ChatGPT".into(), ..TraceRow::default() });

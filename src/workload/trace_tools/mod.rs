@@ -1,7 +1,7 @@
 //! What `mist trace` does with traces, on readers and writers: convert, export, inspect.
 //!
-//! All three are streams. Converting and exporting hold one request; inspecting holds what exact
-//! percentiles and an infinite prefix cache need: 40 bytes a request, and 32 for each run of block ids
+//! All three are streams. Converting holds one request, exporting one request or conversation; inspecting holds
+//! what exact percentiles and an infinite prefix cache need: 40 bytes a request, and 32 for each run of block ids
 //! that nothing joins.
 
 mod export;

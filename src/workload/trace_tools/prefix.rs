@@ -1,8 +1,8 @@
 //! What a prefix cache could save at most: one that holds every block ever seen.
 //!
 //! A block is a hit if it and all blocks before it in its prompt were in an earlier prompt; a prompt's
-//! last block counts as many tokens as it holds. Output tokens are never hits, as traces give them no
-//! blocks. The set of blocks seen is kept as runs, so memory follows how scattered the ids are and not
+//! last block counts as many tokens as it holds. Tokens of answers are hits only where the trace names them.
+//! The set of blocks seen is kept as runs, so memory follows how scattered the ids are and not
 //! how many blocks there are.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub struct PrefixStats {
     pub block_tokens: u32,
     /// Blocks of all prompts.
     pub blocks: u64,
-    /// Blocks that differ.
+    /// Blocks that differ, those of answers among them.
     pub unique_blocks: u64,
     /// Prompt tokens that an infinite cache would hold already.
     pub hit_tokens: u64,
@@ -57,6 +57,12 @@ impl PrefixCeiling {
             self.seen.insert(extent);
             // A hostile file can claim more blocks than there are ids.
             self.blocks = self.blocks.saturating_add(u64::from(extent.blocks));
+        }
+        if let Some(first) = row.answer
+            && row.output_tokens > 0
+            && first.checked_add(row.output_tokens.into()).is_some()
+        {
+            self.seen.insert(Extent { first, blocks: row.output_tokens });
         }
         let hit_tokens = hit_blocks.saturating_mul(u64::from(self.block_tokens));
         self.hit_blocks = self.hit_blocks.saturating_add(hit_blocks);

@@ -288,3 +288,20 @@ fn arguments_that_make_no_sense() {
     }
     assert_eq!(sandbox.mist(&[]).code, Some(2));
 }
+
+#[test]
+fn what_batching_and_packing_do_not_know() {
+    let err = refused_with("requests: 5000", "requests: 5000, priority: -1");
+    assert_says(
+        &err,
+        &["has no effect: no client packs its requests by priority", "write `packing: Priority`"],
+    );
+    let err = refused_set("clients[0].runs.packing=LPM");
+    assert_says(&err, &["unknown packing policy `LPM`", "LongestPrefixMatch"]);
+    let err = refused_set("clients[0].runs.batching=Sglang");
+    assert_says(&err, &["unknown batching policy `Sglang`", "did you mean `SGLang`?"]);
+    let err = refused_set("clients[0].runs.batching=SGLang(schedule_conservativeness: 0)");
+    assert_says(&err, &["must be above 0 and finite, found 0"]);
+    let err = refused_set("clients[0].runs.batching=Chunked(reserve: Promt)");
+    assert_says(&err, &["Promt", "Prompt"]);
+}

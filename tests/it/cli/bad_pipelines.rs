@@ -56,10 +56,14 @@ fn a_cycle_without_an_exit() {
     let help = "help: say how many `times` at most, or let every way through `run` take time";
     let run = "[Branch(cases: [(when: Chance(0.5), run: [Prefill, Decode])])]";
     refused(&format!("[Repeat(until: GeneratedTokens(from: 9), run: {run})]"), &[(idle, "[Branch", help)]);
-    for never in ["Score(from: 0.9)", "GeneratedTokens(from: 9)"] {
+    let unscored = "no stage of `run` gives a score, so these stages repeat for ever";
+    for (never, fault, at, help) in [
+        ("Score(from: 0.9)", unscored, "Score", "help: put `Score` into `run`"),
+        ("GeneratedTokens(from: 9)", fault, "Repeat", "help: say how many"),
+    ] {
         let repeat =
             format!("[Repeat(until: {never}, run: [ToolCall(takes: Exactly(ms(1)))]), Prefill, Decode]");
-        refused(&repeat, &[(fault, "Repeat", "help: say how many")]);
+        refused(&repeat, &[(fault, at, help)]);
     }
     let idle_decode = "[Prefill, Repeat(until: GeneratedTokens(from: 9), run: [Decode(tokens: Share(0))])]";
     refused(idle_decode, &[(idle, "[Decode", help)]);

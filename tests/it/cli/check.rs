@@ -41,6 +41,19 @@ fn check_takes_sets_and_finds_what_is_wrong() {
 }
 
 #[test]
+fn blocks_may_be_stated() {
+    let sandbox = Sandbox::with_quickstart();
+    let set = |blocks: &str| format!("clients[0].runs.Llm.num_gpu_blocks={blocks}");
+    let few = sandbox.ok(&["check", "quickstart.ron", "--set", &set("100")]);
+    assert!(few.contains("    KV cache          100 blocks of 16, 1600 tokens\n"), "{few}");
+    assert!(!few.contains("memory holds"), "{few}");
+    let many = sandbox.ok(&["check", "quickstart.ron", "--set", &set("1000000")]);
+    assert!(many.contains("KV blocks, and num_gpu_blocks says more\n"), "{many}");
+    let none = sandbox.refused(&["check", "quickstart.ron", "--set", &set("0")]);
+    assert!(none.contains("num_gpu_blocks must be 1 to 1099511627776, found 0"), "{none}");
+}
+
+#[test]
 fn every_scenario_that_ships_is_sound() {
     let sandbox = Sandbox::new();
     sandbox.write_trace("AzureLLMInferenceTrace_conv.csv", ["374,44".into()]);

@@ -20,7 +20,7 @@ fn program_library_and_pin_agree() {
 
     let run = Simulation::new().load(sandbox.path("quickstart.ron")).unwrap();
     let folder = ResultsFolder::create(&sandbox.path("library")).unwrap();
-    let rows = folder.request_rows(run.row_sources(), run.client_names()).unwrap();
+    let rows = folder.request_rows(run.row_sources(), run.client_names(), false).unwrap();
     let rows = Box::new(rows) as Box<dyn RowSink>;
     let outcome = run.run_with(Some(rows), |_| std::ops::ControlFlow::Continue(())).unwrap();
     folder.write_summary(&outcome.summary).unwrap();

@@ -162,6 +162,44 @@ fn the_replay_of_an_export_is_the_same_run() {
     }
 }
 
+/// Conversations with system prompts and documents, of which some are turned away: the replay of what is exported
+/// is the same run, to the byte, and the trace says what the prompts share.
+#[test]
+fn the_replay_of_conversations_is_the_same_run() {
+    let sandbox = Sandbox::new();
+    let scenario = |how: &str| {
+        let start = QUICKSTART.split("    workload: [").next().unwrap();
+        format!("{start} workload: [(name: \"chat\", model: \"Llama-3.1-8B\", {how})], horizon: s(30))")
+    };
+    let drawn = "requests: 900, arrivals: Poisson(rate: per_s(20)), lengths: AzureConv, prefix: [System(tokens: \
+                 2000), Documents(count: 20, tokens: 300, draw: 2, popularity: Zipf(1.1))], sessions: (turns: \
+                 Geometric(mean: 4), think: Exponential(mean: s(2)), max_context: 200000)";
+    sandbox.write("drawn.ron", &scenario(drawn));
+    sandbox.write("replayed.ron", &scenario("trace: (path: \"traces/chat.jsonl\")"));
+    sandbox.ok(&["trace", "export", "drawn.ron", "-o", "traces"]);
+    sandbox.ok(&["trace", "export", "replayed.ron", "-o", "again"]);
+    let trace = sandbox.read("traces/chat.jsonl");
+    assert!(trace.starts_with("{\"mist_trace\":1,\"block_tokens\":1}\n"), "{}", &trace[..100]);
+    assert!(trace == sandbox.read("again/chat.jsonl"), "an export of the replay is another trace");
+    let mut runs = Vec::new();
+    for set in ["prefix_caching=Off", "prefix_caching=Radix", "max_model_len=5000"] {
+        let [drawn, replayed] = ["drawn", "replayed"].map(|scenario| {
+            let (file, set) = (format!("{scenario}.ron"), format!("clients[0].runs.{set}"));
+            sandbox.ok(&["run", &file, "--results", "results", "--set", "name=run", "--set", &set]);
+            ["requests.csv", "summary.json"].map(|file| sandbox.read(&format!("results/{file}")))
+        });
+        assert!(drawn == replayed, "a replay is another run with {set}");
+        runs.push(drawn);
+    }
+    assert!(runs[0] != runs[1], "nothing is shared");
+    let summary: serde_json::Value = serde_json::from_str(&runs[2][1]).unwrap();
+    assert!(summary["sessions"]["ended_by_rejection"].as_u64() > Some(5), "{summary}");
+    let said = sandbox.ok(&["trace", "inspect", "traces/chat.jsonl", "--format", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["left_out_of_replay"], serde_json::json!([]));
+    assert!(said["prefix"]["token_hit_ratio"].as_f64() > Some(0.6), "{said}");
+}
+
 #[test]
 fn what_cannot_be_exported_is_shown_in_the_scenario() {
     let sandbox = Sandbox::with_quickstart();
@@ -206,6 +244,20 @@ fn generation_that_makes_no_sense_is_refused() {
     assert!(refused("ClosedLoop(concurrency: 2)", "AzureConv").contains("arrivals wait for departures"));
     assert!(refused("AllAtOnce", "Trace(path: \"gone\")").contains("gone: No such file"));
     assert!(sandbox.refused(&gen_args(&["0"])).contains("--requests <N>"));
+}
+
+#[test]
+fn conversations_and_prefixes_are_generated() {
+    let sandbox = Sandbox::new();
+    let shared =
+        ["--prefix", "[System(tokens: 100)]", "--sessions", "(turns: Exactly(3), think: Exactly(s(2)))"];
+    let trace = sandbox.ok(&[&gen_args(&["7"])[..], &shared].concat());
+    assert_eq!(trace.lines().count(), 8, "`--requests` counts turns");
+    assert_eq!(trace.matches("\"delay_ns\":2000000000").count(), 4, "the third has one turn only");
+    assert_eq!(trace.matches("\"blocks\":[[0,100]").count(), 7);
+    let refused = |option: &'static str, text: &'static str| sandbox.refused(&gen_args(&["7", option, text]));
+    assert!(refused("--prefix", "[System(tokens: 0)]").contains("must be 1 to 1000000000, found 0"));
+    assert!(refused("--sessions", "(turn: Exactly(3))").contains("such as `(turns: Geometric(mean: 4)"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use mist::clients::Usage;
 use mist::clients::llm::LlmClient;
 use mist::engine::Sim;
+use mist::memory::BlockPool;
 use mist::metrics::{RequestRecord, Summary};
 use mist::request::Request;
 use mist::stats::{Statistics, TokenGaps};
@@ -31,7 +32,7 @@ impl<'a> Ledger<'a> {
         clients.sort_by_key(|(client, _)| client.index());
         for row in rows {
             let kv = clients[row.client as usize].0.scheduler().kv();
-            check_row(row, kv.capacity_tokens());
+            check_row(row, kv);
         }
         for (client, usage) in &clients {
             let own: Vec<_> = rows.iter().filter(|row| row.client == client.index()).collect();
@@ -96,11 +97,12 @@ impl<'a> Ledger<'a> {
 }
 
 /// `arrived ≤ started < first token ≤ done`, and the latencies that follow.
-fn check_row(row: &RequestRecord, capacity: u64) {
+fn check_row(row: &RequestRecord, kv: &BlockPool) {
     assert!(row.arrived <= row.started && row.started < row.first_token && row.first_token <= row.done);
     assert!(row.prompt_tokens > 0 && row.output_tokens > 0);
     assert_eq!(row.first_token == row.done, row.output_tokens == 1, "{row:?}");
-    assert!(u64::from(row.prompt_tokens) + u64::from(row.output_tokens) - 1 <= capacity, "{row:?}");
+    let longest = row.prompt_tokens + row.output_tokens - 1;
+    assert!(kv.groups().most(longest, Some(1), kv.block_size()) <= kv.total(), "{row:?}");
     assert_eq!(row.ttft() + row.decode(), row.e2e());
     assert!(row.queueing() < row.ttft());
     if let Some(tpot) = row.tpot() {
@@ -119,8 +121,14 @@ fn check_tokens(own: &[&RequestRecord], usage: &Usage) {
     // A sequence that comes back gets its next token from the prefill that recomputes it.
     assert!(usage.decode_tokens <= decodes && decodes <= usage.decode_tokens + preemptions);
     assert!(usage.prefill_tokens >= prompts);
-    if preemptions == 0 {
-        assert_eq!(usage.prefill_tokens, prompts);
+    let swapped = usage.swapped.unwrap_or_default();
+    assert_eq!(swapped.blocks_out, swapped.blocks_in, "all that was swapped out came back");
+    if preemptions == swapped.preemptions {
+        assert_eq!(
+            (usage.prefill_tokens, usage.decode_tokens),
+            (prompts, decodes),
+            "nothing is computed twice"
+        );
     }
 }
 

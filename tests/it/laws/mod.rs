@@ -1,6 +1,7 @@
 //! Laws that every run keeps, on random small scenarios.
 
 mod ledger;
+mod sessions;
 mod world;
 
 use std::cell::RefCell;
@@ -20,6 +21,9 @@ struct Reached {
     rejected: std::collections::BTreeMap<&'static str, u64>,
     in_flight: u64,
     preemptions: u64,
+    swapped: u64,
+    conversations: u64,
+    unsent: u64,
 }
 
 /// 2,000 scenarios, each run to its end and once more up to a horizon.
@@ -33,11 +37,14 @@ fn laws_hold_on_random_scenarios() {
         let before: Vec<_> = whole.into_iter().filter(|row| row.done <= horizon).collect();
         assert_eq!(part, before, "the horizon changes the past");
     });
-    let Reached { runs, completed, rejected, in_flight, preemptions } = reached.into_inner();
+    let Reached { runs, completed, rejected, in_flight, preemptions, swapped, conversations, unsent } =
+        reached.into_inner();
     assert_eq!(runs, 4_000);
     assert!(completed > 20_000, "{completed} completed");
     assert!(in_flight > 2_000, "{in_flight} in flight at horizons");
     assert!(preemptions > 2_000, "{preemptions} preemptions");
+    assert!(swapped > 500, "{swapped} of them swapped");
+    assert!(conversations > 2_000 && unsent > 200, "{conversations} conversations, {unsent} turns unsent");
     for reason in ["context_length", "kv_capacity", "prompt_too_long", "empty_prompt", "empty_output"] {
         assert!(rejected.get(reason).is_some_and(|count| *count > 20), "{reason}: {rejected:?}");
     }
@@ -67,6 +74,11 @@ fn keep_laws(case: &Case, horizon: Option<SimTime>, reached: &RefCell<Reached>) 
     reached.completed += summary.requests.completed;
     reached.in_flight += summary.requests.in_flight;
     reached.preemptions += summary.utilisation.preemptions;
+    reached.swapped += summary.utilisation.kv_swaps.map_or(0, |swaps| swaps.preemptions);
+    let sessions = summary.sessions.unwrap_or_default();
+    reached.conversations += sessions.begun;
+    reached.unsent += sessions.unsent_turns;
+    assert!(sessions.ended_by_rejection <= sessions.unsent_turns);
     for (reason, count) in &summary.requests.rejected_by_reason {
         *reached.rejected.entry(reason).or_default() += count;
     }

@@ -25,8 +25,17 @@ pub fn check(sim: &mut Sim) {
         assert!(client.is_busy() || scheduler.is_empty(), "client {index} idles with work at {now}");
         let kv = scheduler.kv();
         assert_eq!(kv.used() + kv.free(), kv.total());
+        assert_eq!(kv.used(), scheduler.held(), "blocks of client {index} that nobody holds at {now}");
         assert!(client.is_busy() || kv.used() == 0, "client {index} idles with blocks at {now}");
-        held += scheduler.waiting() as u64 + u64::from(scheduler.running());
+        if let Some(host) = scheduler.host_kv() {
+            assert_eq!(host.used() + host.free(), host.total());
+            assert_eq!(host.used(), scheduler.held_by_host(), "host blocks of client {index} at {now}");
+            assert!(
+                client.is_busy() || host.used() == 0,
+                "client {index} idles with blocks on the host at {now}"
+            );
+        }
+        held += (scheduler.waiting() + scheduler.swapped()) as u64 + u64::from(scheduler.running());
         assert!(usage.last_step_end <= now);
         assert!(usage.busy_total().as_ns() <= now.as_ns(), "client {index} is busier than time passes");
         assert!(usage.kv_blocks_peak <= usage.kv_blocks && usage.kv_blocks == kv.total());

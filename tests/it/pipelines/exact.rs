@@ -90,6 +90,22 @@ fn the_first_token_of_the_answer_is_timed_across_a_preemption() {
 /// 33 tokens are 9 blocks of 4, 8 of them full. Each branch decodes up to 41 tokens whose KV is stored, 11
 /// blocks, and shares the 8.
 #[test]
+fn a_gap_between_tokens_is_one_wherever_they_come_out_and_kv_that_waits_is_in_use() {
+    let pipeline = "[Prefill, ToolCall(takes: Exactly(ms(98))), Decode]";
+    let text = scenario(&llm("Qwen2.5-0.5B", 64, 16), SMALL, 3, [16, 5], pipeline);
+    let outcome = simulation().read(&text, "case.ron").unwrap().run().unwrap();
+    // All three prefill in one step; four steps of a millisecond follow the call.
+    let gaps = outcome.summary.itl.unwrap();
+    assert_eq!((gaps.count, gaps.max_ms), (3 * 4, 99.0), "{gaps:?}");
+    assert!((gaps.mean_ms - 102.0 / 4.0).abs() < 1e-9, "{gaps:?}");
+    let tpot = outcome.summary.latency.tpot.unwrap();
+    assert!((tpot.mean_ms - gaps.mean_ms).abs() < 1e-9, "{tpot:?}");
+    // A block each while the tool works, two each in the last steps: 1 + 98 + 4 ms.
+    let used = outcome.summary.utilisation.kv_mean_frac * 64.0 * 103.0;
+    assert!((used - 3.0 * (1.0 + 98.0 + 4.0 * 2.0)).abs() < 1e-6, "{used}");
+}
+
+#[test]
 fn branches_share_the_blocks_of_their_prefix() {
     for n in [2_u64, 3, 7] {
         let pipeline = format!("[Prefill, BestOf(n: {n}, run: [Decode, Score(model: \"Qwen3-0.6B\")])]");

@@ -146,9 +146,23 @@ fn check_world(sim: &mut Sim) {
         *visits += 1;
         assert_eq!(*visits, 1, "a branch is at two stages at once at {now}");
     }
+    // KV on its way to another client keeps its blocks until it has landed, and others may have to wait for them.
+    let [sent, received] = world.query::<&Usage>().iter(world).fold([0, 0], |[sent, received], usage| {
+        [sent + usage.kv_sent_bytes, received + usage.kv_received_bytes]
+    });
     for (client, usage) in world.query::<(&LlmClient, &Usage)>().iter(world) {
         let (scheduler, index) = (client.scheduler(), client.index());
-        assert!(client.is_busy() || scheduler.is_empty(), "client {index} idles with work at {now}");
+        let idles = !client.is_busy() && !scheduler.is_empty() && sent == received;
+        assert!(
+            !idles,
+            "client {index} idles at {now} while {} wait and {} run, the next with {:?} tokens; {} of {} blocks free, {} held",
+            scheduler.waiting(),
+            scheduler.running(),
+            scheduler.next_waiting(),
+            scheduler.kv().free(),
+            scheduler.kv().total(),
+            scheduler.held()
+        );
         let kv = scheduler.kv();
         assert_eq!(kv.used() + kv.free(), kv.total());
         assert_eq!(kv.used(), scheduler.held(), "blocks of client {index} are lost or held twice at {now}");

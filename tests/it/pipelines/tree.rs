@@ -60,7 +60,7 @@ const TOKENS: [&str; 7] = [
     "Uniform(from: 0, to: 3)",
 ];
 const TIMES: [&str; 6] = [
-    "Exactly(0)",
+    "Exactly(1)",
     "Exactly(2)",
     "Exactly(3)",
     "Uniform(from: 0, to: 2)",

@@ -63,8 +63,10 @@ impl Case {
         }
         let Self { routing, latency_us, .. } = self;
         write!(text, "], coordinator: (routing: {routing}, latency: us({latency_us})), workload: [").unwrap();
+        let priorities = self.groups.iter().any(Group::reads_priority);
         for (at, source) in self.sources.iter().enumerate() {
-            text += &source.workload(at, self.groups[at % self.groups.len()].model());
+            let priority = if priorities { 1 - i16::try_from(at).unwrap() } else { 0 };
+            text += &source.workload(at, self.groups[at % self.groups.len()].model(), priority);
         }
         text += "]";
         if let Some(horizon) = horizon {

@@ -14,6 +14,10 @@ pub struct Source {
     lengths: Lengths,
     /// Targets (ms): TTFT, TPOT, E2E.
     slo: [Option<u32>; 3],
+    /// Documents: how many, tokens of each, how many a prompt begins with.
+    prefix: Option<[u32; 3]>,
+    /// Conversations: turns in the mean, thinking in the mean (us).
+    sessions: Option<(f64, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,22 +58,47 @@ pub fn sources() -> impl Strategy<Value = Source> {
     ];
     let target = || prop::option::of(1_u32..2_000);
     let slo = (target(), prop::option::of(1_u32..20), target());
-    (1_u32..40, arrivals, lengths, slo).prop_map(|(requests, arrivals, lengths, (ttft, tpot, e2e))| Source {
-        requests,
-        arrivals,
-        lengths,
-        slo: [ttft, tpot, e2e],
-    })
+    let prefix =
+        (1_u32..5, 1_u32..40, 1_u32..3).prop_map(|(count, tokens, draw)| [count, tokens, draw.min(count)]);
+    let sessions = (1_f64..6.0, 0_u32..50_000);
+    let shared = (prop::option::weighted(0.2, prefix), prop::option::weighted(0.3, sessions));
+    (1_u32..40, arrivals, lengths, slo, shared).prop_map(
+        |(requests, arrivals, lengths, (ttft, tpot, e2e), (prefix, sessions))| Source {
+            requests,
+            arrivals,
+            lengths,
+            slo: [ttft, tpot, e2e],
+            prefix,
+            sessions,
+        },
+    )
 }
 
 impl Source {
-    pub fn workload(&self, at: usize, model: &str) -> String {
+    pub fn workload(&self, at: usize, model: &str, priority: i16) -> String {
         let Self { requests, .. } = self;
         let (arrivals, lengths, slo) = (self.arrivals.ron(), self.lengths.ron(), self.slo());
         format!(
-            "(name: \"w{at}\", model: \"{model}\", requests: {requests}, \
-             arrivals: {arrivals}, lengths: {lengths}, slo: ({slo})),"
+            "(name: \"w{at}\", model: \"{model}\", priority: {priority}, requests: {requests}, \
+             arrivals: {arrivals}, lengths: {lengths}, {}slo: ({slo})),",
+            self.shared()
         )
+    }
+
+    fn shared(&self) -> String {
+        let mut text = String::new();
+        if let Some([count, tokens, draw]) = self.prefix {
+            write!(text, "prefix: [Documents(tokens: {tokens}, count: {count}, draw: {draw})], ").unwrap();
+        }
+        if let Some((turns, think)) = self.sessions {
+            let think = if think % 2 == 0 {
+                format!("Exactly(us({think}))")
+            } else {
+                format!("Exponential(mean: us({think}))")
+            };
+            write!(text, "sessions: (turns: Geometric(mean: {turns:?}), think: {think}), ").unwrap();
+        }
+        text
     }
 
     fn slo(&self) -> String {

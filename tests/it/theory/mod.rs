@@ -4,6 +4,7 @@
 //! single server: a request of n output tokens takes n steps. Confidence intervals come from
 //! independent replications (seeds), at 99.9 %, by Student's law; the seeds are fixed.
 
+mod batching;
 mod closed_loop;
 mod jackson;
 mod little;

@@ -1,6 +1,10 @@
-//! The bookkeeping behind the verbs: blocks, decode set, admissions.
+//! The bookkeeping behind the verbs: blocks, decode set, queue, admissions.
+
+use smallvec::SmallVec;
 
 use super::Scheduler;
+use super::queue::{Back, Facts};
+use crate::clients::llm::packing::Waiting;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::runtime::Chunk;
 
@@ -11,14 +15,14 @@ impl Scheduler {
         let seq = *self.seq(id);
         let computed = seq.computed + tokens;
         debug_assert!(tokens > 0 && computed <= seq.goal, "{computed} of {} tokens computed", seq.goal);
-        let need = self.kv.blocks_for(computed.max(hold)).saturating_sub(seq.shared + seq.blocks);
-        if !self.take(u64::from(need) + spare) {
+        let need = self.kv.blocks_of(seq.shared, seq.computed, computed.max(hold)).saturating_sub(seq.blocks);
+        if !self.take_leaving(need.into(), spare) {
             return false;
         }
-        self.kv.give_back(spare);
         let chunk = Chunk { tokens, context: seq.computed, last: computed == seq.goal };
         self.step.push(id, chunk);
         self.seq_mut(id).blocks += need;
+        self.store_scheduled(id, computed);
         true
     }
 
@@ -41,33 +45,43 @@ impl Scheduler {
         self.clock.leave(seq.last_token);
         self.decoding.leave(seq);
         if !seq.reserved {
-            seq.blocks = self.kv.blocks_for(seq.computed) - seq.shared;
+            seq.blocks = self.kv.blocks_of(seq.shared, seq.computed, seq.computed);
         }
     }
 
-    /// Takes blocks, from holdings that nobody uses if there are too few.
+    /// Takes blocks, from holdings that nobody uses if there are too few, and then from the prefix cache.
     pub(super) fn take(&mut self, blocks: u64) -> bool {
-        if self.kv.take(blocks) {
-            return true;
+        self.take_leaving(blocks, 0)
+    }
+
+    /// [`take`](Self::take), if so many blocks stay `spare`.
+    pub(in crate::clients::llm) fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
+        if blocks + spare > self.kv.free() {
+            self.step.evicts |= self.holdings.reclaim(blocks + spare, &mut self.kv);
         }
-        self.step.evicts |= self.holdings.reclaim(blocks, &mut self.kv);
-        self.kv.take(blocks)
+        let took = blocks + spare <= self.kv.free() && self.kv.take(blocks);
+        self.evict_prefixes();
+        took
     }
 
     /// Tokens of a waiting sequence that need not be computed, and the holding they are in, if any. The last
     /// token always is.
-    pub(super) fn head_start(&self, seq: &Sequence) -> (u32, Option<u32>) {
+    pub(super) fn head_start(&self, id: SeqId) -> (u32, Option<u32>) {
+        let seq = self.seq(id);
         let held = seq.base.and_then(|base| self.holdings.nearest(base));
         match held {
             Some((id, tokens)) if tokens >= seq.fetched => (tokens.min(seq.goal - 1), Some(id)),
-            _ => (seq.fetched.min(seq.goal - 1), None),
+            _ => {
+                let found = self.found(id).blocks * self.kv.block_size();
+                (seq.fetched.min(seq.goal - 1).max(found), None)
+            }
         }
     }
 
     /// Lets a waiting sequence begin with what is there of it.
     pub(super) fn stand_on(&mut self, id: SeqId) {
         let seq = *self.seq(id);
-        let (computed, base) = self.head_start(&seq);
+        let (computed, base) = self.head_start(id);
         if let Some(base) = base {
             self.holdings.pin(base);
             self.holdings.refer(base);
@@ -75,7 +89,7 @@ impl Scheduler {
         if let Some(old) = seq.base {
             self.holdings.forget(old, &mut self.kv);
         }
-        let shared = if base.is_some() { computed / self.kv.block_size() } else { 0 };
+        let shared = if base.is_some() { computed / self.kv.block_size() } else { self.pin_prefix(id) };
         let seq = self.seq_mut(id);
         (seq.computed, seq.base, seq.shared) = (computed, base, shared);
     }
@@ -97,7 +111,7 @@ impl Scheduler {
             // The step has taken this sequence's next block already.
             let seq = self.seq(id);
             let opens_block = !seq.reserved && seq.computed.is_multiple_of(self.kv.block_size());
-            self.kv.give_back(u64::from(opens_block));
+            self.kv.give_back(u64::from(opens_block) * u64::from(self.kv.groups().count()));
             self.step.decodes = self.decoding.members() > 0;
         }
     }
@@ -135,7 +149,46 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn last_admitted(&mut self) -> Option<SeqId> {
+    /// Puts `id` into the queue; tells whether it may go ahead of others there.
+    pub(super) fn wait(&mut self, id: SeqId, back: Back) -> bool {
+        let known = self.waiting.has_keys().then(|| self.known(id, self.waiting.facts(id)));
+        self.waiting.join(id, self.seq(id).arrival, back, known)
+    }
+
+    /// What a packing policy may know of `id`, which waits or is about to.
+    fn known(&self, id: SeqId, Facts { priority, arrived, .. }: Facts) -> Waiting {
+        let seq = self.seq(id);
+        let cached_tokens = self.head_start(id).0;
+        Waiting {
+            prompt_tokens: seq.prompt,
+            left_tokens: seq.goal - cached_tokens,
+            cached_tokens,
+            generated_tokens: seq.generated,
+            priority,
+            arrived,
+        }
+    }
+
+    /// Brings a queue up to date whose order changes while sequences wait.
+    pub(in crate::clients::llm) fn arrange_queue(&mut self) {
+        let known = self.waiting.to_sort().map(|id| self.known(id, self.waiting.facts(id)));
+        let known: SmallVec<[Waiting; 1]> = known.collect();
+        if !known.is_empty() {
+            self.waiting.sort(&known);
+        }
+    }
+
+    /// Whom to preempt where memory is short: the sequence admitted last, or the one that the packing
+    /// policy gives up first.
+    pub fn victim(&mut self) -> Option<SeqId> {
+        if !self.waiting.preempts_largest() {
+            return self.last_admitted();
+        }
+        let live = self.admitted.iter().filter(|(admission, id)| is_admitted(&self.seqs, *admission, *id));
+        live.map(|(_, id)| *id).max_by_key(|id| (self.waiting.key(*id), self.seq(*id).arrival))
+    }
+
+    fn last_admitted(&mut self) -> Option<SeqId> {
         while let Some((admission, id)) = self.admitted.last() {
             if is_admitted(&self.seqs, *admission, *id) {
                 return Some(*id);
@@ -145,11 +198,11 @@ impl Scheduler {
         None
     }
 
-    pub(super) fn seq(&self, id: SeqId) -> &Sequence {
+    pub(in crate::clients::llm) fn seq(&self, id: SeqId) -> &Sequence {
         &self.seqs[id.0 as usize]
     }
 
-    pub(super) fn seq_mut(&mut self, id: SeqId) -> &mut Sequence {
+    pub(in crate::clients::llm) fn seq_mut(&mut self, id: SeqId) -> &mut Sequence {
         &mut self.seqs[id.0 as usize]
     }
 }

@@ -131,7 +131,10 @@ impl Holdings {
     }
 
     /// Blocks of the holdings that no running sequence needs.
-    fn idle_blocks(&self) -> u64 {
+    pub fn idle_blocks(&self) -> u64 {
+        if self.slots.is_empty() {
+            return 0;
+        }
         let mut pins: Vec<u32> = self.slots.iter().map(|holding| holding.pins).collect();
         let idle = |(_, holding): &(usize, &Holding)| holding.pins == 0 && !holding.evicted;
         let mut idle: Vec<usize> = self.slots.iter().enumerate().filter(idle).map(|(id, _)| id).collect();

@@ -34,8 +34,14 @@ impl Scheduler {
             self.decoding.next_completion(|step, admission, id| is_due(seqs, step, admission, id));
         let most = completion.unwrap_or(1).min(limit);
         // The first step's blocks are taken already.
-        let mut free = self.kv.free();
+        let mut free = self.free_for_strides();
+        let somebody_waits = !self.waiting.is_empty() || self.swapped() > 0;
         for ahead in 1..most {
+            let behind = self.decoding.frees(ahead - 1);
+            if behind > 0 && somebody_waits {
+                return ahead;
+            }
+            free += behind;
             let growth = self.decoding.growth(ahead);
             if growth > free {
                 return ahead;
@@ -69,7 +75,8 @@ impl Scheduler {
         let in_use = self.kv.used();
         if self.step.decodes {
             self.clock.tick(now, gaps);
-            self.decoding.step();
+            let behind = self.decoding.step();
+            self.kv.give_back(behind);
             while let Some(id) = self.pop_due() {
                 if self.has_begun_its_answer(id) {
                     self.seq_mut(id).answer = now;
@@ -87,7 +94,9 @@ impl Scheduler {
 
     /// Forgets the composed step, once all of it has landed.
     pub fn clear_step(&mut self) {
+        self.evict_prefixes();
         self.step.clear();
+        self.clear_copies();
     }
 
     fn land_chunks(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) {
@@ -95,16 +104,27 @@ impl Scheduler {
             let (id, chunk) = (self.step.owners[at], self.step.chunks[at]);
             let seq = &mut self.seqs[id.0 as usize];
             seq.started = seq.started.min(begun);
+            let before = seq.computed;
             seq.computed += chunk.tokens;
+            let computed = seq.computed;
+            if !seq.reserved {
+                let behind = self.kv.passed(seq.shared, before, computed);
+                seq.blocks -= behind;
+                self.kv.give_back(behind.into());
+            }
+            self.store_computed(id, computed);
             if !chunk.last {
                 continue;
             }
+            let seq = &mut self.seqs[id.0 as usize];
             seq.generated += 1;
             if seq.first_token == SimTime::MAX {
                 seq.first_token = now;
                 let Sequence { stage, started, .. } = *seq;
                 landed.first_tokens.push(FirstToken { stage, started, at: now });
-            } else {
+            }
+            // Those before it may have come out elsewhere.
+            if seq.last_token != SimTime::MAX {
                 gaps.record(now.since(seq.last_token), 1);
             }
             if seq.reason > 0 && seq.generated == seq.reason + 1 {
@@ -126,8 +146,10 @@ impl Scheduler {
         let Sequence { stage, preemptions, base, .. } = seq;
         // The last token may be the answer's first.
         let answer = if seq.reason > 0 { seq.answer.min(now) } else { seq.first_token };
+        self.leave_prefix(id, true);
         let kept = seq.keep.then(|| self.keep(id));
-        landed.finished.push(Finished { stage, answer, kept, preemptions });
+        let cached_tokens = self.unname_tokens(id);
+        landed.finished.push(Finished { stage, answer, kept, preemptions, cached_tokens });
         self.release(id, State::Gone);
         if let Some(base) = base {
             self.holdings.unpin(base);
@@ -139,7 +161,7 @@ impl Scheduler {
     /// Keeps the KV of a finished sequence: the holding, and the tokens it covers.
     fn keep(&mut self, id: SeqId) -> (u32, u32) {
         let Sequence { base, computed, shared, blocks, .. } = *self.seq(id);
-        let own = self.kv.blocks_for(computed) - shared;
+        let own = self.kv.blocks_of(shared, computed, computed);
         self.kv.give_back(u64::from(blocks - own));
         self.seq_mut(id).blocks = 0;
         (self.holdings.keep(base, computed, own), computed)

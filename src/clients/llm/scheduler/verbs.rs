@@ -1,6 +1,6 @@
 //! What a policy does with the scheduler.
 
-use super::{Reserve, Scheduler};
+use super::{Back, Reserve, Scheduler};
 use crate::clients::llm::sequence::{SeqId, State};
 
 impl Scheduler {
@@ -8,15 +8,21 @@ impl Scheduler {
     /// latest admissions are preempted until the rest fit; tells whether that was so.
     pub fn decode_all(&mut self) -> bool {
         let mut preempted = false;
-        while self.decoding.members() > 0 {
-            if self.take(self.decoding.growth(0)) {
-                self.step.decodes = true;
-                break;
-            }
+        while !self.decode_if_room() {
             self.preempt_last();
             preempted = true;
         }
         preempted
+    }
+
+    /// Puts every decoding sequence into the step; `false`, and nothing done, when blocks for their new
+    /// tokens are short.
+    pub fn decode_if_room(&mut self) -> bool {
+        if self.decoding.members() == 0 {
+            return true;
+        }
+        self.step.decodes = self.take(self.decoding.growth(0));
+        self.step.decodes
     }
 
     /// Puts the next `tokens` of the `at`-th prompt under way into the step; `false`, and nothing
@@ -37,13 +43,15 @@ impl Scheduler {
         if self.next_waiting().is_none() {
             return false;
         }
-        let id = self.waiting[0];
+        let Some(id) = self.waiting.front() else { return false };
         let hold = match reserve {
             Reserve::Chunk => 0,
             Reserve::Prompt => self.seq(id).goal,
             Reserve::Tokens(tokens) => tokens.max(self.seq(id).longest()),
-            Reserve::OracleWhole => self.seq(id).longest(),
         };
+        if !self.has_room(id, tokens, hold, spare) {
+            return false;
+        }
         self.stand_on(id);
         if !self.compute(id, tokens, hold, spare) {
             self.step_off(id);
@@ -54,7 +62,7 @@ impl Scheduler {
         let admission = self.admissions;
         let seq = self.seq_mut(id);
         seq.admission = admission;
-        seq.reserved = matches!(reserve, Reserve::Tokens(_) | Reserve::OracleWhole);
+        seq.reserved = matches!(reserve, Reserve::Tokens(_));
         seq.state = State::Prefilling;
         self.prefilling.push(id);
         self.running += 1;
@@ -62,10 +70,16 @@ impl Scheduler {
         true
     }
 
+    /// Puts `id`, which waits, at the head of the queue; `false`, and nothing done, where the packing policy
+    /// decides on that.
+    pub fn put_first(&mut self, id: SeqId) -> bool {
+        self.waiting.put_first(id)
+    }
+
     /// Where nothing runs and yet the head of the queue finds no room, what it goes on with holds too many
     /// blocks that it cannot share: that is given up, to be computed again. Tells whether it was so.
     pub(in crate::clients::llm) fn give_up_base(&mut self) -> bool {
-        let Some(id) = self.waiting.front().copied().filter(|_| self.running == 0) else { return false };
+        let Some(id) = self.waiting.front().filter(|_| self.running == 0) else { return false };
         let base = self.seq_mut(id).base.take();
         if let Some(base) = base {
             self.holdings.forget(base, &mut self.kv);
@@ -73,22 +87,64 @@ impl Scheduler {
         base.is_some()
     }
 
-    /// Preempts the sequence admitted last: its blocks are free at once, it goes to the head of the
-    /// queue, and all of it will be computed again. Paused ones are spared; `false` when no other runs.
+    /// Preempts the sequence admitted last, or the one that the packing policy gives up first; unless it is
+    /// swapped out, it goes to the head of the queue. Paused ones are spared; `false` when no other runs.
     pub fn preempt_last(&mut self) -> bool {
-        let Some(id) = self.last_admitted() else { return false };
+        let victim = self.victim();
+        if let Some(id) = victim {
+            self.preempt(id, Back::Head);
+        }
+        victim.is_some()
+    }
+
+    /// Preempts `id`, which runs: its blocks are free at once. Where there is host memory for them they are
+    /// copied there; else it goes back to the queue, by its key if the packing policy gives it one, and all of
+    /// it will be computed again.
+    pub fn preempt(&mut self, id: SeqId, back: Back) {
+        if !self.swap_out(id) {
+            self.lose(id);
+            self.wait(id, back);
+            // If nobody else runs, KV that waits for its turn has the room that this one lacks.
+            self.give_up_landed();
+        }
+    }
+
+    /// Takes `id`, which runs, out of the step and out of all lists.
+    pub(super) fn take_out(&mut self, id: SeqId) {
+        if self.seq(id).state == State::Paused {
+            self.paused.retain(|other| *other != id);
+        }
         self.step.drop_chunk(id);
         self.prefilling.retain(|other| *other != id);
         self.withdraw(id);
+    }
+
+    /// Takes all blocks from `id`, which runs.
+    fn lose(&mut self, id: SeqId) {
+        self.take_out(id);
+        self.leave_prefix(id, false);
         self.step_off(id);
         let seq = self.seq_mut(id);
         seq.goal = seq.prompt + seq.generated;
         seq.fetched = 0;
-        seq.preemptions = seq.preemptions.saturating_add(1);
-        self.preemptions += 1;
+        self.count_preemption(id);
         self.release(id, State::Waiting);
-        self.waiting.push_front(id);
-        true
+    }
+
+    /// Preempts `id`, never to the host, and takes what it had computed, its last token included, for its prompt and all else
+    /// for output: what is left of a prompt that was under way will be generated token by token. No engine
+    /// does that; it is what Vidur's `Request.restart` comes to. For requests that do not reason.
+    pub fn preempt_cutting_prompt(&mut self, id: SeqId, back: Back) {
+        debug_assert_eq!(self.seq(id).reason, 0, "where the answer begins is not known any more");
+        let (computed, under_way) = (self.seq(id).computed, self.seq(id).state == State::Prefilling);
+        self.lose(id);
+        if under_way {
+            let seq = self.seq_mut(id);
+            let total = seq.prompt + seq.output;
+            (seq.prompt, seq.output) = (computed, total - computed);
+            (seq.generated, seq.goal) = (0, computed);
+        }
+        self.wait(id, back);
     }
 
     /// Takes the decoding sequence `id` out of the decode set; it keeps its blocks.
@@ -110,30 +166,24 @@ impl Scheduler {
         }
     }
 
-    /// Takes blocks for all that the decoding or paused sequence `id` will ever store; `false`, and
-    /// nothing done, when they are short. Only an oracle knows how much that is. To be called before
-    /// [`decode_all`](Self::decode_all).
-    pub fn reserve_oracle_whole(&mut self, id: SeqId) -> bool {
+    /// Lets all paused sequences decode again; to be called before [`decode_all`](Self::decode_all).
+    pub fn resume_all(&mut self) {
         debug_assert!(!self.step.decodes, "the step's blocks are taken already");
-        let decodes = self.seq(id).state == State::Decoding;
-        self.stop_decoding(id);
-        let seq = *self.seq(id);
-        let need = self.kv.blocks_for(seq.longest()).saturating_sub(seq.shared + seq.blocks);
-        let took = self.take(need.into());
-        if took {
-            let seq = self.seq_mut(id);
-            seq.blocks += need;
-            seq.reserved = true;
-        }
-        if decodes {
+        while let Some(id) = self.paused.pop_front() {
             self.start_decoding(id);
+            self.remember_admission(id);
         }
-        took
     }
 
     /// Promises that, if the step holds decodes alone, the next one would be composed the same as
     /// long as no sequence completes or arrives and blocks suffice: steps may be run as a stride.
     pub fn repeat_decodes(&mut self) {
-        self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && !self.step.evicts;
+        let alike = !self.step.evicts && self.swaps_nothing();
+        self.step.repeats = self.step.decodes && self.step.chunks.is_empty() && alike;
+    }
+
+    /// Takes that promise back.
+    pub(in crate::clients::llm) const fn run_once(&mut self) {
+        self.step.repeats = false;
     }
 }

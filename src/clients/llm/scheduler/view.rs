@@ -4,6 +4,7 @@ use super::Scheduler;
 use super::books::is_admitted;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::memory::BlockPool;
+use crate::units::SimTime;
 
 impl Scheduler {
     /// Sequences in the queue.
@@ -11,12 +12,39 @@ impl Scheduler {
         self.waiting.len()
     }
 
-    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits or
-    /// `max_num_seqs` sequences run already.
+    /// The sequences in the queue, in its order.
+    pub fn queue(&self) -> impl Iterator<Item = SeqId> {
+        self.waiting.iter()
+    }
+
+    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits,
+    /// `max_num_seqs` sequences run already, or others are swapped out.
     pub fn next_waiting(&self) -> Option<u32> {
-        let id = *self.waiting.front()?;
+        let id = self.waiting.front()?;
         let seq = self.seq(id);
-        (self.running < self.max_num_seqs).then(|| seq.goal - self.head_start(seq).0)
+        (self.running < self.max_num_seqs && !self.is_closed()).then(|| seq.goal - self.head_start(id).0)
+    }
+
+    /// The same, if it fits `budget` whole, or is the first prompt of the step and longer than the `most` that
+    /// any step may hold: what was preempted, or lost KV that it came with, needs more than what was accepted.
+    pub fn next_whole(&self, budget: u32, most: u32) -> Option<u32> {
+        let alone = self.step.chunks.is_empty();
+        self.next_waiting().filter(|prompt| *prompt <= budget || alone && *prompt > most)
+    }
+
+    /// Blocks of the prefix cache that `id`, which waits, would go on with and that nobody uses now.
+    pub fn idle_found(&self, id: SeqId) -> u64 {
+        self.found(id).idle.into()
+    }
+
+    /// The head of the queue.
+    pub fn head(&self) -> Option<SeqId> {
+        self.waiting.front()
+    }
+
+    /// Most sequences that run at once.
+    pub const fn max_num_seqs(&self) -> u32 {
+        self.max_num_seqs
     }
 
     /// Sequences admitted: prefilling, decoding or paused.
@@ -35,11 +63,45 @@ impl Scheduler {
         Some(seq.goal - seq.computed)
     }
 
+    /// Whether a prompt stays unfinished after the step composed so far.
+    pub fn unfinished_prompt(&self) -> bool {
+        let last = self.step.chunks.iter().filter(|chunk| chunk.last).count();
+        last < self.prefilling.len()
+    }
+
+    /// Prompts under way.
+    pub fn prefilling(&self) -> usize {
+        self.prefilling.len()
+    }
+
+    /// Whether a sequence that lost its KV is next, or computes it again: it came before any KV that is to
+    /// come, which would take its room over and over.
+    pub(in crate::clients::llm) fn is_recovering(&self) -> bool {
+        let lost = |id: SeqId| self.seq(id).preemptions > 0;
+        self.waiting.front().is_some_and(lost) || self.prefilling.iter().any(|id| lost(*id))
+    }
+
+    /// Prompt tokens left of `id`, if its prompt is under way, and its place among those.
+    pub fn prefill_of(&self, id: SeqId) -> Option<(usize, u32)> {
+        let at = self.prefilling.iter().position(|other| *other == id)?;
+        Some((at, self.prefill_left(at)?))
+    }
+
+    /// Whether the sequence that reached this client as the `arrival`-th is still `id`, and admitted.
+    pub fn runs(&self, id: SeqId, arrival: u64) -> bool {
+        let seq = self.seq(id);
+        seq.arrival == arrival && matches!(seq.state, State::Prefilling | State::Decoding | State::Paused)
+    }
+
+    /// The sequences that prefill or decode, in the order of their admission. Slow: looks at all that run.
+    pub fn in_order(&self) -> impl Iterator<Item = SeqId> {
+        let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
+        self.admitted.iter().filter(live).map(|(_, id)| *id)
+    }
+
     /// The sequences that decode, in the order of their admission. Slow: looks at all that run.
     pub fn decodes(&self) -> impl Iterator<Item = SeqId> {
-        let live = |entry: &&(u64, SeqId)| is_admitted(&self.seqs, entry.0, entry.1);
-        let ids = self.admitted.iter().filter(live).map(|(_, id)| *id);
-        ids.filter(|id| self.seq(*id).state == State::Decoding)
+        self.in_order().filter(|id| self.seq(*id).state == State::Decoding)
     }
 
     /// The sequences that [`pause`](Self::pause) took out, in that order.
@@ -52,11 +114,66 @@ impl Scheduler {
         self.seq(id).arrival
     }
 
+    /// When `id` reached this client.
+    pub fn arrived(&self, id: SeqId) -> SimTime {
+        self.seq(id).arrived
+    }
+
     /// Tokens of `id` whose KV is stored.
     pub fn stored(&self, id: SeqId) -> u32 {
+        self.seq(id).computed + self.decoded(id)
+    }
+
+    /// Tokens of the prompt of `id`.
+    pub fn prompt(&self, id: SeqId) -> u32 {
+        self.seq(id).prompt
+    }
+
+    /// Tokens that `id` has generated so far.
+    pub fn generated(&self, id: SeqId) -> u32 {
+        self.seq(id).generated + self.decoded(id)
+    }
+
+    fn decoded(&self, id: SeqId) -> u32 {
         let seq = self.seq(id);
-        let decoded = if seq.state == State::Decoding { self.decoding.steps_of(seq) } else { 0 };
-        seq.computed + decoded
+        if seq.state == State::Decoding { self.decoding.steps_of(seq) } else { 0 }
+    }
+
+    /// Decode steps taken so far.
+    pub const fn decode_steps(&self) -> u64 {
+        self.decoding.steps()
+    }
+
+    /// Blocks that those who decode take for their next tokens.
+    pub fn decode_growth(&self) -> u64 {
+        self.decoding.growth(0)
+    }
+
+    /// Blocks that the running sequence `id` takes for its next `tokens` tokens.
+    pub fn growth_of(&self, id: SeqId, tokens: u32) -> u32 {
+        let seq = self.seq(id);
+        let stored = self.stored(id);
+        let held = if seq.state == State::Decoding && !seq.reserved {
+            self.kv.blocks_of(seq.shared, stored, stored)
+        } else {
+            seq.blocks
+        };
+        self.kv.blocks_of(seq.shared, stored, stored + tokens).saturating_sub(held)
+    }
+
+    /// Whether the packing policy says who is preempted.
+    pub fn preempts_by_key(&self) -> bool {
+        self.waiting.preempts_largest()
+    }
+
+    /// Blocks that can be had: free ones, and those of holdings that nobody who runs needs.
+    pub fn available(&self) -> u64 {
+        self.kv.free() + self.holdings.idle_blocks()
+    }
+
+    /// Whether the KV of the holding `id` is there: it may have been evicted.
+    pub fn holds(&self, id: u32) -> bool {
+        self.holdings.nearest(id).is_some_and(|(nearest, _)| nearest == id)
     }
 
     /// Holdings: KV of finished sequences that is kept, or that something refers to.
@@ -64,18 +181,24 @@ impl Scheduler {
         self.holdings.len()
     }
 
-    /// Blocks that sequences, holdings and the composed step hold: those taken from the pool. Slow: looks
+    /// Blocks that sequences, holdings, KV on its way here and the composed step hold, blocks that are shared once: those taken from the pool. Slow: looks
     /// at all of them.
     pub fn held(&self) -> u64 {
-        let of = |seq: &Sequence| match seq.state {
-            State::Decoding if !seq.reserved => {
-                let stored = seq.computed + self.decoding.steps_of(seq);
-                u64::from(self.kv.blocks_for(stored) - seq.shared)
-            }
-            _ => u64::from(seq.blocks),
+        let of = |(at, seq): (usize, &Sequence)| {
+            let own = match seq.state {
+                State::Decoding if !seq.reserved => {
+                    let stored = seq.computed + self.decoding.steps_of(seq);
+                    self.kv.blocks_of(seq.shared, stored, stored)
+                }
+                State::Swapped => 0,
+                _ => seq.blocks,
+            };
+            let cached = self.in_cache(SeqId(at as u32));
+            u64::from(cached.map_or(own, |cached| own + seq.shared - cached))
         };
         let opened = if self.step.decodes { self.decoding.growth(0) } else { 0 };
-        self.seqs.iter().map(of).sum::<u64>() + self.holdings.blocks() + opened
+        let own = self.seqs.iter().enumerate().map(of).sum::<u64>();
+        own + self.holdings.blocks() + self.prefixes_in_use() + opened + self.expected
     }
 
     /// The KV blocks.

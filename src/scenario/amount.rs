@@ -1,4 +1,4 @@
-//! Amounts in a pipeline: fixed, or drawn for each request.
+//! Amounts in pipelines and sessions: fixed, or drawn for each request.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
