@@ -37,11 +37,11 @@ fn shape(set: &ChunkSet) -> AttentionShape {
 }
 
 /// A chunk too short to be told from decoding takes another path.
-fn behind_prefix(row: &&ChunkRow) -> bool {
+fn behind_prefix(row: &ChunkRow) -> bool {
     row.decodes == 0.0 && row.chunk >= 16.0 && row.prefix > 0.0
 }
 
-fn both(row: &&ChunkRow) -> bool {
+fn both(row: &ChunkRow) -> bool {
     row.decodes > 0.0 && row.chunk > 0.0
 }
 
@@ -68,7 +68,7 @@ pub(super) fn calibrate(
         blind.prefix = prefix_rule(profile, &rest);
         blind.mixed = mixed_rule(&blind, &rest);
         let Ok(curve) = blind.attention(&shape(set)) else { continue };
-        let chunks = set.rows.iter().filter(behind_prefix);
+        let chunks = set.rows.iter().filter(|row| behind_prefix(row));
         let errors =
             Errors::of(chunks.map(|row| (curve.prefill.seconds(1.0, row.chunk, row.prefix), row.seconds)));
         scores.prefix.push((set.name.clone(), errors));
@@ -76,13 +76,13 @@ pub(super) fn calibrate(
             let alone = |row: &&ChunkRow| row.decodes == 0.0 && row.prefix == 0.0 && row.chunk == chunk;
             set.rows.iter().find(alone).map(|row| row.seconds)
         };
-        let beyond = set.rows.iter().filter(behind_prefix).filter_map(|row| {
+        let beyond = set.rows.iter().filter(|row| behind_prefix(row)).filter_map(|row| {
             let more = curve.prefill.seconds(1.0, row.chunk, row.prefix)
                 - curve.prefill.seconds(1.0, row.chunk, 0.0);
             Some((own(row.chunk)? + more, row.seconds))
         });
         scores.beyond.push((set.name.clone(), Errors::of(beyond)));
-        let mixed = set.rows.iter().filter(both);
+        let mixed = set.rows.iter().filter(|row| both(row));
         let errors = Errors::of(mixed.map(|row| {
             let chunk = std::iter::once((row.chunk, row.prefix));
             (curve.seconds(chunk, row.decodes, row.context), row.seconds)
@@ -108,7 +108,7 @@ fn prefix_rule(profile: &Profile, sets: &[&ChunkSet]) -> PrefixRule {
     for set in sets {
         let free = Profile { prefix: rule(0.0), ..profile.clone() };
         let Ok(curve) = free.prefill_attention(&shape(set)) else { continue };
-        for row in set.rows.iter().filter(behind_prefix) {
+        for row in set.rows.iter().filter(|row| behind_prefix(row)) {
             let tiles = (row.chunk / f64::from(TILE)).ceil() * f64::from(set.heads);
             let waves = (tiles / f64::from(profile.silicon.multiprocessors)).ceil();
             plain.push((curve.seconds(1.0, row.chunk, 0.0), waves * row.prefix, row.seconds));
@@ -172,7 +172,7 @@ fn mixed_rule(profile: &Profile, sets: &[&ChunkSet]) -> MixedRule {
     for (set, curve) in sets.iter().zip(&curves) {
         let Ok(curve) = curve else { continue };
         // One row in seven says as much, and no period of the grid is seven.
-        rows.extend(set.rows.iter().filter(both).step_by(7).map(|row| (curve, row)));
+        rows.extend(set.rows.iter().filter(|row| both(row)).step_by(7).map(|row| (curve, row)));
     }
     let cost = |x: &[f64]| {
         let rule = rule(x);

@@ -8,11 +8,12 @@ pub(super) fn sizes_left_out<'a>(tables: impl Iterator<Item = &'a CollectiveTabl
     let mut pairs = Vec::new();
     for table in tables {
         let measured = table.pooled();
-        for out in 1..table.bytes.len().saturating_sub(1) {
+        let ends = measured.len().saturating_sub(1);
+        for (out, us) in measured.iter().enumerate().take(ends).skip(1) {
             let mut rest = table.clone();
             let bytes = rest.bytes.remove(out);
             rest.us.remove(out);
-            pairs.push((rest.seconds(&rest.pooled(), bytes), measured[out] * 1e-6));
+            pairs.push((rest.seconds(&rest.pooled(), bytes), us * 1e-6));
         }
     }
     Errors::of(pairs)

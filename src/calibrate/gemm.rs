@@ -139,8 +139,10 @@ impl<'a> Sheet<'a> {
             m % 16.0,
             likely,
         ];
-        for (rows, columns) in [(128.0, 128.0), (128.0, 256.0), (64.0, 64.0), (256.0, 128.0), (64.0, 128.0)] {
-            let tiles: f64 = (m / rows as f64).ceil() * (n / columns as f64).ceil();
+        for (rows, columns) in
+            [(128.0_f64, 128.0_f64), (128.0, 256.0), (64.0, 64.0), (256.0, 128.0), (64.0, 128.0)]
+        {
+            let tiles = (m / rows).ceil() * (n / columns).ceil();
             let waves = tiles / f64::from(self.silicon.multiprocessors);
             features.extend([log(waves), waves.ceil() / waves]);
         }

@@ -134,6 +134,9 @@ fn gemm(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), C
     Ok(())
 }
 
+/// Seconds by sequences, tokens, query heads and heads of keys.
+type AttentionTimes = BTreeMap<[u64; 4], Vec<f64>>;
+
 fn attention(
     table: &Table,
     origin: &Origin,
@@ -151,8 +154,7 @@ fn attention(
         vec![0.0; table.rows()]
     };
     let seconds = seconds(table)?;
-    type Key = (u32, Precision, u32);
-    let mut sets: BTreeMap<Key, BTreeMap<[u64; 4], Vec<f64>>> = BTreeMap::new();
+    let mut sets: BTreeMap<(u32, Precision, u32), AttentionTimes> = BTreeMap::new();
     let mut unknown = BTreeMap::new();
     for row in 0..table.rows() {
         let format = match formats[row].as_str() {
@@ -193,6 +195,9 @@ fn attention(
     Ok(())
 }
 
+/// Seconds of one shape with so many tokens, all that were measured.
+type MoeTimes = BTreeMap<(MoeShape, u64), Vec<f64>>;
+
 fn moe(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), CalibrateError> {
     let (kinds, routings) = (table.words("moe_dtype")?, table.words("distribution")?);
     let names =
@@ -202,8 +207,7 @@ fn moe(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), Ca
         figures.push(table.numbers(name, "count", ONE)?);
     }
     let seconds = seconds(table)?;
-    let mut sets: BTreeMap<(WeightKind, u8), (Routing, BTreeMap<(MoeShape, u64), Vec<f64>>)> =
-        BTreeMap::new();
+    let mut sets: BTreeMap<(WeightKind, u8), (Routing, MoeTimes)> = BTreeMap::new();
     let mut unknown = BTreeMap::new();
     for row in 0..table.rows() {
         let routing = match routings[row].as_str() {

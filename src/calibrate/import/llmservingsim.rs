@@ -1,4 +1,4 @@
-//! LLMServingSim's profiles of one layer: CSV, microseconds.
+//! `LLMServingSim`'s profiles of one layer: CSV, microseconds.
 //!
 //! ```text
 //! MODEL/…/tpN/attention.csv   prefill_chunk, kv_prefill, n_decode, kv_decode, time_us

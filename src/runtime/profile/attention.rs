@@ -8,7 +8,7 @@
 //!
 //! A chunk behind a cached prefix walks the prefix once for each wave of tiles of 64 rows, one key every
 //! `τ`: nothing splits the keys of a prompt. That rule was measured on one device (RTX PRO 6000,
-//! FlashAttention 2); on others `τ` comes from their plain prompts, and the rule is carried over.
+//! `FlashAttention` 2); on others `τ` comes from their plain prompts, and the rule is carried over.
 //!
 //! Decode tables that were measured with the KV left in the cache are held to what a cold one takes.
 //! A model with more KV heads than were measured is priced as so many more sequences with fewer heads:

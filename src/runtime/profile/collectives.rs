@@ -3,7 +3,7 @@
 //! For each library, operation and number of devices, times are pooled so that they never fall, and read
 //! by straight lines between sizes, which are a factor of two apart; beyond the largest they go on in
 //! proportion. Libraries change protocol with size, in steps that no smooth form follows. Between devices
-//! on PCIe they are properties of the host as much as of the device.
+//! on `PCIe` they are properties of the host as much as of the device.
 
 use serde::{Deserialize, Serialize};
 

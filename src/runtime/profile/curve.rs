@@ -16,7 +16,7 @@ fn split(size: f64, bits: u32) -> (usize, f64) {
 
 /// The size at a knot.
 fn knot(cell: usize, bits: u32) -> f64 {
-    let octave = (cell >> bits) as i32;
+    let octave = i32::from((cell >> bits) as u16);
     let part = (cell & ((1 << bits) - 1)) as f64 / f64::from(1_u32 << bits);
     libm::scalbn(1.0 + part, octave)
 }

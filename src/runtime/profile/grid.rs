@@ -43,9 +43,9 @@ impl Residuals {
 }
 
 /// Digits: printable, but for the two that a string escapes.
-const DIGITS: &[u8; 90] =
+const DIGITS: &[u8; BASE as usize] =
     b"!#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|";
-const BASE: i32 = DIGITS.len() as i32;
+const BASE: i32 = 90;
 const ZERO: i32 = BASE * BASE / 2;
 
 impl Serialize for Residuals {
@@ -65,22 +65,20 @@ impl<'de> Deserialize<'de> for Residuals {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let lines = Vec::<String>::deserialize(deserializer)?;
         let mut value = [None; 256];
-        for (digit, symbol) in DIGITS.iter().enumerate() {
-            value[usize::from(*symbol)] = Some(digit as i32);
+        for (digit, symbol) in (0..).zip(DIGITS) {
+            value[usize::from(*symbol)] = Some(digit);
         }
         let mut steps = Vec::new();
         for line in &lines {
             for pair in line.as_bytes().chunks(2) {
                 let digits: Option<Vec<i32>> =
                     pair.iter().map(|symbol| value[usize::from(*symbol)]).collect();
-                match digits.as_deref() {
-                    Some([high, low]) => steps.push((high * BASE + low - ZERO) as i16),
-                    _ => {
-                        let found = String::from_utf8_lossy(pair);
-                        let message = format!("expected residuals of two characters each, found `{found}`");
-                        return Err(D::Error::custom(message));
-                    }
-                }
+                let Some([high, low]) = digits.as_deref() else {
+                    let found = String::from_utf8_lossy(pair);
+                    let message = format!("expected residuals of two characters each, found `{found}`");
+                    return Err(D::Error::custom(message));
+                };
+                steps.push((high * BASE + low - ZERO) as i16);
             }
         }
         Ok(Self { steps, lines: lines.len() })

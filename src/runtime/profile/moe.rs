@@ -162,7 +162,7 @@ impl MoeForm {
         let (expert, rows, local) = shape.counts(tokens);
         let distinct = match routing {
             Routing::RoundRobin => local.min(rows),
-            _ => {
+            Routing::Skewed => {
                 let met = -libm::expm1(-libm::pow(rows / local, self.spread));
                 (local * met).max(1.0).min(rows)
             }
