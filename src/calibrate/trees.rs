@@ -249,7 +249,9 @@ mod tests {
         let x: Vec<f64> = (0..2_000).map(|at| f64::from(at) * 0.01).collect();
         let y: Vec<f64> = (0..2_000).map(|at| f64::from(at % 7)).collect();
         let truth = |x: f64, y: f64| x.floor() + if y > 3.0 { 10.0 } else { 0.0 };
-        let mut targets: Vec<f64> = x.iter().zip(&y).map(|(x, y)| truth(*x, *y)).collect();
+        // Measurements scatter; without any of it signs of what is left say nothing once it is next to nothing.
+        let scatter = |at: usize| (at * 7_919 % 101) as f64 * 0.004 - 0.2;
+        let mut targets: Vec<f64> = (0..2_000).map(|at| truth(x[at], y[at]) + scatter(at)).collect();
         targets[500] = 1e6;
         let growth = Growth { trees: 200, leaves: 31, rate: 0.1, rows: 10 };
         let trees = Trees::grow(&vec![x, y], &targets, growth);
