@@ -42,6 +42,11 @@ pub fn analytical_model() -> std::sync::Arc<dyn mist::runtime::StepModel> {
     model(&mist::runtime::Analytical::default())
 }
 
+/// Steps put together from the profile that ships for H100.
+pub fn empirical_model() -> std::sync::Arc<dyn mist::runtime::StepModel> {
+    model(&mist::runtime::Empirical::default())
+}
+
 /// `kind` compiled for a client of `rack_256`.
 fn model(kind: &dyn mist::runtime::RuntimeKind) -> std::sync::Arc<dyn mist::runtime::StepModel> {
     let catalog = mist::catalog::Catalog::embedded();
