@@ -1,5 +1,6 @@
 //! `Llm(…)`: the settings of an LLM client, and what is wrong with them.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
 use bevy_ecs::world::World;
@@ -82,6 +83,10 @@ pub struct LlmSpec {
     /// vLLM `--max-num-seqs`, SGLang `--max-running-requests`.
     #[serde(default = "default_max_num_seqs")]
     pub max_num_seqs: u32,
+    /// Most prompts that a step computes, at least 1; those under way go on in any case. Default: no limit.
+    /// SGLang `--prefill-max-requests`.
+    #[serde(default)]
+    pub prefill_max_requests: Option<NonZeroU32>,
     /// Which part of generation it has: `Both`, or `Prefill` or `Decode` alone, where the KV of a request
     /// moves from one to the other as `coordinator.kv_transfer` says. Default: `Both`.
     /// vLLM `--kv-transfer-config` (`kv_producer`, `kv_consumer`), SGLang `--disaggregation-mode`.
@@ -202,6 +207,7 @@ impl ClientKind for LlmSpec {
             block_size: self.block_size,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            max_prompts: self.prefill_max_requests,
             reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
             make_packing,

@@ -28,6 +28,8 @@ impl Scheduler {
 
     pub(super) fn start_decoding(&mut self, id: SeqId) {
         let seq = &mut self.seqs[id.0 as usize];
+        let needed = self.kv.blocks_of(seq.shared, seq.computed, seq.computed);
+        debug_assert!(seq.reserved || seq.blocks == needed, "{} of {needed} blocks held", seq.blocks);
         seq.state = State::Decoding;
         self.clock.enter(seq.last_token);
         self.decoding.enter(id, seq);

@@ -16,6 +16,7 @@ mod verbs;
 mod view;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use bevy_ecs::entity::Entity;
 use smallvec::SmallVec;
@@ -70,6 +71,7 @@ pub struct Scheduler {
     arrivals: u64,
     running: u32,
     max_num_seqs: u32,
+    max_prompts: Option<NonZeroU32>,
     kv: BlockPool,
     holdings: Holdings,
     prefixes: Option<Box<Prefixes>>,
@@ -96,6 +98,7 @@ impl Scheduler {
             arrivals: 0,
             running: 0,
             max_num_seqs,
+            max_prompts: None,
             kv,
             holdings: Holdings::default(),
             prefixes: None,
@@ -111,6 +114,12 @@ impl Scheduler {
     #[must_use]
     pub fn packed(self, packing: Box<dyn PackingPolicy>) -> Self {
         Self { waiting: Queue::new(packing), ..self }
+    }
+
+    /// The same, with so many prompts in a step at most.
+    #[must_use]
+    pub fn with_max_prompts(self, max_prompts: Option<NonZeroU32>) -> Self {
+        Self { max_prompts, ..self }
     }
 
     /// Takes in a request at `now`, whose prompt consists of `text` as far as that is known. What it goes on
