@@ -157,10 +157,13 @@ Examples:
   mist calibrate kernels/h100 --gpu H100-SXM5-80GB -o h100.ron
   mist calibrate kernels/h100 --gpu H100-SXM5-80GB --use gemm=vllm-0.19.0 --use moe.bf16=vllm-0.14.0
   mist calibrate kernels/h100 --gpu H100-SXM5-80GB --no-scores -o h100.ron --force
+  mist calibrate my_steps --gpu H100-SXM5-80GB --whole-steps -o steps.ron
 
 The folder is searched for aiconfigurator's tables (gemm_perf.parquet, ENGINE-VERSION by the name of its folder),
 LLMServingSim's MODEL/tpN/attention.csv and dense.csv, and mist_gemm.csv, mist_attention.csv and mist_all_reduce.csv
 with measurements of your own. Rows faster than the device can be are left out, tables full of them refused.
+With --whole-steps it is searched for mist_steps.csv and step_static_batch_trtllm.csv, whose columns are in the
+documentation of mist::calibrate::calibrate_steps; `Empirical(steps: \"steps.ron\")` takes what comes of them.
 
 Errors are of what was held out: a fifth of the shapes at a time, foretold from the others.")]
     Calibrate {
@@ -179,6 +182,9 @@ Errors are of what was held out: a fifth of the shapes at a time, foretold from 
         /// Take this table where there are several, such as `gemm.fp8=vllm-0.19.0`; repeatable
         #[arg(long = "use", value_name = "OPERATOR=TABLE")]
         tables: Vec<String>,
+        /// Fit whole steps of a model with an engine, not operators
+        #[arg(long, conflicts_with_all = ["tables", "no_scores"])]
+        whole_steps: bool,
         /// Do not find out how well the fits foretell, which takes most of the time
         #[arg(long)]
         no_scores: bool,

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A serving engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Engine {
     /// vLLM.
     #[default]
@@ -32,6 +32,27 @@ pub enum Engine {
     /// SGLang.
     #[serde(rename = "SGLang", alias = "Sglang")]
     Sglang,
+}
+
+impl Engine {
+    /// Every engine.
+    pub const ALL: [Self; 4] = [Self::Vllm, Self::TensorRt, Self::Nim, Self::Sglang];
+
+    /// What users call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vllm => "vLLM",
+            Self::TensorRt => "TensorRT",
+            Self::Nim => "NIM",
+            Self::Sglang => "SGLang",
+        }
+    }
+}
+
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// What one version of an engine adds, and how that is known.
