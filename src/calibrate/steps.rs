@@ -224,8 +224,8 @@ fn significant(value: f64) -> f64 {
 /// What steps are told before they are seen: likeness within a factor of e^l, residuals of some 10 %, noise of 0.7 %.
 fn prior(phase: Phase) -> Prior<'static> {
     let lengths: &[f64] = match phase {
-        Phase::Decode => &[1.0, 2.0],
-        Phase::Prefill => &[2.0, 6.0],
+        Phase::Decode => &[1.0, 3.0],
+        Phase::Prefill => &[3.0, 10.0],
     };
     Prior { lengths, mean: 9.0, nugget: 0.005 }
 }

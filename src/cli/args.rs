@@ -127,7 +127,8 @@ A step is one forward pass. `512@8192` are 512 tokens of a prompt whose first 8,
     /// Lay predictions beside measurements, and say how far off they are
     #[command(after_help = "\
 Examples:
-  mist validate facts                      every set there is
+  mist validate facts                      every set whose files are there
+  mist validate scenarios/validation       the paper's runs, predicted
   mist validate facts static vllm019
   mist validate facts trtllm --every 10    every tenth row of the closed loops
   mist validate facts nim --format json | jq '.[0].points'
@@ -138,13 +139,13 @@ mist::calibrate::validate.")]
         /// The folder with the measurements
         #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
-        /// The sets to judge; default: all
+        /// The sets to judge; default: all whose files are there
         #[arg(value_name = "SET")]
         sets: Vec<String>,
         /// The runtime model, as a scenario says it
         #[arg(long, value_name = "CHOICE", default_value = "Analytical")]
         runtime: String,
-        /// Simulate every Nth row of the closed loops only
+        /// Simulate every Nth row of the closed loops and of one's own runs only
         #[arg(long, value_name = "N", default_value_t = 1)]
         every: u32,
         /// Form of the report

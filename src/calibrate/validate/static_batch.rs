@@ -162,6 +162,7 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             ("the runtime model does not price the device", refused),
         ],
         points,
+        predictions: Vec::new(),
     })
 }
 
@@ -173,15 +174,12 @@ fn whole(folder: &Path) -> Result<Vec<Point>, ValidationError> {
     let mut points = Vec::new();
     for set in &sets {
         points.extend(held_out(set).into_iter().map(|Held { row, foretold, inside }| Point {
-            group: format!(
-                "{} {}, whole steps, {}",
-                set.of.weights,
-                set.gpu,
-                if inside { "between others" } else { "beyond others" }
-            ),
-            quantity: match set.phase {
-                Phase::Decode => "decode, whole",
-                Phase::Prefill => "prefill, whole",
+            group: format!("{} {}, whole steps", set.of.weights, set.gpu),
+            quantity: match (set.phase, inside) {
+                (Phase::Decode, true) => "decode, whole",
+                (Phase::Prefill, true) => "prefill, whole",
+                (Phase::Decode, false) => "decode, beyond",
+                (Phase::Prefill, false) => "prefill, beyond",
             },
             load: match set.phase {
                 Phase::Decode => row.tokens,
