@@ -54,7 +54,7 @@ const MOST_KNOTS: [usize; 2] = [24, 12];
 /// | column | what |
 /// |---|---|
 /// | `model`, `gpu` | names in the catalog |
-/// | `engine`, `version` | vLLM, TensorRT, NIM or `SGLang`; numbers such as 0.15 |
+/// | `engine`, `version` | `vLLM`, `TensorRT`, `NIM` or `SGLang`; numbers such as 0.15 |
 /// | `tp` | GPUs that share every layer |
 /// | `weights`, `kv_cache` | bf16, fp16, fp8, … |
 /// | `stage` | prefill or decode; steps with both are left to the composition |

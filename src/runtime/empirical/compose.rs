@@ -93,12 +93,12 @@ impl EmpiricalModel {
     }
 
     /// Prefers whole steps as they were measured to what is composed.
-    pub(super) fn prefer(&mut self, step: &WholeStep, bound: LowerBound) {
+    pub(super) fn prefer(&mut self, step: &WholeStep, bound: &LowerBound) {
         match step.phase {
             Phase::Decode => {
                 let sequences = self.head.len() as u32 - 1;
-                let rows = surface::decode_rows(step, &bound, sequences, |n, mean| self.decode_step(n, mean));
-                self.whole_decode = Some((step.clone(), bound, rows));
+                let rows = surface::decode_rows(step, bound, sequences, |n, mean| self.decode_step(n, mean));
+                self.whole_decode = Some((step.clone(), *bound, rows));
             }
             Phase::Prefill => {
                 fn of(prefill: &[Chunk]) -> StepShape<'_> {
@@ -124,13 +124,11 @@ impl EmpiricalModel {
     fn whole_decode(&self, sequences: u32, context: u64) -> Option<f64> {
         let (step, bound, rows) = self.whole_decode.as_ref()?;
         let mean = (context as f64 / f64::from(sequences)).max(1.0);
-        Some(match rows.get(sequences as usize) {
-            Some(row) => surface::read(row, mean),
-            None => {
-                let composed = |n, mean| self.decode_step(n, mean);
-                surface::read(&surface::decode_row(step, bound, sequences, rows.last(), composed), mean)
-            }
-        })
+        if let Some(row) = rows.get(sequences as usize) {
+            return Some(surface::read(row, mean));
+        }
+        let composed = |n, mean| self.decode_step(n, mean);
+        Some(surface::read(&surface::decode_row(step, bound, sequences, rows.last(), composed), mean))
     }
 
     /// Everything but attention and LM head: of a decode step, and of a step with prompts (s).

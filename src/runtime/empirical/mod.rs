@@ -177,7 +177,7 @@ impl Empirical {
         let mut model = self.build(profile, target)?;
         let bound = LowerBound::new(&target.shape(), &target.device()?, &target.deployment());
         for step in steps.of(target, self.engine, version)? {
-            model.prefer(step, bound);
+            model.prefer(step, &bound);
         }
         Ok(model)
     }

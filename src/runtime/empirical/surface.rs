@@ -113,7 +113,7 @@ pub(super) struct Composed<'a> {
 }
 
 impl PromptSurface {
-    pub(super) fn new(step: &WholeStep, bound: LowerBound, composed: &Composed<'_>) -> Self {
+    pub(super) fn new(step: &WholeStep, bound: &LowerBound, composed: &Composed<'_>) -> Self {
         let (most, longest) = step.clamp(f64::MAX, f64::MAX);
         let prompts = |tokens: f64, length: f64| {
             let count = (tokens / length).round().max(1.0) as usize;
@@ -156,7 +156,7 @@ impl PromptSurface {
         let shares = whole
             .filter(|(tokens, length)| tokens >= length)
             .map(|(tokens, length)| step.seconds(tokens, length) / (composed.step)(&prompts(tokens, length)));
-        Self { seconds: seconds.into(), share: shares.fold(1.0, f64::min), bound }
+        Self { seconds: seconds.into(), share: shares.fold(1.0, f64::min), bound: *bound }
     }
 
     /// A step that the composition has at `composed` (s).
