@@ -264,8 +264,8 @@ fn whole_steps_in_other_units_or_of_other_things_are_refused() {
         refused(&text.replacen("Llama-3.1-8B", "Llama-3.1-9B", 1)).contains("no model named `Llama-3.1-9B`")
     );
     assert!(refused(&text.replacen("decode,1,1,", "decode,1,7,", 1)).contains("a decode step has 1 token"));
-    let elsewhere = refused(&text.replace(GPU, "L40S"));
-    assert!(elsewhere.contains("no whole steps of H100-SXM5-80GB here, of L40S"), "{elsewhere}");
+    let elsewhere = refused(&text.replace(GPU, "H200-SXM-141GB"));
+    assert!(elsewhere.contains("no whole steps of H100-SXM5-80GB here, of H200-SXM-141GB"), "{elsewhere}");
     let few: String = text.lines().take(5).map(|line| line.to_owned() + "\n").collect();
     let (steps, report) = fit_steps(&few).unwrap();
     assert!(
