@@ -250,12 +250,10 @@ impl LlmSpec {
             let message = "has no effect: the client prefills and decodes anyway";
             problems.push(Problem::new("lends", message).help("leave it out, or give the client a `role`"));
         }
-        if self.prefix_caching != PrefixCaching::Off && self.role != Role::Both {
-            let message = format!(
-                "has no effect with `role: {:?}`: KV that is handed on is not kept for others",
-                self.role
-            );
-            let help = "leave it out; clients of `role: Both` keep prefixes";
+        if self.prefix_caching != PrefixCaching::Off && self.role == Role::Decode {
+            let message =
+                "has no effect with `role: Decode`: KV that comes from elsewhere is not kept for others";
+            let help = "leave it out; clients of `role: Prefill` and `Both` keep prefixes";
             problems.push(Problem::new("prefix_caching", message).help(help));
         }
         for (path, span) in [("swap", self.swap), ("stay", self.stay)] {

@@ -86,7 +86,7 @@ impl Scheduler {
     fn give_up_base_of(&mut self, id: SeqId) -> bool {
         let base = self.seq_mut(id).base.take();
         if let Some(base) = base {
-            self.holdings.forget(base, &mut self.kv);
+            self.forget(base);
         }
         base.is_some()
     }
