@@ -74,11 +74,12 @@ impl Scheduler {
         (&mut self.holdings, Blocks { kv: &mut self.kv, cache })
     }
 
-    /// Evicts holdings, so that as many blocks are free.
-    pub(super) fn reclaim(&mut self, needed: u64) {
+    /// Evicts holdings, so that as many blocks are free; tells whether any were.
+    pub(super) fn reclaim(&mut self, needed: u64) -> bool {
         let (holdings, mut blocks) = self.holdings_mut();
         let evicts = holdings.reclaim(needed, &mut blocks);
         self.step.evicts |= evicts;
+        evicts
     }
 
     /// A sequence no longer refers to the holding `id`.

@@ -137,13 +137,15 @@ impl Scheduler {
             return true; // `compute` will see
         }
         let (computed, _) = self.head_start(id);
-        let Found { blocks, idle } = self.found(id);
-        let own = self.kv.blocks_for((computed + tokens).max(hold)).saturating_sub(blocks);
-        let need = u64::from(own) + u64::from(idle) + spare;
-        if need > self.kv.free() {
-            self.reclaim(need);
+        loop {
+            let Found { blocks, idle } = self.found(id);
+            let own = self.kv.blocks_for((computed + tokens).max(hold)).saturating_sub(blocks);
+            let need = u64::from(own) + u64::from(idle) + spare;
+            // What is found may be idle only after a holding is evicted.
+            if need <= self.kv.free() || !self.reclaim(need) {
+                return need <= self.kv.free();
+            }
         }
-        need <= self.kv.free()
     }
 
     /// A sequence that is admitted uses what is there of it: the blocks.
