@@ -27,10 +27,12 @@
 //! | [`metrics`] | latency, throughput, objectives, stability |
 //! | [`simulation`] | from a scenario to a run to its outcome |
 //! | [`output`] | tables, JSON, the results folder |
+//! | [`calibrate`] | measurements, and predictions laid beside them |
 //! | [`cli`] | the command line |
 //!
 //! Rooms depend on those above them in the table, and on nothing below.
 
+pub mod calibrate;
 pub mod catalog;
 pub mod cli;
 pub mod clients;

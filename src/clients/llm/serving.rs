@@ -105,12 +105,11 @@ impl LlmSpec {
         let capacity = self.num_gpu_blocks.map_or(capacity, stated);
         let host = self.preemption.host(&capacity, accelerator)?;
         let target = Target {
-            model,
-            accelerator,
             tensor_parallel,
             weights: self.weights,
             kv_cache: self.kv_cache,
             max_step_tokens,
+            ..Target::new(model, accelerator)
         };
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;

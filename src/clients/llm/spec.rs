@@ -45,7 +45,8 @@ pub struct LlmSpec {
     /// them. vLLM `--tensor-parallel-size`, SGLang `--tp`.
     #[serde(default)]
     pub tensor_parallel: Option<u32>,
-    /// Precision of weights and arithmetic: `bf16`, `fp16`, `fp8`, `int8` or `fp4`. Default: `bf16`.
+    /// Precision of weights and arithmetic: `bf16`, `fp16`, `fp8`, `int8` or `fp4`, or `int4` for weights that are
+    /// multiplied in 16 bit (AWQ, GPTQ). Default: `bf16`.
     /// vLLM `--dtype`, `--quantization`.
     #[serde(default = "sixteen_bit")]
     pub weights: Precision,
@@ -330,9 +331,10 @@ impl LlmSpec {
             let help = "an LLM client serves decoder models, and reward models that score";
             problems.push(Problem::new("model", message).help(help));
         }
-        if self.kv_cache == Precision::Fp4 {
+        if matches!(self.kv_cache, Precision::Fp4 | Precision::Int4) {
             let help = "use bf16, fp16, fp8 or int8";
-            problems.push(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
+            let message = format!("no engine keeps its KV cache in {}", self.kv_cache);
+            problems.push(Problem::new("kv_cache", message).help(help));
         }
         problems
     }

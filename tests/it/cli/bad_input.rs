@@ -282,7 +282,7 @@ fn arguments_that_make_no_sense() {
         (&["run", "quickstart.ron", "--executor", "fast"], "[possible values: gated, stock]"),
         (&["run", "quickstart.ron", "--results", "a", "--no-results"], "cannot be used with"),
         (&["run", "quickstart.ron", "--sett", "a=1"], "a similar argument exists: '--set'"),
-        (&["list", "toasters"], "[possible values: hardware, models, prices]"),
+        (&["list", "toasters"], "[possible values: hardware, models, prices, profiles]"),
     ] {
         assert_says(&sandbox.refused(args), &[said]);
     }

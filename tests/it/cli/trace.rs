@@ -39,8 +39,8 @@ fn a_trace_of_a_million_lines_is_streamed() {
     use std::process::{Command, Stdio};
 
     for (format, head, row) in LONG {
-        // Less address space than the lines would take.
-        let limited = "ulimit -v 40000; exec \"$0\" trace convert - --from \"$1\"";
+        // Less address space than the program and the lines would take.
+        let limited = "ulimit -v 60000; exec \"$0\" trace convert - --from \"$1\"";
         let mut child = Command::new("sh")
             .args(["-c", limited, env!("CARGO_BIN_EXE_mist"), format])
             .stdin(Stdio::piped())
