@@ -3,8 +3,9 @@
 //! A policy is asked whenever its client is idle and has work. It looks at the [`Scheduler`] and
 //! composes the step with its verbs: [`decode_all`](Scheduler::decode_all),
 //! [`continue_prefill`](Scheduler::continue_prefill), [`admit`](Scheduler::admit), and where it
-//! must be [`preempt_last`](Scheduler::preempt_last) or [`pause`](Scheduler::pause). It sees prompt
-//! lengths, never how long an output will be.
+//! must be [`preempt_last`](Scheduler::preempt_last) or [`pause`](Scheduler::pause); where the next step would
+//! be composed the same, it says so with [`repeat_decodes`](Scheduler::repeat_decodes). It sees prompt lengths,
+//! never how long an output will be.
 //!
 //! To add one: a struct with its parameters in a file of its own, `impl BatchingPolicy`, and a line
 //! in [`built_in`].
