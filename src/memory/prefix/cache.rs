@@ -205,9 +205,9 @@ impl PrefixCache {
         freed
     }
 
-    /// Evicts until no more than `free` blocks are idle; tells whether any were evicted.
-    pub fn evict(&mut self, free: u64) -> bool {
-        let evicts = self.idle > free;
+    /// Evicts until no more than `free` blocks are idle; tells how many were evicted.
+    pub fn evict(&mut self, free: u64) -> u64 {
+        let before = self.idle;
         while self.idle > free
             && let Some(((when, std::cmp::Reverse(end)), (id, tag))) = self.queue.pop_first()
         {
@@ -227,7 +227,7 @@ impl PrefixCache {
                 self.drop_stored(id, tag);
             }
         }
-        evicts
+        before - self.idle
     }
 
     /// Evicts everything; there are no pins.

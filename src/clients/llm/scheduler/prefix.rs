@@ -206,7 +206,9 @@ impl Scheduler {
     pub(super) fn evict_prefixes(&mut self) {
         if let Some(prefixes) = &mut self.prefixes {
             let matters = prefixes.cache.is_radix() || self.waiting.has_keys();
-            self.step.evicts |= prefixes.cache.evict(self.kv.free()) && matters;
+            let evicted = prefixes.cache.evict(self.kv.free());
+            prefixes.tally.evicted_blocks += evicted;
+            self.step.evicts |= evicted > 0 && matters;
         }
     }
 
