@@ -138,13 +138,14 @@ impl Scheduler {
         self.kv_mut().give_back(blocks);
     }
 
-    /// Where nothing runs, gives up the KV that has landed for the last in the queue but its head; `false` if
-    /// there is none, or more is on its way.
+    /// Where nothing runs, gives up the KV that has landed for the last in the queue, but for its head unless
+    /// that waits for somebody who is swapped out; `false` if there is none, or more is on its way.
     pub(super) fn give_up_landed(&mut self) -> bool {
         if self.running() > 0 || self.expected > 0 {
             return false;
         }
-        let last = self.queue().skip(1).filter(|id| self.seq(*id).blocks > 0).last();
+        let last =
+            self.queue().skip(usize::from(self.swapped() == 0)).filter(|id| self.seq(*id).blocks > 0).last();
         let Some(id) = last else { return false };
         self.count_preemption(id);
         let seq = self.seq_mut(id);
