@@ -134,6 +134,7 @@ impl Scheduler {
         let blocks = self.landing(work.fetched_tokens);
         self.expected -= u64::from(blocks);
         let id = self.enter(stage, work, None, None, now);
+        self.unname_tokens(id);
         self.seq_mut(id).blocks = blocks;
         self.wait(id, Back::Tail)
     }
