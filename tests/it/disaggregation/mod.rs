@@ -3,5 +3,6 @@
 mod case;
 mod interference;
 mod laws;
+mod regressions;
 mod splitwise;
 mod tandem;

@@ -94,7 +94,8 @@ impl Source {
                     .unwrap();
             }
             Some([count, tokens, draw]) => {
-                write!(text, "prefix: [Documents(tokens: {tokens}, count: {count}, draw: {draw})], ").unwrap();
+                write!(text, "prefix: [Documents(tokens: {tokens}, count: {count}, draw: {draw})], ")
+                    .unwrap();
             }
             None => {}
         }
