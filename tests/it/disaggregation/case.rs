@@ -88,7 +88,8 @@ fn cases() -> impl Strategy<Value = Case> {
         |(seed, clients, (blocks, block_size), control, links, (rate, requests, reserved))| Case {
             seed,
             clients: [clients.0, clients.1, clients.2],
-            lends: clients.3,
+            // Where nobody borrows, to lend is refused.
+            lends: if control.0.starts_with("MixedPool") { clients.3 } else { [false; 2] },
             routing: control.0,
             at_arrival: control.1,
             batching: control.2.0,
@@ -136,14 +137,20 @@ impl Case {
                 continue;
             }
             let lends = self.lends.get(at).is_some_and(|lends| *lends);
+            let receives = self.reserved > 0 && (name != "prefill" || lends);
+            let reserved = if receives {
+                format!("num_reserved_decode_tokens: {}, ", self.reserved)
+            } else {
+                String::new()
+            };
             let (kv, packing) = self.kv_and_packing(name == "both");
             write!(
                 clients,
                 "(name: \"{name}\", count: {}, cluster: Take(platform: \"p\", nodes: [(\"gpu\", 1)]), \
                  runs: Llm(model: \"Qwen2.5-0.5B\", role: {role}, lends: {lends}, block_size: {}, \
-                 num_gpu_blocks: {}, max_num_seqs: 32, num_reserved_decode_tokens: {}, {kv}\
+                 num_gpu_blocks: {}, max_num_seqs: 32, {reserved}{kv}\
                  batching: {}, packing: {packing})),",
-                self.clients[at], self.block_size, self.blocks, self.reserved, self.batching
+                self.clients[at], self.block_size, self.blocks, self.batching
             )
             .unwrap();
         }

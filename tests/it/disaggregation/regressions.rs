@@ -52,8 +52,7 @@ fn who_comes_back_from_the_host_has_room_for_its_next_chunk() {
     let runs = "block_size: 4, num_gpu_blocks: 76, preemption: Swap(host_memory: mib(2)), \
                 packing: LeastWorkLeft(expected_output: 12), batching: Chunked(max_num_batched_tokens: 64, \
                 reserve: ChunkIfAllFits, long_prefill_token_threshold: 20)";
-    let lent = format!("lends: true, {runs}");
-    let clients = client("prefill", 1, "Prefill", runs) + &client("decode", 2, "Decode", &lent);
+    let clients = client("prefill", 1, "Prefill", runs) + &client("decode", 2, "Decode", runs);
     let more = "prefix: [System(tokens: 14)], sessions: (turns: Exactly(3), think: Exactly(ms(1))),";
     for seed in 0..10 {
         ends(&clients, "[Prefill, Parallel(branches: [[Decode], [Decode]])]", more, 46, 140.0, seed);
