@@ -75,20 +75,21 @@ const KV: [Kv; 4] = [Kv::Recompute, Kv::Swap, Kv::BlockHash, Kv::Radix];
 
 impl Batching {
     /// Whether it takes blocks as they are needed, so that sequences may have to give way.
-    pub fn preempts(self) -> bool {
+    pub const fn preempts(self) -> bool {
         !matches!(self, Self::Static | Self::Orca)
     }
 }
 
 impl Kv {
-    pub fn caches(self) -> bool {
+    pub const fn caches(self) -> bool {
         matches!(self, Self::BlockHash | Self::Radix)
     }
 }
 
 /// Whether the product takes these together.
-fn go_together((batching, packing, kv): &Mode) -> bool {
-    (*packing != Packing::LongestPrefixMatch || kv.caches()) && (*kv != Kv::Swap || batching.preempts())
+const fn go_together((batching, packing, kv): Mode) -> bool {
+    (!matches!(packing, Packing::LongestPrefixMatch) || kv.caches())
+        && (!matches!(kv, Kv::Swap) || batching.preempts())
 }
 
 /// All choices that go together.
@@ -96,7 +97,7 @@ pub fn modes() -> Vec<Mode> {
     let all = BATCHING.iter().flat_map(|batching| {
         PACKING.iter().flat_map(move |packing| KV.iter().map(move |kv| (*batching, *packing, *kv)))
     });
-    all.filter(go_together).collect()
+    all.filter(|mode| go_together(*mode)).collect()
 }
 
 pub fn policies() -> impl Strategy<Value = Policies> {
