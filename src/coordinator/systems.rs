@@ -236,9 +236,10 @@ impl Desk<'_, '_> {
         let here = base.filter(|kv| kv.index == index);
         let moved = base.filter(|_| here.is_none()).map(|from| {
             let model = &self.programs.models()[usize::from(payload.serving)];
-            let bytes = f64::from(from.tokens) * model.kv_bytes_per_token;
+            // The text may have been truncated since: what is behind its end stays where it is.
+            work.fetched_tokens = from.tokens.min(text);
+            let bytes = f64::from(work.fetched_tokens) * model.kv_bytes_per_token;
             let takes = self.pools.transfer(from.index, index, bytes);
-            work.fetched_tokens = from.tokens;
             Moved { from, release: journey.move_kv(thread).is_some(), takes, bytes: bytes as u64 }
         });
         let ready = here.map_or(work.fetched_tokens, |kv| kv.tokens);

@@ -1,5 +1,6 @@
 //! `Llm(…)`: the settings of an LLM client, and what is wrong with them.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
 use bevy_ecs::world::World;
@@ -81,6 +82,10 @@ pub struct LlmSpec {
     /// vLLM `--max-num-seqs`, SGLang `--max-running-requests`.
     #[serde(default = "default_max_num_seqs")]
     pub max_num_seqs: u32,
+    /// Most prompts that a step computes, at least 1; those under way go on in any case. Default: no limit.
+    /// SGLang `--prefill-max-requests`.
+    #[serde(default)]
+    pub prefill_max_requests: Option<NonZeroU32>,
     /// Which part of generation it has: `Both`, or `Prefill` or `Decode` alone, where the KV of a request
     /// moves from one to the other as `coordinator.kv_transfer` says. Default: `Both`.
     /// vLLM `--kv-transfer-config` (`kv_producer`, `kv_consumer`), SGLang `--disaggregation-mode`.
@@ -206,6 +211,7 @@ impl ClientKind for LlmSpec {
             block_size: self.block_size,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            max_prompts: self.prefill_max_requests,
             reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
             make_packing,
@@ -249,12 +255,10 @@ impl LlmSpec {
             let message = "has no effect: the client prefills and decodes anyway";
             problems.push(Problem::new("lends", message).help("leave it out, or give the client a `role`"));
         }
-        if self.prefix_caching != PrefixCaching::Off && self.role != Role::Both {
-            let message = format!(
-                "has no effect with `role: {:?}`: KV that is handed on is not kept for others",
-                self.role
-            );
-            let help = "leave it out; clients of `role: Both` keep prefixes";
+        if self.prefix_caching != PrefixCaching::Off && self.role == Role::Decode {
+            let message =
+                "has no effect with `role: Decode`: KV that comes from elsewhere is not kept for others";
+            let help = "leave it out; clients of `role: Prefill` and `Both` keep prefixes";
             problems.push(Problem::new("prefix_caching", message).help(help));
         }
         if self.num_reserved_decode_tokens > 0 {

@@ -187,9 +187,10 @@ impl Courier<'_, '_> {
 
     /// The KV of a stage is gone: all of its text is computed at the new client.
     fn start_anew(&mut self, stage: Entity, client: Entity, moved: Moved) -> Result<(), BevyError> {
-        self.clients.get_mut(client)?.0.cancel(moved.from.tokens, self.calendar.now());
         if let (_, Some(mut passage)) = self.stages.get_mut(stage)? {
-            (passage.moved, passage.work.fetched_tokens) = (None, 0);
+            passage.moved = None;
+            let coming = std::mem::take(&mut passage.work.fetched_tokens);
+            self.clients.get_mut(client)?.0.cancel(coming, self.calendar.now());
         }
         if moved.release {
             self.release(moved.from.into())?;

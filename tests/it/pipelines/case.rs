@@ -42,8 +42,7 @@ fn servers() -> impl Strategy<Value = Servers> {
     let kv = ([12_u32..60, 12_u32..60], prop::sample::select(vec![1_u32, 4, 16]));
     let batching = (1_u32..12, prop_oneof![1 => 1_u32..60, 2 => 60_u32..500], any::<bool>());
     let length = prop_oneof![4 => Just(2_000_u32), 1 => 40_u32..200];
-    // Without prefill and decode apart: with searches over them a block is lost at times, a known fault.
-    (Just(false), 1_u32..=2, kv, batching, length).prop_map(
+    (prop::bool::weighted(0.3), 1_u32..=2, kv, batching, length).prop_map(
         |(split, count, (blocks, block_size), (max_num_seqs, budget, chunked), max_model_len)| Servers {
             split,
             count,

@@ -73,6 +73,50 @@ fn laws_hold_on_random_pipelines() {
     assert!(reached.completed > 1_000 && reached.rejected > 100 && reached.preemptions > 100, "{reached:?}");
 }
 
+/// Clients `llm` and an oven, one request.
+fn shop_with(llm: &str, prompt: u32, pipeline: &str) -> String {
+    format!(
+        "(mist: 1, seed: 1, platforms: [(name: \"p\", \
+           nodes: [(name: \"gpu\", hardware: \"H100-SXM5-80GB\", count: 3)], usd_per_hour: 1)], \
+         clients: [{llm} (name: \"oven\", cluster: Take(platform: \"p\", nodes: [(\"gpu\", 1)]), \
+           runs: Oven(max_batch: 1))], \
+         workload: [(name: \"w\", model: \"Qwen2.5-0.5B\", requests: 1, arrivals: AllAtOnce, \
+           lengths: Fixed(prompt: {prompt}, output: 8), pipeline: {pipeline})])"
+    )
+}
+
+fn llm(name: &str, settings: &str) -> String {
+    format!(
+        "(name: \"{name}\", cluster: Take(platform: \"p\", nodes: [(\"gpu\", 1)]), \
+          runs: Llm(model: \"Qwen2.5-0.5B\", max_model_len: 2000, runtime: Constant(step: ms(1)), {settings})), "
+    )
+}
+
+#[test]
+fn kv_behind_the_end_of_a_text_that_was_cut_does_not_move() {
+    let clients = [llm("prefill", "role: Prefill"), llm("decode", "role: Decode")].concat();
+    let text = shop_with(&clients, 49, "[Prefill, Bake(us: 1), Decode]")
+        .replace("workload", "coordinator: (kv_transfer: (bandwidth: gb_per_s(20))), workload");
+    let mut reached = Reached::default();
+    keep_laws(&text, &mut reached);
+    assert_eq!(reached.completed, 1);
+}
+
+#[test]
+fn who_runs_alone_and_lacks_room_gives_up_what_it_cannot_share() {
+    let one = llm(
+        "llm",
+        "block_size: 4, num_gpu_blocks: 12, max_num_seqs: 1, batching: Chunked(max_num_batched_tokens: 2)",
+    );
+    // Of 8 blocks of KV it shares the 7 full ones, and needs 5 of its own.
+    let pipeline =
+        "[Prefill, ToolCall(takes: Exactly(us(1)), adds: Exactly(15)), Decode(tokens: Exactly(2))]";
+    let text = shop_with(&one, 30, pipeline);
+    let mut reached = Reached::default();
+    keep_laws(&text, &mut reached);
+    assert!(reached.completed == 1 && reached.preemptions > 0, "{reached:?}");
+}
+
 /// Checks the scenario at many instants and at its end; everything that it says.
 fn keep_laws(text: &str, reached: &mut Reached) -> String {
     let mut run = simulation().read(text, "case.ron").unwrap_or_else(|error| panic!("{error}\n{text}"));

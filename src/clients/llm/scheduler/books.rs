@@ -3,6 +3,8 @@
 use smallvec::SmallVec;
 
 use super::Scheduler;
+use super::holdings::{Blocks, Holdings};
+use super::prefix::Prefixes;
 use super::queue::{Back, Facts};
 use crate::clients::llm::packing::Waiting;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
@@ -28,6 +30,8 @@ impl Scheduler {
 
     pub(super) fn start_decoding(&mut self, id: SeqId) {
         let seq = &mut self.seqs[id.0 as usize];
+        let needed = self.kv.blocks_of(seq.shared, seq.computed, seq.computed);
+        debug_assert!(seq.reserved || seq.blocks == needed, "{} of {needed} blocks held", seq.blocks);
         seq.state = State::Decoding;
         self.clock.enter(seq.last_token);
         self.decoding.enter(id, seq);
@@ -57,11 +61,30 @@ impl Scheduler {
     /// [`take`](Self::take), if so many blocks stay `spare`.
     pub(in crate::clients::llm) fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
         if blocks + spare > self.kv.free() {
-            self.step.evicts |= self.holdings.reclaim(blocks + spare, &mut self.kv);
+            self.reclaim(blocks + spare);
         }
         let took = blocks + spare <= self.kv.free() && self.kv.take(blocks);
         self.evict_prefixes();
         took
+    }
+
+    /// The holdings, and where their blocks go back to.
+    pub(super) fn holdings_mut(&mut self) -> (&mut Holdings, Blocks<'_>) {
+        let cache = self.prefixes.as_deref_mut().map(Prefixes::cache_mut);
+        (&mut self.holdings, Blocks { kv: &mut self.kv, cache })
+    }
+
+    /// Evicts holdings, so that as many blocks are free.
+    pub(super) fn reclaim(&mut self, needed: u64) {
+        let (holdings, mut blocks) = self.holdings_mut();
+        let evicts = holdings.reclaim(needed, &mut blocks);
+        self.step.evicts |= evicts;
+    }
+
+    /// A sequence no longer refers to the holding `id`.
+    pub(super) fn forget(&mut self, id: u32) {
+        let (holdings, mut blocks) = self.holdings_mut();
+        holdings.forget(id, &mut blocks);
     }
 
     /// Tokens of a waiting sequence that need not be computed, and the holding they are in, if any. The last
@@ -87,7 +110,7 @@ impl Scheduler {
             self.holdings.refer(base);
         }
         if let Some(old) = seq.base {
-            self.holdings.forget(old, &mut self.kv);
+            self.forget(old);
         }
         let shared = if base.is_some() { computed / self.kv.block_size() } else { self.pin_prefix(id) };
         let seq = self.seq_mut(id);

@@ -130,7 +130,7 @@ impl Scheduler {
         let seq = *self.seq(id);
         if let Some(base) = seq.base {
             self.holdings.unpin(base);
-            self.holdings.forget(base, &mut self.kv);
+            self.forget(base);
         }
         self.release(id, State::Swapped);
         let filled = self.filled(seq.computed);

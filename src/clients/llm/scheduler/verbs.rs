@@ -80,9 +80,13 @@ impl Scheduler {
     /// blocks that it cannot share: that is given up, to be computed again. Tells whether it was so.
     pub(in crate::clients::llm) fn give_up_base(&mut self) -> bool {
         let Some(id) = self.waiting.front().filter(|_| self.running == 0) else { return false };
+        self.give_up_base_of(id)
+    }
+
+    fn give_up_base_of(&mut self, id: SeqId) -> bool {
         let base = self.seq_mut(id).base.take();
         if let Some(base) = base {
-            self.holdings.forget(base, &mut self.kv);
+            self.forget(base);
         }
         base.is_some()
     }
@@ -104,8 +108,11 @@ impl Scheduler {
         if !self.swap_out(id) {
             self.lose(id);
             self.wait(id, back);
-            // If nobody else runs, KV that waits for its turn has the room that this one lacks.
-            self.give_up_landed();
+            // If nobody else runs, KV that waits for its turn has the room that this one lacks, or else what it
+            // goes on with holds blocks that it cannot share.
+            if !self.give_up_landed() && self.running == 0 {
+                self.give_up_base_of(id);
+            }
         }
     }
 
