@@ -371,7 +371,9 @@ impl LlmClient {
 
     /// Lets sequences come back that are swapped out; tells whether any did.
     fn swap_in(&mut self) -> bool {
-        self.scheduler.swapped() > 0 && self.scheduler.swap_in(self.policy.watermark(self.scheduler.kv()))
+        let Self { policy, scheduler, .. } = self;
+        let chunk = policy.largest_chunk().unwrap_or(u32::MAX);
+        scheduler.swapped() > 0 && scheduler.swap_in(policy.watermark(scheduler.kv()), chunk)
     }
 
     /// Prices the composed step, and as many more as will be the same, from `now` on.

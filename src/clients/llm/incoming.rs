@@ -139,12 +139,12 @@ impl Scheduler {
     }
 
     /// Where nobody finds the room to go on, gives up the KV that has landed for the last in the queue, its head
-    /// only if somebody runs; `false` if there is none, or more is on its way.
+    /// only if somebody runs or is swapped out; `false` if there is none, or more is on its way.
     pub(super) fn give_up_landed(&mut self) -> bool {
         if self.expected > 0 {
             return false;
         }
-        let next = usize::from(self.running() == 0);
+        let next = usize::from(self.running() == 0 && self.swapped() == 0);
         let last = self.queue().skip(next).filter(|id| self.seq(*id).blocks > 0).last();
         let Some(id) = last else { return false };
         self.count_preemption(id);

@@ -78,7 +78,9 @@ fn what_prompts_of_a_trace_share_is_found() {
     let sandbox = Sandbox::new();
     sandbox.write("mooncake_prefixes.ron", include_str!("../../../scenarios/mooncake_prefixes.ron"));
     let row = |ms: u32| {
-        format!("{{\"timestamp\": {ms}, \"input_length\": 1500, \"output_length\": 5, \"hash_ids\": [0, 1, 2]}}\n")
+        format!(
+            "{{\"timestamp\": {ms}, \"input_length\": 1500, \"output_length\": 5, \"hash_ids\": [0, 1, 2]}}\n"
+        )
     };
     sandbox.write("conversation_trace.jsonl", &(row(0) + &row(60_000)));
     // All full blocks of 16 tokens of the second prompt, but for the one with its last token.

@@ -4,5 +4,6 @@ mod caching;
 mod case;
 mod interference;
 mod laws;
+mod regressions;
 mod splitwise;
 mod tandem;

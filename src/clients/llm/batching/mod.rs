@@ -97,6 +97,11 @@ pub trait BatchingPolicy: Send + Sync + 'static {
         0
     }
 
+    /// Whether sequences may have to give way for want of KV blocks.
+    fn preempts(&self) -> bool {
+        true
+    }
+
     /// The client has nothing to do: no sequence waits or runs. Called at least once each time that is so.
     fn idle(&mut self) {}
 
@@ -150,12 +155,12 @@ pub fn built_in(sim: &mut SimBuilder) {
         .batching_policy::<Static>("Static");
 }
 
-/// Reads a number from 0 to 1.
-fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+/// Reads a number from 0 to below 1: with all blocks kept free nobody could join those who run.
+fn watermark<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;
-    if (0.0..=1.0).contains(&value) {
+    if (0.0..1.0).contains(&value) {
         Ok(value)
     } else {
-        Err(de::Error::custom(format!("a fraction must be 0 to 1, found {value}")))
+        Err(de::Error::custom(format!("watermark must be 0 to below 1, found {value}")))
     }
 }

@@ -223,6 +223,7 @@ impl Scheduler {
         if let Some(prefixes) = &mut self.prefixes {
             let matters = prefixes.cache.is_radix() || self.waiting.has_keys();
             self.step.evicts |= prefixes.cache.evict(self.kv.free()) && matters;
+            prefixes.tally.evicted_blocks += prefixes.cache.take_evicted();
         }
     }
 
