@@ -143,7 +143,7 @@ impl Case {
             } else {
                 String::new()
             };
-            let (kv, packing) = self.kv_and_packing(name == "both");
+            let (kv, packing) = self.kv_and_packing(name != "decode");
             write!(
                 clients,
                 "(name: \"{name}\", count: {}, cluster: Take(platform: \"p\", nodes: [(\"gpu\", 1)]), \
