@@ -254,6 +254,7 @@ impl Desk<'_, '_> {
             work,
             base: here.map(|kv| kv.id),
             moved,
+            way: None,
             answer: SimTime::MAX,
             kept: None,
             payload,
@@ -333,6 +334,17 @@ fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
 /// What a visit to `client` came to.
 fn visited(stage: &Stage, passage: &Passage, client: u32) -> Visited {
     let Stage { started, first_token, cached_tokens, preemptions, rejection, .. } = *stage;
-    let Passage { answer, kept, payload, .. } = *passage;
-    Visited { client, started, first_token, answer, payload, kept, cached_tokens, preemptions, rejection }
+    let Passage { way, answer, kept, payload, .. } = *passage;
+    Visited {
+        client,
+        way,
+        started,
+        first_token,
+        answer,
+        payload,
+        kept,
+        cached_tokens,
+        preemptions,
+        rejection,
+    }
 }

@@ -80,6 +80,8 @@ pub struct Passage {
     pub base: Option<u32>,
     /// KV that has to come to the client first.
     pub moved: Option<Moved>,
+    /// When that set out and when it landed, once it has.
+    pub way: Option<[SimTime; 2]>,
     /// When its first token behind the reasoning was out.
     pub answer: SimTime,
     /// KV that the client keeps for what follows.

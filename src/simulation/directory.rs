@@ -204,6 +204,13 @@ impl pipeline::Directory for Book<'_> {
         stage.check(self.catalog)
     }
 
+    fn moves_kv(&self, model: Option<&str>) -> bool {
+        let of = |served: &&Served| model.is_none_or(|model| served.name == model);
+        // A model from a file goes by its name there, which any of them may be.
+        let known = model.is_some_and(|model| self.models.iter().any(|served| served.name == model));
+        self.models.iter().filter(|served| !known || of(served)).any(Served::is_split)
+    }
+
     fn pool(&self, kind: &str, model: Option<&str>) -> Result<u16, Problem> {
         let of_kind = |at: &usize| self.groups[*at].kind == kind;
         let serves = |at: &usize| {

@@ -22,6 +22,13 @@ pub trait Directory {
     /// None serves it.
     fn model(&self, name: &str) -> Result<u16, Problem>;
 
+    /// Whether prefill and decode of `model` have clients of their own, so that KV moves between them;
+    /// without a name, of any model.
+    fn moves_kv(&self, model: Option<&str>) -> bool {
+        let _ = model;
+        false
+    }
+
     /// What is wrong with the parameters of a stage.
     fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
         let _ = stage;
@@ -61,6 +68,9 @@ pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Ve
 
 /// Stands for the end of the program while that is not known.
 const EXIT: u32 = u32::MAX;
+
+/// The name under which the time is accounted that KV takes from one client to another.
+const TRANSFER: &str = "KV transfer";
 
 /// What is around a list of steps.
 #[derive(Clone, Copy)]
@@ -225,14 +235,25 @@ impl Compiler<'_> {
     }
 
     fn generate(&mut self, steps: &[Named], path: &str, place: Place) -> bool {
-        let mut generate =
-            Generate { prefill: None, reason: None, answer: None, keep: place.wanted, labels: [0; 3] };
+        let mut generate = Generate {
+            prefill: None,
+            reason: None,
+            answer: None,
+            keep: place.wanted,
+            labels: [0; 3],
+            transfer: None,
+        };
         // A model of its own has times of its own.
         let model = match &steps[0].step {
             Step::Prefill(model) => model.as_ref(),
             _ => None,
         };
         for Named { name, step, .. } in steps {
+            let generates = matches!(step, Step::Reason(_) | Step::Decode(_));
+            if generates && generate.transfer.is_none() && self.directory.moves_kv(model.map(String::as_str))
+            {
+                generate.transfer = Some(self.label(TRANSFER.to_owned()));
+            }
             let label = self.label(model.map_or(name.clone(), |model| format!("{name} {model}")));
             match step {
                 Step::Prefill(model) => {

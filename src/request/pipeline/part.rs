@@ -41,11 +41,18 @@ impl Ground<'_> {
                 let [first, answer] = match (prefills, thread.fused) {
                     (true, true) => [visited.first_token, visited.answer],
                     (true, false) => [done; 2],
-                    (false, _) => [routed, visited.answer],
+                    (false, _) => [started, visited.answer],
                 };
                 let answer = if reasons == 0 { first } else { answer };
                 let answer = if answers == 0 { done } else { answer };
-                return of_generation(*generate, [routed, started, first, answer, done]);
+                let mut parts = SmallVec::new();
+                let mut since = routed;
+                if let (Some([set_out, landed]), Some(label)) = (visited.way, generate.transfer) {
+                    parts.push(Part { label, routed, started: set_out, done: landed });
+                    since = landed;
+                }
+                parts.extend(of_generation(*generate, [since, started, first, answer, done]));
+                return parts;
             }
             _ => return SmallVec::new(),
         };

@@ -446,6 +446,7 @@ impl World<'_> {
         let _ = place;
         let visited = Visited {
             client: pool.into(),
+            way: None,
             started: now,
             first_token: first,
             answer,

@@ -106,6 +106,8 @@ impl Work {
 pub struct Visited {
     /// Position among all clients of the one that was visited.
     pub client: u32,
+    /// When KV that it goes on with set out for the client and when it landed, if any had to.
+    pub way: Option<[SimTime; 2]>,
     /// When its first step began.
     pub started: SimTime,
     /// When its first token was out.

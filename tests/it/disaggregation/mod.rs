@@ -5,3 +5,4 @@ mod interference;
 mod laws;
 mod splitwise;
 mod tandem;
+mod transfers;
