@@ -201,7 +201,12 @@ impl<'a> Book<'a> {
 
 impl pipeline::Directory for Book<'_> {
     fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
-        stage.check(self.catalog)
+        let mut problems = stage.check(self.catalog);
+        // What one of the clients heeds has an effect.
+        let runs = self.groups.iter().filter(|group| group.kind == stage.client());
+        let ignored = runs.map(|group| group.deployed.ignores(stage)).min_by_key(Vec::len);
+        problems.extend(ignored.unwrap_or_default());
+        problems
     }
 
     fn moves_kv(&self, model: Option<&str>) -> bool {

@@ -1,10 +1,13 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
-use super::flow::{always_takes_time, changes_text, exits, leaves, one_visit, scores, takes_time, wants};
+use super::flow::{
+    always_takes_time, answers, asks, changes_text, exits, leaves, one_visit, prefills, scores, takes_time,
+    wants,
+};
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use super::when::When;
-use crate::request::StageKind;
+use crate::request::{Around, StageKind};
 use crate::scenario::Count;
 use crate::scenario::Problem;
 
@@ -49,7 +52,8 @@ pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Ve
         gives_output: false,
         scored: steps.iter().any(scores),
     };
-    let start = Place { kv: false, wanted: false, joins: false, next: None };
+    let around = Around { answered: false, prefilled: false };
+    let start = Place { kv: false, wanted: false, joins: false, next: None, around, asked: false };
     compiler.sequence(steps, "", start);
     compiler.program.ops.push(Op::End);
     if compiler.problems.is_empty() && !compiler.gives_output {
@@ -83,6 +87,22 @@ struct Place {
     joins: bool,
     /// The model of the next prefill; `None`: the one that the request asks for.
     next: Option<u16>,
+    /// What stages in it find.
+    around: Around,
+    /// Whether something after it takes the model that the request asks for.
+    asked: bool,
+}
+
+impl Place {
+    /// The same for what is `run` again and again.
+    fn repeated(self, run: &[Named]) -> Self {
+        let Around { answered, prefilled } = self.around;
+        let around = Around {
+            answered: answered || run.iter().any(answers),
+            prefilled: prefilled || run.iter().any(prefills),
+        };
+        Self { around, asked: self.asked || run.iter().any(asks), ..self }
+    }
 }
 
 struct Compiler<'a> {
@@ -134,7 +154,7 @@ impl Compiler<'_> {
 
     /// Compiles steps in a row; tells whether KV is there after them.
     fn sequence(&mut self, steps: &[Named], prefix: &str, place: Place) -> bool {
-        let mut kv = place.kv;
+        let (mut kv, mut answered) = (place.kv, place.around.answered);
         let mut rest = steps;
         while let Some(first) = rest.first() {
             let (now, later) = rest.split_at(one_visit(rest));
@@ -150,8 +170,11 @@ impl Compiler<'_> {
                 _ => None,
             });
             let next = next.unwrap_or(place.next);
-            let after = Place { kv, wanted: wants(later, place.wanted), next, ..place };
+            let around = Around { answered, prefilled: place.around.prefilled || later.iter().any(prefills) };
+            let asked = place.asked || later.iter().any(asks);
+            let after = Place { kv, wanted: wants(later, place.wanted), next, around, asked, ..place };
             kv = self.step(now, prefix, after);
+            answered |= now.iter().any(answers);
             rest = later;
         }
         kv
@@ -166,7 +189,8 @@ impl Compiler<'_> {
                 return self.generate(steps, &path, place);
             }
             Step::Stage(stage) => {
-                for problem in self.directory.check(stage.as_ref()) {
+                let effects = stage.check_among(place.around);
+                for problem in self.directory.check(stage.as_ref()).into_iter().chain(effects) {
                     self.problem(problem.under(&path));
                 }
                 let pool = self.directory.pool(stage.client(), stage.model());
@@ -206,6 +230,7 @@ impl Compiler<'_> {
                 let search = self.push(Op::Search { width, keep, rounds, after: 0 });
                 let again = rounds > 1 && wants(run, false);
                 let inside = Place { wanted: place.wanted || again, joins: true, ..place };
+                let inside = if rounds > 1 { inside.repeated(run) } else { inside };
                 let kv = self.sequence(run, &path, inside);
                 self.push(Op::Join);
                 let after = self.here();
@@ -213,6 +238,11 @@ impl Compiler<'_> {
                 return kv;
             }
             Step::ChooseModel { cases, otherwise } => {
+                if !place.asked {
+                    let message = "has no effect: no `Prefill` after it takes the request's model";
+                    let help = "put it before a `Prefill` that names no model, or leave it out";
+                    self.problem(Problem::new(path.clone(), message).help(help));
+                }
                 self.check_scored(cases.iter().map(|(when, _)| when), &join(&path, "cases"));
                 let number = |(at, (when, model)): (usize, &(_, String))| {
                     (*when, self.model(model, &join(&path, &format!("cases[{at}].model"))))
@@ -324,7 +354,7 @@ impl Compiler<'_> {
         }
         let start = self.push(Op::Loop { times: *times, after: 0 });
         let again = wants(run, false);
-        let inside = Place { wanted: place.wanted || again, ..place };
+        let inside = Place { wanted: place.wanted || again, ..place }.repeated(run);
         let kv = self.sequence(run, path, inside);
         self.push(Op::Again { start: start as u32 + 1, until: *until });
         let after = self.here();

@@ -12,9 +12,13 @@ fn refused(pipeline: &str, faults: &[(&str, &str, &str)]) {
 #[track_caller]
 fn refused_with(pipeline: &str, (from, to): (&str, &str), faults: &[(&str, &str, &str)]) {
     let text = QUICKSTART.replace("requests: 5000,", &format!("requests: 300, pipeline: {pipeline},"));
-    let text = text.replacen(from, to, 1);
+    refused_text(&text.replacen(from, to, 1), faults);
+}
+
+#[track_caller]
+fn refused_text(text: &str, faults: &[(&str, &str, &str)]) {
     let sandbox = Sandbox::new();
-    sandbox.write("quickstart.ron", &text);
+    sandbox.write("quickstart.ron", text);
     let err = sandbox.refused(&["check", "quickstart.ron"]);
     assert_eq!(err.matches("error: ").count(), faults.len(), "{err}");
     for (message, at, help) in faults {
@@ -131,6 +135,66 @@ fn a_wrong_name_inside_nested_lists() {
     refused(&inside("Decode(tokns: Exactly(3))"), &wrong);
     let when = "Branch(cases: [(when: Chance(1.5), run: [])])";
     refused(&inside(when), &[("a chance must be 0 to 1, found 1.5", "Chance(1.5)", "")]);
+}
+
+#[test]
+fn what_has_no_effect() {
+    let search =
+        "[Prefill, TreeSearch(width: 4, keep: 2, rounds: 1, run: [Decode, Score(model: \"Llama-3.1-8B\")])]";
+    let fault = "has no effect in one round, whose best goes on alone, found 2";
+    refused(search, &[(fault, "2, rounds", "help: leave it out, or allow more `rounds`")]);
+
+    let choose = "ChooseModel(cases: [(when: Chance(0.5), model: \"Llama-3.1-8B\")])";
+    let fault = "has no effect: no `Prefill` after it takes the request's model";
+    refused(
+        &format!("[Prefill, Decode, {choose}]"),
+        &[(fault, "ChooseModel", "help: put it before a `Prefill`")],
+    );
+    let named = format!("[Prefill, Decode, {choose}, Prefill(model: \"Llama-3.1-8B\"), Decode]");
+    refused(&named, &[(fault, "ChooseModel", "help: put it before a `Prefill`")]);
+    // In a loop, what comes after it comes before it too.
+    let looped = format!("[Repeat(times: Exactly(2), run: [Prefill, Decode, {choose}])]");
+    let text = QUICKSTART.replace("requests: 5000,", &format!("requests: 300, pipeline: {looped},"));
+    let sandbox = Sandbox::new();
+    sandbox.write("quickstart.ron", &text);
+    sandbox.ok(&["check", "quickstart.ron"]);
+}
+
+/// The quickstart beside a client on processors.
+#[track_caller]
+fn refused_on_processors(runs: &str, pipeline: &str, fault: (&str, &str, &str)) {
+    let text = QUICKSTART.replace("requests: 5000,", &format!("requests: 300, pipeline: {pipeline},"));
+    let text = text.replacen(
+        "nodes: [(name",
+        "nodes: [(name: \"cpu\", hardware: \"EPYC 7763 (Milan 64c)\"), (name",
+        1,
+    );
+    let client = format!(
+        "clients: [(name: \"cpu\", cluster: Take(platform: \"server\", nodes: [(\"cpu\", 1)]), runs: {runs}),"
+    );
+    let text = text.replacen("clients: [", &client, 1);
+    refused_text(&text, &[fault]);
+}
+
+#[test]
+fn what_has_no_effect_on_the_clients_there_are() {
+    let rag = "[Rag(documents: 4, candidates: 20), Prefill, Decode]";
+    let fault = "candidates has no effect, found 20: no `Rag` client re-ranks";
+    let help = "help: leave it out, or write `rerank: \"bge-reranker-base\"` in the `Rag` client";
+    refused_on_processors("Rag(rerank: None)", rag, (fault, "20), Prefill", help));
+
+    let tier = "(name: \"DDR4\", lookup: ns(80), bandwidth: gb_per_s(150))";
+    let late = "[Prefill, Decode, KvRetrieval(prefix: Tokens(90))]";
+    let fault = "the KV that this stage brings is never used: no `Prefill` follows";
+    refused_on_processors(
+        &format!("KvStore(tiers: [{tier}])"),
+        late,
+        (fault, "KvRetrieval", "help: put it before"),
+    );
+
+    let early = "[Preprocess(tasks: [Tokenize, Detokenize]), Prefill, Decode]";
+    let fault = "`detokenize` has no effect: there is no answer before this stage";
+    refused_on_processors("PrePost", early, (fault, "Detokenize", "help: put it behind a `Decode`"));
 }
 
 #[test]
