@@ -167,6 +167,8 @@ pub struct Departed {
     pub started: SimTime,
     /// When its tokens came out.
     pub times: TokenTimes,
+    /// Tokens that models read for it.
+    pub read: u64,
     /// Tokens generated, those of branches that were dropped too.
     pub generated: u64,
     /// Most tokens that one of its visits found in a prefix cache.

@@ -16,6 +16,8 @@ pub struct Journey {
     pub(super) under_way: u32,
     /// KV that clients keep for it.
     pub(super) kept: SmallVec<[KvHandle; 1]>,
+    /// Tokens that models read for it.
+    pub(super) read: u64,
     /// Tokens generated, those of branches that were dropped too.
     pub(super) generated: u64,
     pub(super) cached_tokens: u32,
@@ -139,6 +141,7 @@ impl Journey {
             groups: Vec::new(),
             under_way: 0,
             kept: SmallVec::new(),
+            read: 0,
             generated: 0,
             cached_tokens: 0,
             preemptions: 0,
@@ -156,6 +159,12 @@ impl Journey {
     /// When the answer came out.
     pub fn times(&self) -> TokenTimes {
         self.threads[0].times
+    }
+
+    /// Tokens that models read for it: its text, once for each prefill, scoring or classification, whether
+    /// its KV was there or not.
+    pub const fn read(&self) -> u64 {
+        self.read
     }
 
     /// Tokens generated, those of branches that were dropped too.

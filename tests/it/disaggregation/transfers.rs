@@ -38,6 +38,7 @@ fn kv_transfers_have_a_row_between_prefill_and_decode() {
     let (names, moves, laps) = run("[Prefill, Decode]");
     assert_eq!(names, ["Prefill", "KV transfer", "Decode"]);
     assert_eq!(moves.len(), 200);
+    assert!(laps.0.lock().unwrap().values().all(|(row, _)| row.read_tokens == 100));
     let mut waited = 0;
     for (stage, (_, laps)) in moves.iter().zip(laps.0.lock().unwrap().values()) {
         // A millisecond, and a nanosecond or so for the bytes; the client has room for few at a time.
