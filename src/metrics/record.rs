@@ -102,6 +102,9 @@ pub struct StageRecord {
     pub source: String,
     /// The stage.
     pub stage: String,
+    /// The branch of a parallel pipeline or a search, counted from 0, as `1` or, inside another one, `1.0`;
+    /// empty outside of branches. Each round of a search counts anew.
+    pub branch: String,
     /// The client; empty where it waited for something outside.
     pub client: String,
     /// When it was given to the client.

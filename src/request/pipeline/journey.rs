@@ -218,6 +218,18 @@ impl Journey {
         Some(self.kept.swap_remove(at))
     }
 
+    /// The branch that `thread` is, by the numbers of branches from the outermost in.
+    pub(super) fn branch(&self, thread: u32) -> SmallVec<[u32; 2]> {
+        let mut arms = SmallVec::new();
+        let mut at = &self.threads[thread as usize];
+        while let Some(group) = at.group {
+            arms.push(at.arm);
+            at = &self.threads[self.groups[group as usize].parent as usize];
+        }
+        arms.reverse();
+        arms
+    }
+
     /// Lets one client do both the prefill that `thread` is at and the decode that follows.
     pub fn fuse(&mut self, thread: u32) {
         self.threads[thread as usize].fused = true;
