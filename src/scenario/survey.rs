@@ -156,6 +156,10 @@ impl Mender<'_> {
             let inside = slot.entered(&text, node);
             error.help = inside.and_then(|inside| inside.mirror(name, !guessed)).or(error.help);
         }
+        if let (Sort::UnknownField(name), None, true) = (&error.sort, &error.span, there) {
+            // Of a choice inside a choice the reader knows no bytes.
+            error.span = named(&text, node, name, false).map(|[key, ..]| key);
+        }
         let about_a_value = matches!(error.sort, Sort::Value | Sort::UnknownVariant);
         let lesson = slot.filter(|_| there && about_a_value).and_then(|slot| lesson(&text, node, slot));
         let mends = if there { mends(&text, &error, node, slot, lesson.as_ref()) } else { Vec::new() };

@@ -6,7 +6,7 @@ use bevy_ecs::world::World;
 
 use super::deployment::Group;
 use super::recorded;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ModelError};
 use crate::clients::{Generates, model_problem};
 use crate::request::StageKind;
 use crate::request::pipeline::{self, Program, Programs, Served, StageRegistry};
@@ -165,6 +165,11 @@ impl<'a> Book<'a> {
         self.models.iter().map(|model| (model.name.clone(), model.is_split())).collect()
     }
 
+    /// Their names.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(|served| served.name.as_str())
+    }
+
     /// The pool of these groups.
     fn pool_of(&self, seats: Seats) -> u16 {
         let mut pools = self.pools.borrow_mut();
@@ -243,13 +248,19 @@ impl pipeline::Directory for Book<'_> {
         let at = if let Some(at) = serving(name) {
             Some(at)
         } else {
-            let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
+            let model = self.catalog.model_or_config(name).map_err(|error| {
+                let problem = model_problem("", &error);
+                // Of the models there are, those that somebody serves.
+                match error {
+                    ModelError::Unknown(_) => problem.help(did_you_mean(name, self.names())),
+                    ModelError::Config(_) => problem,
+                }
+            })?;
             serving(&model.name)
         };
         let at = at.ok_or_else(|| {
-            let served = self.models.iter().map(|served| served.name.as_str());
             let message = format!("no client serves `{name}`");
-            Problem::new("", message).help(did_you_mean(name, served))
+            Problem::new("", message).help(did_you_mean(name, self.names()))
         })?;
         let Served { prefill, decode, .. } = self.models[at];
         let pools = self.pools.borrow();

@@ -87,6 +87,11 @@ fn a_model_no_client_serves() {
     let fault = "no client serves `Llama-3.1-70B`";
     let help = "help: did you mean `Llama-3.1-8B`?";
     refused("[Prefill, Decode, Score(model: \"Llama-3.1-70B\")]", &[(fault, "\"Llama-3.1-70B\"", help)]);
+    let unknown = "[Prefill, Decode, Score(model: \"Llama-3.2-8B\")]";
+    refused(
+        unknown,
+        &[("unknown model `Llama-3.2-8B`", "\"Llama-3.2-8B\"", "`Llama-3.1-8B`? Allowed: `Llama-3.1-8B`\n")],
+    );
     let default = "no client serves `Qwen2.5-Math-PRM-7B`";
     refused("[Prefill, Decode, Score]", &[(default, "Score", "help: Allowed: `Llama-3.1-8B`")]);
     let choose = "[ChooseModel(cases: [(when: Chance(0.5), model: \"Llama-3.1-70B\")]), Prefill, Decode]";
@@ -131,7 +136,7 @@ fn a_wrong_name_inside_nested_lists() {
         &inside("Decod"),
         &[("unknown pipeline stage `Decod`", "Decod]", "help: did you mean `Decode`?")],
     );
-    let wrong = [("unknown field `tokns`", "Decode(tokns", "help: did you mean `tokens`?")];
+    let wrong = [("unknown field `tokns`", "tokns", "help: did you mean `tokens`?")];
     refused(&inside("Decode(tokns: Exactly(3))"), &wrong);
     let when = "Branch(cases: [(when: Chance(1.5), run: [])])";
     refused(&inside(when), &[("a chance must be 0 to 1, found 1.5", "Chance(1.5)", "")]);
@@ -195,6 +200,20 @@ fn what_has_no_effect_on_the_clients_there_are() {
     let early = "[Preprocess(tasks: [Tokenize, Detokenize]), Prefill, Decode]";
     let fault = "`detokenize` has no effect: there is no answer before this stage";
     refused_on_processors("PrePost", early, (fault, "Detokenize", "help: put it behind a `Decode`"));
+}
+
+#[test]
+fn faults_of_stages_inside_others_are_said_together() {
+    refused(
+        "[Prefill, Parallel(branches: [[Decod(tokns: Exactly(3))], [Decode(tokes: Share(1)), Clasify]])]",
+        &[
+            ("unknown pipeline stage `Decod`", "Decod(", "help: did you mean `Decode`?"),
+            ("unknown field `tokns`", "tokns", "help: did you mean `tokens`?"),
+            ("unknown field `tokes`", "tokes", "help: did you mean `tokens`?"),
+            ("unknown pipeline stage `Clasify`", "Clasify", "help: did you mean `Classify`?"),
+            ("no client serves `Gemma-2-2B`", "Clasify", "help: Allowed: `Llama-3.1-8B`"),
+        ],
+    );
 }
 
 #[test]
