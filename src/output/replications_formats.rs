@@ -162,7 +162,7 @@ mod tests {
                 "p99 310.5 0.0 310.5 310.5",
             ]
         );
-        assert!(words.iter().any(|line| line == "TTFAT s p50 2.60 0.00 2.60 2.60"), "{text}");
+        assert!(words.iter().any(|line| line == "TTFAT s p50 2.600 0.000 2.600 2.600"), "{text}");
     }
 
     #[test]
