@@ -65,6 +65,8 @@ pub struct Around {
     pub answered: bool,
     /// Whether a prefill comes after it.
     pub prefilled: bool,
+    /// Whether something after it may take the model that the request asks for.
+    pub asked: bool,
 }
 
 /// Adds kinds of stage by name.

@@ -296,7 +296,9 @@ fn mends(
         Sort::Malformed => {}
     }
     if matches!(error.sort, Sort::Value | Sort::UnknownVariant) {
-        if let Some(meant) = lesson.and_then(|lesson| lesson.meant.clone()) {
+        // Of a choice inside a choice, what is meant is known from what was said.
+        let told = || error.help.as_deref().filter(|_| slot.is_none()).and_then(told).map(str::to_owned);
+        if let Some(meant) = lesson.and_then(|lesson| lesson.meant.clone()).or_else(told) {
             mends.push(Mend::meant(node.range.clone(), meant));
         }
         if let Kind::Group { name, fields, .. } = &node.kind
@@ -312,6 +314,11 @@ fn mends(
         }
     }
     mends
+}
+
+/// The value that a help says is to be written, if it is one alone.
+fn told(help: &str) -> Option<&str> {
+    help.strip_prefix("write `")?.strip_suffix('`').filter(|value| !value.contains(['`', '…']))
 }
 
 /// The one field that `node` must have and has not, with a sample of its value.

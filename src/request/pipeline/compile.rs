@@ -52,8 +52,8 @@ pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Ve
         gives_output: false,
         scored: steps.iter().any(scores),
     };
-    let around = Around { answered: false, prefilled: false };
-    let start = Place { kv: false, wanted: false, joins: false, next: None, around, asked: false };
+    let around = Around { answered: false, prefilled: false, asked: false };
+    let start = Place { kv: false, wanted: false, joins: false, next: None, around };
     compiler.sequence(steps, "", start);
     compiler.program.ops.push(Op::End);
     if compiler.problems.is_empty() && !compiler.gives_output {
@@ -89,19 +89,18 @@ struct Place {
     next: Option<u16>,
     /// What stages in it find.
     around: Around,
-    /// Whether something after it takes the model that the request asks for.
-    asked: bool,
 }
 
 impl Place {
     /// The same for what is `run` again and again.
     fn repeated(self, run: &[Named]) -> Self {
-        let Around { answered, prefilled } = self.around;
+        let Around { answered, prefilled, asked } = self.around;
         let around = Around {
             answered: answered || run.iter().any(answers),
             prefilled: prefilled || run.iter().any(prefills),
+            asked: asked || run.iter().any(asks),
         };
-        Self { around, asked: self.asked || run.iter().any(asks), ..self }
+        Self { around, ..self }
     }
 }
 
@@ -170,9 +169,12 @@ impl Compiler<'_> {
                 _ => None,
             });
             let next = next.unwrap_or(place.next);
-            let around = Around { answered, prefilled: place.around.prefilled || later.iter().any(prefills) };
-            let asked = place.asked || later.iter().any(asks);
-            let after = Place { kv, wanted: wants(later, place.wanted), next, around, asked, ..place };
+            let around = Around {
+                answered,
+                prefilled: place.around.prefilled || later.iter().any(prefills),
+                asked: place.around.asked || later.iter().any(asks),
+            };
+            let after = Place { kv, wanted: wants(later, place.wanted), next, around, ..place };
             kv = self.step(now, prefix, after);
             answered |= now.iter().any(answers);
             rest = later;
@@ -238,7 +240,7 @@ impl Compiler<'_> {
                 return kv;
             }
             Step::ChooseModel { cases, otherwise } => {
-                if !place.asked {
+                if !place.around.asked {
                     let message = "has no effect: no `Prefill` after it takes the request's model";
                     let help = "put it before a `Prefill` that names no model, or leave it out";
                     self.problem(Problem::new(path.clone(), message).help(help));

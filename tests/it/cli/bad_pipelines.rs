@@ -214,6 +214,14 @@ fn faults_of_stages_inside_others_are_said_together() {
             ("no client serves `Gemma-2-2B`", "Clasify", "help: Allowed: `Llama-3.1-8B`"),
         ],
     );
+    refused(
+        "[Prefill, BestOf(n: 2, run: [Reason(tokens: 64), Decode(tokens: 9), Score(modl: \"Llama-3.1-8B\")])]",
+        &[
+            ("expected a name, found `64`", "64", "help: write `Exactly(64)`"),
+            ("expected a name, found `9`", "9)", "help: write `Exactly(9)`"),
+            ("unknown field `modl`", "modl", "help: did you mean `model`?"),
+        ],
+    );
 }
 
 #[test]
