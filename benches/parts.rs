@@ -32,7 +32,12 @@ fn ticks(criterion: &mut Criterion<CpuTime>) {
 
 fn prices(criterion: &mut Criterion<CpuTime>) {
     let mut group = criterion.benchmark_group("price");
-    for (name, model) in [("analytical", support::analytical_model()), ("table", support::profiled_model())] {
+    let models = [
+        ("analytical", support::analytical_model()),
+        ("empirical", support::empirical_model()),
+        ("table", support::profiled_model()),
+    ];
+    for (name, model) in models {
         let mut sequences = 0;
         let mut next = move || {
             // Batches and contexts like those of rack_256, in no order a branch predictor could learn.

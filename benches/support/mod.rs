@@ -42,16 +42,15 @@ pub fn analytical_model() -> std::sync::Arc<dyn mist::runtime::StepModel> {
     model(&mist::runtime::Analytical::default())
 }
 
+/// Steps put together from the profile that ships for H100.
+pub fn empirical_model() -> std::sync::Arc<dyn mist::runtime::StepModel> {
+    model(&mist::runtime::Empirical::default())
+}
+
 /// `kind` compiled for a client of `rack_256`.
 fn model(kind: &dyn mist::runtime::RuntimeKind) -> std::sync::Arc<dyn mist::runtime::StepModel> {
     let catalog = mist::catalog::Catalog::embedded();
-    kind.compile(&mist::runtime::Target {
-        model: catalog.model("Llama-3.1-70B").unwrap(),
-        accelerator: catalog.accelerator("H100-SXM5-80GB").unwrap(),
-        tensor_parallel: 2,
-        weights: mist::catalog::Precision::Bf16,
-        kv_cache: mist::catalog::Precision::Bf16,
-        max_step_tokens: 8192,
-    })
-    .unwrap()
+    let model = catalog.model("Llama-3.1-70B").unwrap();
+    let target = mist::runtime::Target::new(model, catalog.accelerator("H100-SXM5-80GB").unwrap());
+    kind.compile(&mist::runtime::Target { tensor_parallel: 2, max_step_tokens: 8192, ..target }).unwrap()
 }

@@ -210,6 +210,8 @@ impl DenseRates {
             Precision::Fp8 => self.fp8,
             Precision::Int8 => self.int8,
             Precision::Fp4 => self.fp4,
+            // No device multiplies it.
+            Precision::Int4 => None,
         }
     }
 

@@ -19,22 +19,44 @@ pub enum Precision {
     Int8,
     /// 4-bit float, without the scales that block formats add.
     Fp4,
+    /// 4-bit integer, without the scales of its groups: a format of weights alone (AWQ, GPTQ), which are
+    /// expanded to 16 bit before they are multiplied.
+    Int4,
 }
 
 impl Precision {
     /// Every precision.
-    pub const ALL: [Self; 5] = [Self::Bf16, Self::Fp16, Self::Fp8, Self::Int8, Self::Fp4];
+    pub const ALL: [Self; 6] = [Self::Bf16, Self::Fp16, Self::Fp8, Self::Int8, Self::Fp4, Self::Int4];
 
-    /// Bytes a number takes; half a byte for `fp4`.
+    /// Bytes a number takes; half a byte for `fp4` and `int4`.
     pub const fn bytes(self) -> f64 {
         match self {
             Self::Bf16 | Self::Fp16 => 2.0,
             Self::Fp8 | Self::Int8 => 1.0,
-            Self::Fp4 => 0.5,
+            Self::Fp4 | Self::Int4 => 0.5,
         }
     }
 
-    /// The name a scenario uses: `bf16`, `fp16`, `fp8`, `int8`, `fp4`.
+    /// Bytes a weight takes with its share of the scales: `fp4` has one byte for 16 numbers (NVFP4), `int4` a
+    /// 16-bit scale and a 4-bit zero for 128 (AWQ).
+    pub const fn weight_bytes(self) -> f64 {
+        match self {
+            Self::Fp4 => 0.5 + 1.0 / 16.0,
+            Self::Int4 => 0.5 + 2.5 / 128.0,
+            other => other.bytes(),
+        }
+    }
+
+    /// What numbers in this format are multiplied in unless said otherwise: themselves, but 16 bit for `int4`.
+    #[must_use]
+    pub const fn arithmetic(self) -> Self {
+        match self {
+            Self::Int4 => Self::Bf16,
+            other => other,
+        }
+    }
+
+    /// The name a scenario uses: `bf16`, `fp16`, `fp8`, `int8`, `fp4`, `int4`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bf16 => "bf16",
@@ -42,6 +64,7 @@ impl Precision {
             Self::Fp8 => "fp8",
             Self::Int8 => "int8",
             Self::Fp4 => "fp4",
+            Self::Int4 => "int4",
         }
     }
 }

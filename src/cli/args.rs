@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::catalog::Precision;
 use crate::output::EXPORTERS;
 use crate::workload::trace::FORMATS;
 
@@ -112,6 +113,82 @@ RECOMPUTED how often no tier has it, so that the model computes it anew.")]
         #[arg(long, value_enum, default_value_t = TableForm::Table)]
         format: TableForm,
     },
+    /// Print what one step of a model costs, operator by operator, and what bounds each
+    #[command(after_help = "\
+Examples:
+  mist price Llama-3.1-70B H100-SXM5-80GB --tp 4 --prefill 2048 --decode 64x4096
+  mist price Llama-3.1-8B L40S --decode 1x1000,15x300      one long sequence among short ones
+  mist price Llama-3.1-8B L40S --prefill 512@8192 --weights int4
+  mist price DeepSeek-V3 B200-SXM --dp 8 --ep --weights fp8 --decode 64x4096
+  mist price Llama-3.1-8B H100-SXM5-80GB --decode 64x1024 --runtime 'Analytical(cuda_graphs: false)'
+
+A step is one forward pass. `512@8192` are 512 tokens of a prompt whose first 8,192 are cached.")]
+    Price(PriceArgs),
+    /// Lay predictions beside measurements, and say how far off they are
+    #[command(after_help = "\
+Examples:
+  mist validate facts                      every set there is
+  mist validate facts static vllm019
+  mist validate facts trtllm --every 10    every tenth row of the closed loops
+  mist validate facts nim --format json | jq '.[0].points'
+
+FOLDER holds the measurements by the names of their files; what each must hold is in the documentation of
+mist::calibrate::validate.")]
+    Validate {
+        /// The folder with the measurements
+        #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        /// The sets to judge; default: all
+        #[arg(value_name = "SET")]
+        sets: Vec<String>,
+        /// The runtime model, as a scenario says it
+        #[arg(long, value_name = "CHOICE", default_value = "Analytical")]
+        runtime: String,
+        /// Simulate every Nth row of the closed loops only
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        every: u32,
+        /// Form of the report
+        #[arg(long, value_enum, default_value_t = Form::Table)]
+        format: Form,
+    },
+    /// Fit a runtime profile to measured operators, and say how well it foretells what it has not seen
+    #[command(after_help = "\
+Examples:
+  mist calibrate kernels/h100 --gpu H100-SXM5-80GB -o h100.ron
+  mist calibrate kernels/h100 --gpu H100-SXM5-80GB --use gemm=vllm-0.19.0 --use moe.bf16=vllm-0.14.0
+  mist calibrate kernels/h100 --gpu H100-SXM5-80GB --no-scores -o h100.ron --force
+
+The folder is searched for aiconfigurator's tables (gemm_perf.parquet, ENGINE-VERSION by the name of its folder),
+LLMServingSim's MODEL/tpN/attention.csv and dense.csv, and mist_gemm.csv, mist_attention.csv and mist_all_reduce.csv
+with measurements of your own. Rows faster than the device can be are left out, tables full of them refused.
+
+Errors are of what was held out: a fifth of the shapes at a time, foretold from the others.")]
+    Calibrate {
+        /// The folder of measurements
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        /// The device they were taken on: a name in the catalog
+        #[arg(long, value_name = "NAME")]
+        gpu: String,
+        /// Where the profile goes, whole or not at all; default: nowhere, for the errors alone
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+        /// Replace a profile that is there already
+        #[arg(long, requires = "output")]
+        force: bool,
+        /// Take this table where there are several, such as `gemm.fp8=vllm-0.19.0`; repeatable
+        #[arg(long = "use", value_name = "OPERATOR=TABLE")]
+        tables: Vec<String>,
+        /// Do not find out how well the fits foretell, which takes most of the time
+        #[arg(long)]
+        no_scores: bool,
+        /// Where the measurements come from, for the record
+        #[arg(long, value_name = "TEXT", default_value = "not stated")]
+        source: String,
+        /// Their licence, for the record, as an SPDX identifier
+        #[arg(long, value_name = "TEXT", default_value = "not stated")]
+        licence: String,
+    },
     /// Make an asset from raw data, on stdout
     #[command(
         arg_required_else_help = true,
@@ -168,6 +245,62 @@ pub(super) struct RunArgs {
     pub(super) no_strides: bool,
 }
 
+#[derive(Debug, Group)]
+pub(super) struct PriceArgs {
+    /// The model: a name in the catalog or a Hugging Face config.json
+    pub(super) model: String,
+    /// The accelerator: a name in the catalog
+    #[arg(value_name = "GPU")]
+    pub(super) hardware: String,
+    /// Prompts, or pieces of prompts: `2048`, `512@8192` behind a cached prefix, `4x512` four alike
+    #[arg(long, value_name = "TOKENS", value_delimiter = ',')]
+    pub(super) prefill: Vec<String>,
+    /// Decoding sequences and the tokens each attends to: `64x4096`
+    #[arg(long, value_name = "NxTOKENS", value_delimiter = ',')]
+    pub(super) decode: Vec<String>,
+    /// Accelerators that share every layer
+    #[arg(long, visible_alias = "tensor-parallel", value_name = "N", default_value_t = 1, value_parser = ranks())]
+    pub(super) tp: u32,
+    /// Stages of consecutive layers
+    #[arg(long, visible_alias = "pipeline-parallel", value_name = "N", default_value_t = 1, value_parser = ranks())]
+    pub(super) pp: u32,
+    /// Copies of the attention layers that share the routed experts
+    #[arg(long, visible_alias = "data-parallel", value_name = "N", default_value_t = 1, value_parser = ranks())]
+    pub(super) dp: u32,
+    /// Whole experts on each accelerator, not a slice of each
+    #[arg(long, visible_alias = "expert-parallel")]
+    pub(super) ep: bool,
+    /// Precision of the weights
+    #[arg(long, value_name = "PRECISION", default_value = "bf16", value_parser = precisions())]
+    pub(super) weights: String,
+    /// Precision of the products, if not that of the weights: `bf16` for weights that are narrow in memory only
+    #[arg(long, value_name = "PRECISION", value_parser = precisions())]
+    pub(super) activations: Option<String>,
+    /// Precision of the KV cache
+    #[arg(long, value_name = "PRECISION", default_value = "bf16", value_parser = precisions())]
+    pub(super) kv_cache: String,
+    /// Weights of each accelerator that stay in the host's memory (GiB)
+    #[arg(long, value_name = "GIB", default_value_t = 0.0)]
+    pub(super) offload: f64,
+    /// The runtime model, as a scenario says it
+    #[arg(long, value_name = "CHOICE", default_value = "Analytical")]
+    pub(super) runtime: String,
+    /// A folder with hardware.ron or models.ron to lay over the built-in catalog
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) catalog: Option<PathBuf>,
+    /// Form of the bill
+    #[arg(long, value_enum, default_value_t = Form::Table)]
+    pub(super) format: Form,
+}
+
+fn ranks() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=4096)
+}
+
+fn precisions() -> PossibleValuesParser {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::name))
+}
+
 fn formats() -> PossibleValuesParser {
     PossibleValuesParser::new(EXPORTERS.iter().map(|exporter| exporter.name()))
 }
@@ -183,6 +316,7 @@ pub(super) enum Listed {
     Hardware,
     Models,
     Prices,
+    Profiles,
 }
 
 #[derive(Debug, Subcommand)]
@@ -338,6 +472,12 @@ Example:
     },
     /// models.ron of a catalog from a table of models
     Models {
+        /// The table, a CSV file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// collectives.ron, what ranks send each other as measured, from a table of fitted curves
+    Collectives {
         /// The table, a CSV file
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::options::{Catalogued, Derive};
 use super::terminal;
 use crate::catalog::{hardware_from_csv, models_from_csv, prices_from_csv};
+use crate::runtime::collectives_from_csv;
 use crate::workload::{About, SourceError, derive_lengths, trace};
 
 /// Prints the asset.
@@ -17,6 +18,9 @@ pub(super) fn derive(what: &Derive) -> Result<(), Failure> {
             lengths(trace, format.as_deref(), About { name, source, licence })?
         }
         Derive::Catalog { what, file } => catalog(*what, file)?,
+        Derive::Collectives { file } => collectives_from_csv(open(file)?).map_err(|error| {
+            Failure::input(format!("{}:{}: {}", file.display(), error.line, error.problem))
+        })?,
     };
     terminal::print(text.as_bytes())
 }
@@ -32,13 +36,17 @@ fn lengths(path: &Path, format: Option<&str>, about: About<'_>) -> Result<String
 }
 
 fn catalog(what: Catalogued, path: &Path) -> Result<String, Failure> {
-    let file = File::open(path)
-        .map_err(|error| Failure::input(format!("cannot open {}: {error}", path.display())))?;
-    let table = BufReader::new(file);
+    let table = open(path)?;
     let text = match what {
         Catalogued::Hardware => hardware_from_csv(table),
         Catalogued::Models => models_from_csv(table),
         Catalogued::Prices => prices_from_csv(table),
     };
     text.map_err(|error| Failure::input(format!("{}:{}: {}", path.display(), error.line, error.problem)))
+}
+
+fn open(path: &Path) -> Result<BufReader<File>, Failure> {
+    File::open(path)
+        .map(BufReader::new)
+        .map_err(|error| Failure::input(format!("cannot open {}: {error}", path.display())))
 }

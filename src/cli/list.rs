@@ -4,11 +4,12 @@ use std::fmt::Debug;
 
 use super::columns::{Align, WIDTH, table};
 use super::failure::Failure;
-use super::options::{Catalogued, ListOptions};
+use super::options::{Catalogued, ListOptions, Listing};
 use super::terminal;
 use crate::catalog::{Accelerator, Catalog, Model, Precision, Price, Terms, UnknownName};
 use crate::output::figures::{plain, thousands};
 use crate::output::page::Page;
+use crate::runtime::profile::Profile;
 
 use Align::{Numbers, Words};
 
@@ -24,11 +25,33 @@ pub(super) fn list(options: &ListOptions) -> Result<(), Failure> {
     };
     let filter = options.filter.as_deref().unwrap_or_default();
     let text = match options.what {
-        Catalogued::Hardware => show(catalog.accelerators(), filter, |name| catalog.accelerator(name)),
-        Catalogued::Models => show(catalog.models(), filter, |name| catalog.model(name)),
-        Catalogued::Prices => show(catalog.prices(), filter, |name| catalog.price(name)),
+        Listing::Catalogued(Catalogued::Hardware) => {
+            show(catalog.accelerators(), filter, |name| catalog.accelerator(name))
+        }
+        Listing::Catalogued(Catalogued::Models) => show(catalog.models(), filter, |name| catalog.model(name)),
+        Listing::Catalogued(Catalogued::Prices) => show(catalog.prices(), filter, |name| catalog.price(name)),
+        Listing::Profiles => profiles(filter),
     };
     terminal::print(text?.as_bytes())
+}
+
+/// The profiles that ship: what each answers for, and what it was made of.
+fn profiles(filter: &str) -> Result<String, Failure> {
+    let wanted = filter.to_lowercase();
+    let named: Vec<&str> = Profile::shipped().filter(|name| name.to_lowercase().contains(&wanted)).collect();
+    if named.is_empty() {
+        let known: Vec<&str> = Profile::shipped().collect();
+        let message = format!("no profile `{filter}` ships; there are {}", known.join(", "));
+        return Err(Failure::input(message));
+    }
+    let mut page = Page::new(WIDTH, 21);
+    for text in named.into_iter().filter_map(Profile::embedded) {
+        let profile = Profile::read(text).map_err(|error| Failure::Broken(error.to_string()))?;
+        let kinds = profile.gemm.iter().map(|table| format!("{} ({})", table.kind, table.table));
+        page.row(0, &profile.gpu, &format!("products: {}", kinds.collect::<Vec<_>>().join(", ")));
+        page.row(0, "", &format!("from {}, {}; `{}`", profile.source, profile.licence, profile.command));
+    }
+    Ok(page.into_text())
 }
 
 /// An entry of the catalog as a row of a table.

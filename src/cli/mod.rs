@@ -29,6 +29,7 @@
 //! | 130 | interrupted |
 
 mod args;
+mod calibrate;
 mod check;
 mod columns;
 mod derive;
@@ -39,6 +40,7 @@ mod inputs;
 mod list;
 mod options;
 mod place;
+mod price;
 mod progress;
 mod reference;
 mod replicate;
@@ -47,6 +49,7 @@ mod sink;
 mod terminal;
 mod tiers;
 mod trace;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -79,5 +82,8 @@ fn obey(simulation: Simulation) -> Result<(), Failure> {
         Command::Trace(what) => trace::trace(what, simulation),
         Command::Derive(what) => derive::derive(&what),
         Command::Tiers(options) => tiers::tiers(&options),
+        Command::Validate(options) => validate::validate(&options),
+        Command::Price(options) => price::price(&options, &simulation),
+        Command::Calibrate(options) => calibrate::calibrate(&options),
     }
 }

@@ -6,9 +6,12 @@ use clap::Parser;
 
 pub(super) use super::args::TableForm;
 use super::args::{
-    Args, DeriveArgs, ExecutorName, Form, Listed, RunArgs, ScenarioArgs, TraceArgs, TraceFile, Verb,
+    Args, DeriveArgs, ExecutorName, Form, Listed, PriceArgs, RunArgs, ScenarioArgs, TraceArgs, TraceFile,
+    Verb,
 };
 use super::failure::Failure;
+use crate::calibrate::Choice;
+use crate::catalog::Precision;
 use crate::engine::Executor;
 use crate::output::{EXPORTERS, Exporter, ReplicationsExporter, exporter};
 use crate::scenario::Problem;
@@ -32,6 +35,27 @@ pub(super) enum Command {
     Derive(Derive),
     /// `mist tiers`
     Tiers(TiersOptions),
+    /// `mist validate`
+    Validate(ValidateOptions),
+    /// `mist price`
+    Price(PriceOptions),
+    /// `mist calibrate`
+    Calibrate(CalibrateOptions),
+}
+
+/// What to fit a profile to, and where to put it.
+pub(super) struct CalibrateOptions {
+    pub(super) folder: PathBuf,
+    pub(super) gpu: String,
+    pub(super) output: Option<PathBuf>,
+    /// Whether a profile that is there may be replaced.
+    pub(super) replace: bool,
+    pub(super) choices: Vec<Choice>,
+    /// As written, for the record.
+    pub(super) tables: Vec<String>,
+    pub(super) scored: bool,
+    pub(super) source: String,
+    pub(super) licence: String,
 }
 
 /// A scenario and what is changed in it.
@@ -88,7 +112,7 @@ pub(super) enum Keep {
 
 /// What to show of which catalog.
 pub(super) struct ListOptions {
-    pub(super) what: Catalogued,
+    pub(super) what: Listing,
     /// What names must hold, whatever the case.
     pub(super) filter: Option<String>,
     pub(super) catalog: Option<PathBuf>,
@@ -102,12 +126,53 @@ pub(super) enum Catalogued {
     Prices,
 }
 
+/// What to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listing {
+    Catalogued(Catalogued),
+    /// The runtime profiles that ship.
+    Profiles,
+}
+
 /// Which tiers of memory to compare, and how to print it.
 pub(super) struct TiersOptions {
     /// As written; the paper's if there are none.
     pub(super) tiers: Vec<String>,
     pub(super) model: Option<String>,
     pub(super) form: TableForm,
+}
+
+/// Which measurements to judge which model by.
+pub(super) struct ValidateOptions {
+    pub(super) folder: PathBuf,
+    /// All if there are none.
+    pub(super) sets: Vec<String>,
+    /// As written.
+    pub(super) runtime: String,
+    pub(super) every: u32,
+    pub(super) json: bool,
+}
+
+/// A step, and what it is to be priced on.
+pub(super) struct PriceOptions {
+    pub(super) model: String,
+    pub(super) hardware: String,
+    /// As written.
+    pub(super) prefill: Vec<String>,
+    /// As written.
+    pub(super) decode: Vec<String>,
+    pub(super) tensor_parallel: u32,
+    pub(super) pipeline_parallel: u32,
+    pub(super) data_parallel: u32,
+    pub(super) expert_parallel: bool,
+    pub(super) weights: Precision,
+    pub(super) activations: Option<Precision>,
+    pub(super) kv_cache: Precision,
+    pub(super) offload_gib: f64,
+    /// As written.
+    pub(super) runtime: String,
+    pub(super) catalog: Option<PathBuf>,
+    pub(super) json: bool,
 }
 
 /// What to do with traces.
@@ -140,6 +205,7 @@ pub(super) struct Recorded {
 pub(super) enum Derive {
     Lengths { trace: PathBuf, format: Option<String>, name: String, source: String, licence: String },
     Catalog { what: Catalogued, file: PathBuf },
+    Collectives { file: PathBuf },
 }
 
 impl Command {
@@ -156,22 +222,78 @@ impl Command {
             Verb::Reference => Self::Reference,
             Verb::List { what, filter, catalog } => {
                 let what = match what {
-                    Listed::Hardware => Catalogued::Hardware,
-                    Listed::Models => Catalogued::Models,
-                    Listed::Prices => Catalogued::Prices,
+                    Listed::Hardware => Listing::Catalogued(Catalogued::Hardware),
+                    Listed::Models => Listing::Catalogued(Catalogued::Models),
+                    Listed::Prices => Listing::Catalogued(Catalogued::Prices),
+                    Listed::Profiles if catalog.is_some() => {
+                        return Err(Failure::input("profiles are not of a catalog: leave out --catalog"));
+                    }
+                    Listed::Profiles => Listing::Profiles,
                 };
                 Self::List(ListOptions { what, filter, catalog })
             }
             Verb::Trace { what } => Self::Trace(Trace::new(what)),
+            Verb::Calibrate { folder, gpu, output, force, tables, no_scores, source, licence } => {
+                let read = |text: &String| {
+                    Choice::read(text).map_err(|why| Failure::input(format!("`--use {text}`: {why}")))
+                };
+                let choices = tables.iter().map(read).collect::<Result<_, _>>()?;
+                let (replace, scored) = (force, !no_scores);
+                Self::Calibrate(CalibrateOptions {
+                    folder,
+                    gpu,
+                    output,
+                    replace,
+                    choices,
+                    tables,
+                    scored,
+                    source,
+                    licence,
+                })
+            }
             Verb::Tiers { tiers, model, format } => Self::Tiers(TiersOptions { tiers, model, form: format }),
+            Verb::Validate { folder, sets, runtime, every, format } => {
+                let json = format == Form::Json;
+                Self::Validate(ValidateOptions { folder, sets, runtime, every, json })
+            }
+            Verb::Price(args) => Self::Price(PriceOptions::new(args)?),
             Verb::Derive { what } => Self::Derive(match what {
                 DeriveArgs::Lengths { trace, name, source, licence, format } => {
                     Derive::Lengths { trace, format, name, source, licence }
                 }
+                DeriveArgs::Collectives { file } => Derive::Collectives { file },
                 DeriveArgs::Hardware { file } => Derive::Catalog { what: Catalogued::Hardware, file },
                 DeriveArgs::Models { file } => Derive::Catalog { what: Catalogued::Models, file },
                 DeriveArgs::Prices { file } => Derive::Catalog { what: Catalogued::Prices, file },
             }),
+        })
+    }
+}
+
+impl PriceOptions {
+    fn new(args: PriceArgs) -> Result<Self, Failure> {
+        // Clap lets only known names through.
+        let precision = |name: &str| Precision::ALL.into_iter().find(|known| known.name() == name);
+        let or_usual = |name: &str| precision(name).unwrap_or(Precision::Bf16);
+        if !(args.offload >= 0.0 && args.offload.is_finite()) {
+            return Err(Failure::input(format!("`--offload {}` must not be negative", args.offload)));
+        }
+        Ok(Self {
+            weights: or_usual(&args.weights),
+            activations: args.activations.as_deref().and_then(precision),
+            kv_cache: or_usual(&args.kv_cache),
+            model: args.model,
+            hardware: args.hardware,
+            prefill: args.prefill,
+            decode: args.decode,
+            tensor_parallel: args.tp,
+            pipeline_parallel: args.pp,
+            data_parallel: args.dp,
+            expert_parallel: args.ep,
+            offload_gib: args.offload,
+            runtime: args.runtime,
+            catalog: args.catalog,
+            json: args.format == Form::Json,
         })
     }
 }

@@ -78,6 +78,11 @@ pub trait Deployed {
         false
     }
 
+    /// Whether the order of its queue goes by KV that is there for a request, and it keeps none for others itself.
+    fn wants_kv_that_is_there(&self) -> bool {
+        false
+    }
+
     /// Where the figures that price its steps come from.
     fn source_of_latency(&self) -> String;
 }
@@ -98,6 +103,8 @@ pub struct Generates {
     pub role: Role,
     /// Whether it may be asked for the other part, too.
     pub lends: bool,
+    /// Tokens kept free for each sequence before KV of another may come.
+    pub reserved_tokens: u32,
     /// Longest text (tokens).
     pub max_model_len: u32,
     /// Size of the KV cache of one token (bytes).

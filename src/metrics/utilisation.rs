@@ -88,7 +88,7 @@ pub(super) fn utilisation<'a>(
 
 impl From<PrefixTally> for PrefixCacheHits {
     fn from(tally: PrefixTally) -> Self {
-        let PrefixTally { queries, hits, query_tokens, hit_tokens } = tally;
+        let PrefixTally { queries, hits, query_tokens, hit_tokens, .. } = tally;
         Self {
             query_tokens,
             hit_tokens,

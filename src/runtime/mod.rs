@@ -7,11 +7,20 @@
 //! [`built_in`].
 
 mod analytical;
+mod empirical;
+mod item;
 mod kind;
+pub mod profile;
 mod step;
+mod target;
 
+pub(crate) use analytical::OperatorList;
 pub use analytical::{
-    Analytical, AnalyticalModel, DecoderShape, Deployment, Device, LowerBound, Mla, Moe, Window,
+    Analytical, AnalyticalModel, Architecture, CollectiveFits, CollectivesError, Counting, DecoderShape,
+    Deployment, Device, LowerBound, Mla, Moe, Window, collectives_from_csv,
 };
-pub use kind::{RuntimeExt, RuntimeKind, RuntimeRegistry, Target, built_in};
+pub use empirical::{Empirical, EmpiricalModel, Engine, EngineRecord};
+pub use item::{Item, Part};
+pub use kind::{RuntimeExt, RuntimeKind, RuntimeRegistry, built_in};
 pub use step::{Bound, Chunk, StepCost, StepModel, StepShape};
+pub use target::Target;

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::{Item, Part};
+
 /// A piece of one prompt that a step computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
@@ -102,6 +104,13 @@ pub trait StepModel: Send + Sync + 'static {
             *cost = self.price(&shape);
             shape.decode_context += u64::from(sequences);
         }
+    }
+
+    /// What the price is made of, operator by operator; the seconds add up to it. Not for the hot path.
+    fn itemise(&self, shape: &StepShape<'_>) -> Vec<Item> {
+        let StepCost { seconds, bound } = self.price(shape);
+        let part = if bound == Bound::Host { Part::Host } else { Part::Linear };
+        vec![Item { operator: "step", part, calls: 1.0, seconds, bound, flops: 0.0, bytes: 0.0 }]
     }
 }
 

@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use bevy_ecs::world::World;
 
 use super::deployment::Group;
+use super::effects::Effects;
 use super::recorded;
 use crate::catalog::{Catalog, ModelError};
 use crate::clients::{Generates, model_problem};
 use crate::request::StageKind;
 use crate::request::pipeline::{self, Program, Programs, Served, StageRegistry};
-use crate::scenario::{DecodeChoice, Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
+use crate::scenario::{Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
 use crate::workload::{Asks, Vocabulary, Wording};
 
 /// Pipelines over the clients of a deployment.
@@ -113,12 +114,8 @@ impl Directory {
             let help = "write `kv_transfer: (bandwidth: gb_per_s(50))`";
             findings.report(Problem::new("coordinator", message).help(help));
         }
-        let splits = book.models.iter().any(Served::is_split);
-        if scenario.coordinator.decode_choice == DecodeChoice::AtArrival && !splits {
-            let message = "has no effect: prefill and decode share their clients";
-            let problem = Problem::new("coordinator.decode_choice", message);
-            findings.report(problem.help("leave it out, or give clients a `role`"));
-        }
+        let coordinator = &scenario.coordinator;
+        Effects { coordinator, groups, models: &book.models, programs: &programs }.report(world, findings);
         let pools = book.pools.into_inner();
         let whole = asks.len() == scenario.workload.len();
         whole.then_some(Self { programs, pools, asks, wordings, vocabularies })

@@ -17,6 +17,7 @@ mod assembly;
 mod choices;
 mod deployment;
 mod directory;
+mod effects;
 mod error;
 mod notes;
 mod recorded;
@@ -26,6 +27,7 @@ mod sources;
 mod traffic;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use deployment::{Deployment, Group};
 pub use error::{InvalidScenario, RunError};
@@ -34,7 +36,8 @@ pub use run::{Outcome, Progress, Run};
 pub use traffic::Traffic;
 
 use crate::engine::{Executor, Plugin, SimBuilder};
-use crate::scenario::{Document, Findings, Kinds, Problem};
+use crate::runtime::{RuntimeRegistry, StepModel, Target};
+use crate::scenario::{Choice, Document, Findings, Kinds, Problem};
 use crate::{clients, coordinator, request, runtime, workload};
 
 /// What shapes a run besides its scenario.
@@ -141,6 +144,17 @@ impl Simulation {
     /// The open choices that scenarios may make here, for [`explain`](crate::scenario::explain).
     pub fn kinds(&self) -> Kinds {
         choices::kinds(self.builder().world())
+    }
+
+    /// Steps of `target` as the runtime model `choice` prices them.
+    ///
+    /// # Errors
+    /// There is no such model, its parameters make no sense, or it does not price such a target.
+    pub fn step_model(&self, choice: &Choice, target: &Target<'_>) -> Result<Arc<dyn StepModel>, Problem> {
+        let mut vocabulary = self.builder();
+        let registry = vocabulary.world().resource::<RuntimeRegistry>();
+        let kind = registry.resolve(choice).map_err(|error| error.into_problem("runtime"))?.built;
+        kind.compile(target).map_err(|message| Problem::new("", message))
     }
 
     fn prepare(&self, mut document: Document) -> Result<Run, RunError> {

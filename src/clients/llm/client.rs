@@ -1,6 +1,7 @@
 //! An LLM client as plain Rust: scheduler, policy, runtime model, and the stride it is running.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bevy_ecs::component::Component;
@@ -39,6 +40,8 @@ pub struct LlmSetup {
     pub prefix_caching: PrefixCaching,
     /// Most sequences that run at once.
     pub max_num_seqs: u32,
+    /// Most prompts that a step computes.
+    pub max_prompts: Option<NonZeroU32>,
     /// Tokens kept free for each sequence before KV of another may come from elsewhere.
     pub reserved_tokens: u32,
     /// Longest prompt plus output served (tokens).
@@ -143,6 +146,7 @@ impl LlmClient {
     pub fn new(setup: LlmSetup) -> Self {
         let mut scheduler = Scheduler::new(setup.kv, setup.max_num_seqs)
             .packed(setup.packing)
+            .with_max_prompts(setup.max_prompts)
             .with_prefix_caching(setup.prefix_caching);
         if let Some(host) = setup.host {
             scheduler = scheduler.with_host_blocks(host.blocks);
@@ -367,7 +371,9 @@ impl LlmClient {
 
     /// Lets sequences come back that are swapped out; tells whether any did.
     fn swap_in(&mut self) -> bool {
-        self.scheduler.swapped() > 0 && self.scheduler.swap_in(self.policy.watermark(self.scheduler.kv()))
+        let Self { policy, scheduler, .. } = self;
+        let chunk = policy.largest_chunk().unwrap_or(u32::MAX);
+        scheduler.swapped() > 0 && scheduler.swap_in(policy.watermark(scheduler.kv()), chunk)
     }
 
     /// Prices the composed step, and as many more as will be the same, from `now` on.

@@ -1,5 +1,7 @@
 //! An LLM client that fits its cluster: what it offers, says of itself, and becomes.
 
+use std::num::NonZeroU32;
+
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::{Mut, World};
 
@@ -23,6 +25,7 @@ pub(super) struct LlmDeployed {
     pub block_size: u32,
     pub prefix_caching: PrefixCaching,
     pub max_num_seqs: u32,
+    pub max_prompts: Option<NonZeroU32>,
     pub reserved_tokens: u32,
     pub make_policy: MakeBatching,
     pub make_packing: MakePacking,
@@ -38,6 +41,7 @@ impl LlmDeployed {
             host: model.host,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            max_prompts: self.max_prompts,
             reserved_tokens: self.reserved_tokens,
             max_model_len: model.generates.max_model_len,
             policy: (self.make_policy)(),
@@ -115,6 +119,10 @@ impl Deployed for LlmDeployed {
 
     fn caches_prefixes(&self) -> bool {
         self.prefix_caching != PrefixCaching::Off
+    }
+
+    fn wants_kv_that_is_there(&self) -> bool {
+        (self.make_packing)().reads_cached_tokens() && !self.caches_prefixes()
     }
 
     fn source_of_latency(&self) -> String {

@@ -1,4 +1,4 @@
-//! The LLM client: prefill and decode with continuous batching and paged KV, modelled after vLLM.
+//! The LLM client: prefill and decode over paged KV, batched as vLLM, `SGLang` and others do.
 //!
 //! ```text
 //!  Delivered ─▶ accept_stages ──Idle──▶ form_steps ──Formed──▶ price_steps ──StrideEnded──▶ calendar

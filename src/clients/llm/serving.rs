@@ -105,12 +105,11 @@ impl LlmSpec {
         let capacity = self.num_gpu_blocks.map_or(capacity, stated);
         let host = self.preemption.host(&capacity, accelerator)?;
         let target = Target {
-            model,
-            accelerator,
             tensor_parallel,
             weights: self.weights,
             kv_cache: self.kv_cache,
             max_step_tokens,
+            ..Target::new(model, accelerator)
         };
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
@@ -129,6 +128,7 @@ impl LlmSpec {
             generates: Generates {
                 role: self.role,
                 lends: self.lends,
+                reserved_tokens: self.num_reserved_decode_tokens,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
                 kv_tokens: capacity.tokens,

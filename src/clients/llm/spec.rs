@@ -1,5 +1,6 @@
 //! `Llm(…)`: the settings of an LLM client, and what is wrong with them.
 
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
 use bevy_ecs::world::World;
@@ -44,7 +45,8 @@ pub struct LlmSpec {
     /// them. vLLM `--tensor-parallel-size`, SGLang `--tp`.
     #[serde(default)]
     pub tensor_parallel: Option<u32>,
-    /// Precision of weights and arithmetic: `bf16`, `fp16`, `fp8`, `int8` or `fp4`. Default: `bf16`.
+    /// Precision of weights and arithmetic: `bf16`, `fp16`, `fp8`, `int8` or `fp4`, or `int4` for weights that are
+    /// multiplied in 16 bit (AWQ, GPTQ). Default: `bf16`.
     /// vLLM `--dtype`, `--quantization`.
     #[serde(default = "sixteen_bit")]
     pub weights: Precision,
@@ -81,6 +83,10 @@ pub struct LlmSpec {
     /// vLLM `--max-num-seqs`, SGLang `--max-running-requests`.
     #[serde(default = "default_max_num_seqs")]
     pub max_num_seqs: u32,
+    /// Most prompts that a step computes, at least 1; those under way go on in any case. Default: no limit.
+    /// SGLang `--prefill-max-requests`.
+    #[serde(default)]
+    pub prefill_max_requests: Option<NonZeroU32>,
     /// Which part of generation it has: `Both`, or `Prefill` or `Decode` alone, where the KV of a request
     /// moves from one to the other as `coordinator.kv_transfer` says. Default: `Both`.
     /// vLLM `--kv-transfer-config` (`kv_producer`, `kv_consumer`), SGLang `--disaggregation-mode`.
@@ -171,6 +177,11 @@ impl ClientKind for LlmSpec {
         let packing = site.world.resource::<PackingRegistry>().resolve(&self.packing);
         let make_packing = packing.map_err(|error| one(error.into_problem("packing")))?.built;
         let policy = make_policy();
+        if self.preemption != Preemption::Recompute && !policy.preempts() {
+            let message = format!("has no effect: batching {} never preempts", self.batching.name);
+            let help = "leave it out: KV is reserved for all of a request";
+            return Err(one(Problem::new("preemption", message).help(help)));
+        }
         let max_step_tokens = policy.max_step_tokens();
         if max_step_tokens < self.max_num_seqs {
             let message = format!(
@@ -201,6 +212,7 @@ impl ClientKind for LlmSpec {
             block_size: self.block_size,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
+            max_prompts: self.prefill_max_requests,
             reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
             make_packing,
@@ -244,13 +256,21 @@ impl LlmSpec {
             let message = "has no effect: the client prefills and decodes anyway";
             problems.push(Problem::new("lends", message).help("leave it out, or give the client a `role`"));
         }
-        if self.prefix_caching != PrefixCaching::Off && self.role != Role::Both {
-            let message = format!(
-                "has no effect with `role: {:?}`: KV that is handed on is not kept for others",
-                self.role
-            );
-            let help = "leave it out; clients of `role: Both` keep prefixes";
+        if self.prefix_caching != PrefixCaching::Off && self.role == Role::Decode {
+            let message =
+                "has no effect with `role: Decode`: KV that comes from elsewhere is not kept for others";
+            let help = "leave it out; clients of `role: Prefill` and `Both` keep prefixes";
             problems.push(Problem::new("prefix_caching", message).help(help));
+        }
+        if self.num_reserved_decode_tokens > 0 {
+            let path = "num_reserved_decode_tokens";
+            if self.role == Role::Prefill && !self.lends {
+                let message = "has no effect with `role: Prefill`: no KV comes here";
+                problems.push(Problem::new(path, message).help("leave it out; clients that decode have it"));
+            } else if !self.also.is_empty() {
+                let message = "has no effect: KV comes to a client of several models whatever room there is";
+                problems.push(Problem::new(path, message).help("leave it out, or serve one model"));
+            }
         }
         for (path, span) in [("swap", self.swap), ("stay", self.stay)] {
             if span.is_some() && self.also.is_empty() {
@@ -326,9 +346,10 @@ impl LlmSpec {
             let help = "an LLM client serves decoder models, and reward models that score";
             problems.push(Problem::new("model", message).help(help));
         }
-        if self.kv_cache == Precision::Fp4 {
+        if matches!(self.kv_cache, Precision::Fp4 | Precision::Int4) {
             let help = "use bf16, fp16, fp8 or int8";
-            problems.push(Problem::new("kv_cache", "no engine keeps its KV cache in fp4").help(help));
+            let message = format!("no engine keeps its KV cache in {}", self.kv_cache);
+            problems.push(Problem::new("kv_cache", message).help(help));
         }
         problems
     }

@@ -137,12 +137,10 @@ impl RagClient {
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(choice).map_err(|error| error.into_problem(at))?.built;
         let target = Target {
-            model,
-            accelerator: devices.kind,
-            tensor_parallel: 1,
             weights: self.weights,
             kv_cache: self.weights,
             max_step_tokens: PASS_TEXTS * model.max_context.min(TABULATED_TEXT),
+            ..Target::new(model, devices.kind)
         };
         let passes = kind.compile(&target).map_err(|message| match message.strip_prefix("weights: ") {
             Some(why) => Problem::new("weights", why),

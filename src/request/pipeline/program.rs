@@ -169,6 +169,13 @@ impl Programs {
         ops.iter().any(|op| matches!(op, Op::Generate(Generate { prefill: Some(by), .. }) if split(*by)))
     }
 
+    /// Whether requests may go on with KV of their own that is there: kept from an earlier visit, or found by
+    /// another stage.
+    pub fn hand_on_kv(&self) -> bool {
+        let hands_on = |op: &Op| matches!(op, Op::Visit { .. } | Op::Generate(Generate { keep: true, .. }));
+        self.programs.iter().any(|program| program.ops.iter().any(hands_on))
+    }
+
     /// Whether requests for `model` through the `at`-th pipeline make a single visit: prefill and
     /// decode on one client.
     pub fn is_single_visit(&self, at: u16, model: u16) -> bool {

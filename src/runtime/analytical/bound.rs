@@ -7,7 +7,8 @@
 //! estimate but the number of distinct experts, which assumes uniform routing. Counted are only
 //! matrix products and attention over exactly the keys the mask leaves; the LM head in 16 bit.
 
-use super::operators::ACTIVATION_BYTES;
+use super::attention::windowed_pairs;
+use super::rates::ACTIVATION_BYTES;
 use super::shape::{DecoderShape, Deployment, Device};
 use crate::runtime::StepShape;
 
@@ -26,19 +27,29 @@ impl LowerBound {
         Self { shape: *shape, device: *device, deployment: *deployment }
     }
 
-    /// The bound (s).
+    /// The bound (s). Stages of a pipeline run one after another, so a step has no more than one stage's devices at a
+    /// time.
     pub fn seconds(&self, step: &StepShape<'_>) -> f64 {
         let ranks = f64::from(self.deployment.tensor_parallel);
-        let compute = self.flops(step) / (ranks * self.device.peak_flops);
+        let compute = self.products(step) / (ranks * self.device.peak_flops)
+            + self.sixteen_bit(step) / (ranks * self.device.peak_flops_16bit.max(self.device.peak_flops));
         let memory = self.bytes(step) / (ranks * self.device.memory_bandwidth);
         compute.max(memory)
     }
 
-    /// Arithmetic of the step on all accelerators (FLOP).
+    /// Arithmetic of the step on all accelerators of one copy (FLOP).
     pub fn flops(&self, step: &StepShape<'_>) -> f64 {
+        self.products(step) + self.sixteen_bit(step)
+    }
+
+    /// Products with the layers' weights (FLOP).
+    fn products(&self, step: &StepShape<'_>) -> f64 {
+        2.0 * step.tokens() as f64 * self.weights(|moe| f64::from(moe.active))
+    }
+
+    /// LM head and attention, which are computed in 16 bit, or faster (FLOP).
+    fn sixteen_bit(&self, step: &StepShape<'_>) -> f64 {
         let head = f64::from(self.shape.hidden) * f64::from(self.shape.vocab);
-        let products = 2.0 * step.tokens() as f64 * self.weights(|moe| f64::from(moe.active))
-            + 2.0 * step.sampled() as f64 * head;
         let per_pair = f64::from(self.shape.heads)
             * match self.shape.mla {
                 None => 4.0 * f64::from(self.shape.head_dim),
@@ -48,19 +59,25 @@ impl LowerBound {
         for chunk in step.prefill {
             pairs += self.over_layers(|window| {
                 let (tokens, context) = (u64::from(chunk.tokens), u64::from(chunk.context));
-                let seen = |i| if self.shape.bidirectional { context + tokens } else { context + i };
-                (1..=tokens).map(|i| seen(i).min(window) as f64).sum()
+                if self.shape.bidirectional {
+                    tokens as f64 * (context + tokens).min(window) as f64
+                } else {
+                    windowed_pairs(tokens, context, window)
+                }
             });
         }
-        products + per_pair * pairs
+        2.0 * step.sampled() as f64 * head + per_pair * pairs
     }
 
-    /// Weights and KV the step touches, on all accelerators (bytes).
+    /// Weights and KV the step touches, on all accelerators of one copy (bytes); of experts that several copies share,
+    /// each copy's part.
     pub fn bytes(&self, step: &StepShape<'_>) -> f64 {
-        let tokens = step.tokens() as f64;
+        let copies = f64::from(self.deployment.data_parallel);
+        let tokens = step.tokens() as f64 * copies;
         let mut weights = 0.0;
         if step.tokens() > 0 {
-            weights += self.deployment.weight_bytes * self.weights(|moe| moe.distinct_experts(tokens));
+            weights +=
+                self.deployment.weight_bytes * self.weights(|moe| moe.distinct_experts(tokens) / copies);
         }
         if step.sampled() > 0 {
             let head = f64::from(self.shape.hidden) * f64::from(self.shape.vocab);

@@ -2,6 +2,9 @@
 //!
 //! Plain numbers: `Target` takes them from the catalog, tests make them up.
 
+use super::architecture::Architecture;
+use super::collectives::CollectiveFits;
+
 /// A transformer of one stack: a decoder, or an encoder. All sizes are of the whole model, before it is sharded.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DecoderShape {
@@ -30,6 +33,8 @@ pub struct DecoderShape {
     /// Whether the tokens of a prompt attend to all of it, as in an encoder, and not only to those
     /// before them. What an encoder makes of a text takes no LM head: none of its chunks is the last.
     pub bidirectional: bool,
+    /// Whether every query and key head is normalised (Qwen3), which is a kernel more in each layer.
+    pub query_norm: bool,
 }
 
 /// The mixture-of-experts part of a model.
@@ -72,15 +77,25 @@ pub struct Window {
     pub layers: u32,
 }
 
-/// One accelerator, by its data sheet.
+/// One accelerator: its data sheet, and what is known of devices like it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Device {
-    /// Peak dense arithmetic at the weights' precision (FLOP/s).
+    /// Peak dense arithmetic at the precision in which weights and activations are multiplied (FLOP/s).
     pub peak_flops: f64,
+    /// The same in 16 bit, in which attention and the LM head are computed (FLOP/s).
+    pub peak_flops_16bit: f64,
     /// Peak bandwidth of device memory (bytes/s).
     pub memory_bandwidth: f64,
-    /// Scale-up link of one accelerator, per direction (bytes/s); needed for tensor parallelism only.
+    /// Scale-up link of one accelerator, per direction (bytes/s); needed by several ranks only.
     pub link_bandwidth: Option<f64>,
+    /// Link to the host, per direction (bytes/s); needed by offloaded weights only.
+    pub host_bandwidth: Option<f64>,
+    /// Whose efficiencies it has.
+    pub architecture: Architecture,
+    /// Whether the scale-up link is the host's PCI Express.
+    pub through_host: bool,
+    /// Collectives as measured on such devices, if they were.
+    pub collectives: Option<CollectiveFits>,
 }
 
 /// How the model is put on accelerators.
@@ -88,13 +103,98 @@ pub struct Device {
 pub struct Deployment {
     /// Accelerators that share every layer (vLLM `--tensor-parallel-size`).
     pub tensor_parallel: u32,
-    /// Bytes of one weight: 2 for bf16, 1 for fp8, 0.5 for 4 bits.
+    /// Stages of consecutive layers (vLLM `--pipeline-parallel-size`).
+    pub pipeline_parallel: u32,
+    /// Copies of the attention layers that share the routed experts.
+    pub data_parallel: u32,
+    /// Whether whole experts lie on the ranks, not a slice of each.
+    pub expert_parallel: bool,
+    /// Bytes of one weight: 2 for bf16, 1 for fp8, a little over 0.5 for 4 bits.
     pub weight_bytes: f64,
+    /// Bytes of one activation as it enters a product: 2 in 16 bit, 1 in fp8.
+    pub activation_bytes: f64,
     /// Bytes of one element of the KV cache: 2 for bf16, 1 for fp8.
     pub kv_bytes: f64,
     /// Most tokens one step computes (vLLM `--max-num-batched-tokens`): sizes the tables. Larger
     /// steps are priced too, only more slowly.
     pub max_tokens: u32,
+    /// Weights of each accelerator that stay in the host's memory (bytes).
+    pub offloaded_bytes: f64,
+}
+
+impl Deployment {
+    /// One accelerator, all in 16 bit.
+    pub const fn single(max_tokens: u32) -> Self {
+        Self {
+            tensor_parallel: 1,
+            pipeline_parallel: 1,
+            data_parallel: 1,
+            expert_parallel: false,
+            weight_bytes: 2.0,
+            activation_bytes: 2.0,
+            kv_bytes: 2.0,
+            max_tokens,
+            offloaded_bytes: 0.0,
+        }
+    }
+
+    /// Accelerators among which the routed experts lie.
+    pub(super) fn expert_ranks(&self) -> u32 {
+        self.tensor_parallel * self.data_parallel
+    }
+
+    /// Checks it against the model it is of and the accelerators it is on.
+    ///
+    /// # Errors
+    /// What is wrong, for the user.
+    pub(super) fn check(&self, shape: &DecoderShape, device: &Device) -> Result<(), String> {
+        let sizes = [
+            ("weight", self.weight_bytes),
+            ("activation", self.activation_bytes),
+            ("KV element", self.kv_bytes),
+        ];
+        for (name, bytes) in sizes {
+            if !(bytes.is_finite() && bytes > 0.0) {
+                return Err(format!("a {name} must take more than 0 bytes, found {bytes}"));
+            }
+        }
+        if self.pipeline_parallel == 0 || self.pipeline_parallel > shape.layers {
+            return Err(format!(
+                "pipeline_parallel: {} layers do not make {} stages",
+                shape.layers, self.pipeline_parallel
+            ));
+        }
+        if self.data_parallel == 0 {
+            return Err("data_parallel: must be at least 1".into());
+        }
+        match shape.moe {
+            None if self.data_parallel > 1 => {
+                return Err(
+                    "data_parallel: only shares routed experts, and the model has none; use as many \
+                            clients instead"
+                        .into(),
+                );
+            }
+            None if self.expert_parallel => {
+                return Err("expert_parallel: the model has no routed experts".into());
+            }
+            Some(moe) if self.expert_parallel && self.expert_ranks() > moe.experts => {
+                return Err(format!(
+                    "expert_parallel: {} experts do not spread over {} accelerators",
+                    moe.experts,
+                    self.expert_ranks()
+                ));
+            }
+            _ => {}
+        }
+        if !(self.offloaded_bytes >= 0.0 && self.offloaded_bytes.is_finite()) {
+            return Err(format!("offloaded_bytes: must not be negative, found {}", self.offloaded_bytes));
+        }
+        if self.offloaded_bytes > 0.0 && device.host_bandwidth.is_none() {
+            return Err("offloaded_bytes: the accelerator's link to the host is not known".into());
+        }
+        Ok(())
+    }
 }
 
 impl DecoderShape {
@@ -185,34 +285,25 @@ impl DecoderShape {
     }
 }
 
-impl Moe {
-    /// Distinct experts that `tokens` tokens visit, on average: E·(1 − (1 − k/E)^T), which is k for
-    /// one token and tends to all E. Assumes that routing is uniform and independent between tokens;
-    /// real routers are skewed and touch a little less.
-    pub(super) fn distinct_experts(&self, tokens: f64) -> f64 {
-        let experts = f64::from(self.experts);
-        let miss = 1.0 - f64::from(self.active) / experts;
-        experts * (1.0 - libm::pow(miss, tokens))
-    }
-}
-
 impl Device {
     /// Checks the data sheet.
     ///
     /// # Errors
     /// What is wrong, for the user.
-    pub(super) fn check(&self, tensor_parallel: u32) -> Result<(), String> {
+    pub(super) fn check(&self, ranks: u32) -> Result<(), String> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
-        if !positive(self.peak_flops) || !positive(self.memory_bandwidth) {
+        if !positive(self.peak_flops.min(self.peak_flops_16bit)) || !positive(self.memory_bandwidth) {
             return Err(format!(
                 "an accelerator needs peak FLOP/s and memory bandwidth above zero, found {} and {}",
                 self.peak_flops, self.memory_bandwidth
             ));
         }
         match self.link_bandwidth {
-            None if tensor_parallel > 1 => Err("tensor_parallel: needs the accelerator's scale-up \
-                                                bandwidth, which is not known"
-                .into()),
+            None if ranks > 1 => {
+                Err("tensor_parallel: needs the accelerator's scale-up bandwidth, which is \
+                                      not known"
+                    .into())
+            }
             Some(link) if !positive(link) => {
                 Err(format!("the scale-up bandwidth must be above zero, found {link}"))
             }

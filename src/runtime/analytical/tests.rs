@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::runtime::Chunk;
+use crate::runtime::{Bound, Chunk, StepCost, StepModel, StepShape};
 
 fn llama_8b() -> DecoderShape {
     DecoderShape {
@@ -19,15 +19,25 @@ fn llama_8b() -> DecoderShape {
         mla: None,
         window: None,
         bidirectional: false,
+        query_norm: false,
     }
 }
 
 fn h100() -> Device {
-    Device { peak_flops: 989.4e12, memory_bandwidth: 3350e9, link_bandwidth: Some(450e9) }
+    Device {
+        peak_flops: 989.4e12,
+        peak_flops_16bit: 989.4e12,
+        memory_bandwidth: 3350e9,
+        link_bandwidth: Some(450e9),
+        host_bandwidth: Some(64e9),
+        architecture: Architecture::Hopper,
+        through_host: false,
+        collectives: None,
+    }
 }
 
 fn bf16(tensor_parallel: u32) -> Deployment {
-    Deployment { tensor_parallel, weight_bytes: 2.0, kv_bytes: 2.0, max_tokens: 2048 }
+    Deployment { tensor_parallel, ..Deployment::single(2048) }
 }
 
 fn decode(decode_seqs: u32, decode_context: u64) -> StepShape<'static> {
@@ -35,22 +45,13 @@ fn decode(decode_seqs: u32, decode_context: u64) -> StepShape<'static> {
 }
 
 fn any_params() -> impl Strategy<Value = Analytical> {
-    let ideal = Analytical {
-        step_overhead: Span::from_secs(0.0),
-        sequence_overhead: Span::from_secs(0.0),
-        compute_efficiency: 1.0,
-        compute_efficiency_8bit: 1.0,
-        attention_efficiency: 1.0,
-        moe_efficiency: 1.0,
-        memory_efficiency: 1.0,
-        gemm_overhead: Span::from_secs(0.0),
-        attention_overhead: Span::from_secs(0.0),
-        kernel_overhead: Span::from_secs(0.0),
-        moe_overhead: Span::from_secs(0.0),
-        allreduce_latency: Span::from_secs(0.0),
-        link_efficiency: 1.0,
+    let eager = Analytical {
+        cuda_graphs: false,
+        async_scheduling: false,
+        fused_attention: false,
+        ..Analytical::default()
     };
-    prop_oneof![Just(Analytical::default()), Just(ideal)]
+    prop_oneof![Just(Analytical::default()), Just(Analytical::ideal()), Just(eager)]
 }
 
 prop_compose! {
@@ -70,7 +71,7 @@ prop_compose! {
 
 fn any_shape() -> impl Strategy<Value = DecoderShape> {
     (
-        1u32..100,
+        2u32..100,
         64u32..16_384,
         0u32..4,
         0u32..4,
@@ -99,23 +100,41 @@ fn any_shape() -> impl Strategy<Value = DecoderShape> {
                     mla,
                     window,
                     bidirectional,
+                    query_norm: gated,
                 })
         })
 }
 
-prop_compose! {
-    fn any_device()(peak_flops in 1e12..1e16, memory_bandwidth in 1e11..2e13, link in 1e9..2e12) -> Device {
-        Device { peak_flops, memory_bandwidth, link_bandwidth: Some(link) }
-    }
+fn any_device() -> impl Strategy<Value = Device> {
+    let architectures =
+        [Architecture::Ampere, Architecture::Ada, Architecture::Hopper, Architecture::Blackwell];
+    let architectures = proptest::sample::select(architectures.to_vec());
+    (1e12..1e16, 1.0..4.0, 1e11..2e13, 1e9..2e12, architectures, any::<bool>()).prop_map(
+        |(peak_flops_16bit, faster, memory_bandwidth, link, architecture, through_host)| Device {
+            peak_flops: peak_flops_16bit * faster,
+            peak_flops_16bit,
+            memory_bandwidth,
+            link_bandwidth: Some(link),
+            host_bandwidth: Some(link / 8.0),
+            architecture,
+            through_host,
+            collectives: None,
+        },
+    )
 }
 
 prop_compose! {
-    fn any_deployment()(tp in 0u32..4, weights in 0usize..3, kv in 0usize..2, max_tokens in 1u32..600) -> Deployment {
+    fn any_deployment()(tp in 0u32..4, pp in 0u32..2, weights in 0usize..3, wide in any::<bool>(), kv in 0usize..2,
+                        offloaded_bytes in prop_oneof![Just(0.0), 1e6..1e12], max_tokens in 1u32..600) -> Deployment {
+        let weight_bytes = [2.0, 1.0, 0.5625][weights];
         Deployment {
             tensor_parallel: 1 << tp,
-            weight_bytes: [2.0, 1.0, 0.5][weights],
+            pipeline_parallel: 1 << pp,
+            weight_bytes,
+            activation_bytes: if wide { 2.0 } else { weight_bytes },
             kv_bytes: [2.0, 1.0][kv],
-            max_tokens,
+            offloaded_bytes,
+            ..Deployment::single(max_tokens)
         }
     }
 }
@@ -186,7 +205,9 @@ proptest! {
         let now = price(&device);
         let link = device.link_bandwidth.map(|link| 2.0 * link);
         for faster in [
-            Device { peak_flops: 2.0 * device.peak_flops, ..device },
+            Device {
+                peak_flops: 2.0 * device.peak_flops, peak_flops_16bit: 2.0 * device.peak_flops_16bit, ..device
+            },
             Device { memory_bandwidth: 2.0 * device.memory_bandwidth, ..device },
             Device { link_bandwidth: link, ..device },
         ] {
@@ -206,6 +227,17 @@ proptest! {
             prop_assert_eq!(alone.seconds.to_bits(), cost.seconds.to_bits());
             prop_assert_eq!(alone.bound, cost.bound);
         }
+    }
+
+    #[test]
+    fn the_items_of_a_step_add_up_to_its_price(params in any_params(), shape in any_shape(), device in any_device(),
+                                               deployment in any_deployment(), step in any_step()) {
+        let model = params.build(&shape, &device, &deployment).unwrap();
+        let (prefill, decode_seqs, decode_context) = &step;
+        let step = StepShape { prefill, decode_seqs: *decode_seqs, decode_context: *decode_context };
+        let sum: f64 = model.itemise(&step).iter().map(|item| item.seconds).sum();
+        let price = model.price(&step).seconds;
+        prop_assert!((sum - price).abs() <= 1e-9 * price, "{sum} {price}");
     }
 
     #[test]
@@ -245,20 +277,6 @@ fn the_bound_of_a_step_is_what_engineers_expect() {
 }
 
 #[test]
-fn a_growing_batch_touches_more_experts_up_to_all() {
-    let moe = Moe { experts: 128, active: 8, moe_ffn: 768, shared_ffn: 0, dense_layers: 0 };
-    assert!((moe.distinct_experts(1.0) - 8.0).abs() < 1e-9);
-    // Each further token visits the experts not visited yet as it does any other.
-    let mut expected = 0.0;
-    for tokens in 1..=64 {
-        expected += 8.0 * (1.0 - expected / 128.0);
-        assert!((moe.distinct_experts(f64::from(tokens)) - expected).abs() < 1e-9);
-    }
-    assert!(moe.distinct_experts(1e6) <= 128.0);
-    assert!(moe.distinct_experts(64.0) > 125.0);
-}
-
-#[test]
 fn what_cannot_be_deployed_is_refused_with_the_reason() {
     let build = |shape: &DecoderShape, device: &Device, deployment: &Deployment| {
         Analytical::default().build(shape, device, deployment).unwrap_err()
@@ -272,7 +290,7 @@ fn what_cannot_be_deployed_is_refused_with_the_reason() {
     assert!(build(&llama_8b(), &alone, &bf16(2)).contains("scale-up bandwidth"));
     let odd = DecoderShape { kv_heads: 6, heads: 24, ..llama_8b() };
     assert!(build(&odd, &h100(), &bf16(4)).contains("6 KV heads"));
-    let eager = Analytical { memory_efficiency: 1.2, ..Analytical::default() };
+    let eager = Analytical { memory_efficiency: Some(1.2), ..Analytical::default() };
     assert_eq!(
         eager.build(&llama_8b(), &h100(), &bf16(1)).unwrap_err(),
         "memory_efficiency must be above 0 and at most 1, found 1.2"

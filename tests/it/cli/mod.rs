@@ -9,6 +9,7 @@ mod check;
 mod digest;
 mod examples;
 pub(crate) mod mistypes;
+mod price;
 mod reference;
 mod replications;
 mod reproducible;

@@ -39,8 +39,8 @@ fn a_trace_of_a_million_lines_is_streamed() {
     use std::process::{Command, Stdio};
 
     for (format, head, row) in LONG {
-        // Less address space than the lines would take.
-        let limited = "ulimit -v 40000; exec \"$0\" trace convert - --from \"$1\"";
+        // Less address space than the program and the lines would take.
+        let limited = "ulimit -v 60000; exec \"$0\" trace convert - --from \"$1\"";
         let mut child = Command::new("sh")
             .args(["-c", limited, env!("CARGO_BIN_EXE_mist"), format])
             .stdin(Stdio::piped())
@@ -71,6 +71,21 @@ fn a_trace_is_replayed_to_the_token() {
     assert_eq!(summary["requests"]["completed"], 500);
     assert_eq!(summary["tokens"]["prompt_tokens"], rows.iter().map(|row| row.0).sum::<u64>());
     assert_eq!(summary["tokens"]["output_tokens"], rows.iter().map(|row| row.1).sum::<u64>());
+}
+
+#[test]
+fn what_prompts_of_a_trace_share_is_found() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mooncake_prefixes.ron", include_str!("../../../scenarios/mooncake_prefixes.ron"));
+    let row = |ms: u32| {
+        format!(
+            "{{\"timestamp\": {ms}, \"input_length\": 1500, \"output_length\": 5, \"hash_ids\": [0, 1, 2]}}\n"
+        )
+    };
+    sandbox.write("conversation_trace.jsonl", &(row(0) + &row(60_000)));
+    // All full blocks of 16 tokens of the second prompt, but for the one with its last token.
+    let out = sandbox.ok(&["run", "mooncake_prefixes.ron"]);
+    assert!(out.contains("49.6% of prompt tokens found, by 50.0% of requests"), "{out}");
 }
 
 #[test]

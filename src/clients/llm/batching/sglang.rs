@@ -1,7 +1,5 @@
 //! SGLang's batching: prompts first, admitted on an estimate of what those who run will still need.
 
-use std::num::NonZeroU32;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +49,6 @@ pub struct Sglang {
     /// Prompt tokens from which on no further prompt joins a step (tokens). Default 16384.
     /// SGLang `--max-prefill-tokens`.
     pub max_prefill_tokens: u32,
-    /// Most prompts in a step, at least 1. Default: none. SGLang `--prefill-max-requests`.
-    pub prefill_max_requests: Option<NonZeroU32>,
     /// How much of what a request may generate is reckoned with, from just above 0; above 1 for fewer
     /// retractions, below for larger batches. Default 1. SGLang `--schedule-conservativeness`.
     #[serde(deserialize_with = "conservativeness")]
@@ -79,7 +75,6 @@ impl Default for Sglang {
         Self {
             chunked_prefill_size: 8192,
             max_prefill_tokens: 16384,
-            prefill_max_requests: None,
             schedule_conservativeness: 1.0,
             max_new_tokens: 4096,
             state: State::default(),
@@ -201,7 +196,7 @@ impl Sglang {
                 self.state.full = true;
                 break;
             }
-            if self.prefill_max_requests.is_some_and(|most| adder.prompts >= most.get()) || chunked {
+            if chunked || scheduler.has_most_prompts() {
                 break;
             }
             match self.add(scheduler, id, &mut adder) {
@@ -273,6 +268,8 @@ impl Sglang {
         }
         // Beside a long prompt that is under way the last one may find no room, and then that prompt goes.
         retracted |= scheduler.decode_all();
+        // It goes, too, where nobody decodes whose end would make room for its next chunk.
+        retracted |= !scheduler.has_step() && scheduler.prefilling() > 0 && scheduler.preempt_last();
         if scheduler.decoding() < self.state.expected {
             self.state.full = false;
         }

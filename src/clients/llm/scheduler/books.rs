@@ -3,6 +3,8 @@
 use smallvec::SmallVec;
 
 use super::Scheduler;
+use super::holdings::{Blocks, Holdings};
+use super::prefix::Prefixes;
 use super::queue::{Back, Facts};
 use crate::clients::llm::packing::Waiting;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
@@ -59,11 +61,31 @@ impl Scheduler {
     /// [`take`](Self::take), if so many blocks stay `spare`.
     pub(in crate::clients::llm) fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
         if blocks + spare > self.kv.free() {
-            self.step.evicts |= self.holdings.reclaim(blocks + spare, &mut self.kv);
+            self.reclaim(blocks + spare);
         }
         let took = blocks + spare <= self.kv.free() && self.kv.take(blocks);
         self.evict_prefixes();
         took
+    }
+
+    /// The holdings, and where their blocks go back to.
+    pub(super) fn holdings_mut(&mut self) -> (&mut Holdings, Blocks<'_>) {
+        let cache = self.prefixes.as_deref_mut().map(Prefixes::cache_mut);
+        (&mut self.holdings, Blocks { kv: &mut self.kv, cache })
+    }
+
+    /// Evicts holdings, so that as many blocks are free; tells whether any were.
+    pub(super) fn reclaim(&mut self, needed: u64) -> bool {
+        let (holdings, mut blocks) = self.holdings_mut();
+        let evicts = holdings.reclaim(needed, &mut blocks);
+        self.step.evicts |= evicts;
+        evicts
+    }
+
+    /// A sequence no longer refers to the holding `id`.
+    pub(super) fn forget(&mut self, id: u32) {
+        let (holdings, mut blocks) = self.holdings_mut();
+        holdings.forget(id, &mut blocks);
     }
 
     /// Tokens of a waiting sequence that need not be computed, and the holding they are in, if any. The last
@@ -89,7 +111,7 @@ impl Scheduler {
             self.holdings.refer(base);
         }
         if let Some(old) = seq.base {
-            self.holdings.forget(old, &mut self.kv);
+            self.forget(old);
         }
         let shared = if base.is_some() { computed / self.kv.block_size() } else { self.pin_prefix(id) };
         let seq = self.seq_mut(id);

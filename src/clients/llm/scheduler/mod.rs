@@ -16,6 +16,7 @@ mod verbs;
 mod view;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use bevy_ecs::entity::Entity;
 use smallvec::SmallVec;
@@ -70,6 +71,7 @@ pub struct Scheduler {
     arrivals: u64,
     running: u32,
     max_num_seqs: u32,
+    max_prompts: Option<NonZeroU32>,
     kv: BlockPool,
     holdings: Holdings,
     prefixes: Option<Box<Prefixes>>,
@@ -96,6 +98,7 @@ impl Scheduler {
             arrivals: 0,
             running: 0,
             max_num_seqs,
+            max_prompts: None,
             kv,
             holdings: Holdings::default(),
             prefixes: None,
@@ -113,6 +116,12 @@ impl Scheduler {
         Self { waiting: Queue::new(packing), ..self }
     }
 
+    /// The same, with so many prompts in a step at most.
+    #[must_use]
+    pub fn with_max_prompts(self, max_prompts: Option<NonZeroU32>) -> Self {
+        Self { max_prompts, ..self }
+    }
+
     /// Takes in a request at `now`, whose prompt consists of `text` as far as that is known. What it goes on
     /// with, a holding of this client, must not have been released. Tells whether it may go ahead of others
     /// that wait.
@@ -124,7 +133,8 @@ impl Scheduler {
         text: Option<&Text>,
         now: SimTime,
     ) -> bool {
-        let id = self.enter(stage, work, base, text, now);
+        let id = self.enter(stage, work, base, now);
+        self.name_tokens(id, text);
         self.wait(id, Back::Tail)
     }
 
@@ -133,7 +143,7 @@ impl Scheduler {
     pub(super) fn enqueue_landed(&mut self, stage: Entity, work: &Work, now: SimTime) -> bool {
         let blocks = self.landing(work.fetched_tokens);
         self.expected -= u64::from(blocks);
-        let id = self.enter(stage, work, None, None, now);
+        let id = self.enter(stage, work, None, now);
         self.seq_mut(id).blocks = blocks;
         self.wait(id, Back::Tail)
     }
@@ -144,14 +154,7 @@ impl Scheduler {
     }
 
     /// Makes a sequence of a request, which does not wait yet.
-    fn enter(
-        &mut self,
-        stage: Entity,
-        work: &Work,
-        base: Option<u32>,
-        text: Option<&Text>,
-        now: SimTime,
-    ) -> SeqId {
+    fn enter(&mut self, stage: Entity, work: &Work, base: Option<u32>, now: SimTime) -> SeqId {
         let seq = Sequence::new(stage, work, base, self.arrivals, now);
         if let Some(base) = base {
             self.holdings.refer(base);
@@ -164,14 +167,14 @@ impl Scheduler {
             self.seqs.push(seq);
             SeqId(self.seqs.len() as u32 - 1)
         };
-        self.name_tokens(id, text);
         self.waiting.know(id, work.priority, now);
         id
     }
 
     /// What a finished sequence left in the holding `id` is no longer needed.
     pub fn release_holding(&mut self, id: u32) {
-        self.holdings.release(id, &mut self.kv);
+        let (holdings, mut blocks) = self.holdings_mut();
+        holdings.release(id, &mut blocks);
     }
 
     /// Keeps the KV of the holding `id`, which is there, from being evicted.
@@ -200,7 +203,8 @@ impl Scheduler {
     /// again.
     pub fn lose_holdings(&mut self) {
         debug_assert!(self.is_empty(), "a running sequence needs its blocks");
-        self.holdings.lose(&mut self.kv);
+        let (holdings, mut blocks) = self.holdings_mut();
+        holdings.lose(&mut blocks);
         self.lose_prefixes();
     }
 

@@ -18,11 +18,12 @@ impl Scheduler {
     }
 
     /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits,
-    /// `max_num_seqs` sequences run already, or others are swapped out.
+    /// `max_num_seqs` sequences run already, the step has all the prompts that it may, or others are swapped out.
     pub fn next_waiting(&self) -> Option<u32> {
         let id = self.waiting.front()?;
         let seq = self.seq(id);
-        (self.running < self.max_num_seqs && !self.is_closed()).then(|| seq.goal - self.head_start(id).0)
+        let closed = self.running >= self.max_num_seqs || self.has_most_prompts() || self.is_closed();
+        (!closed).then(|| seq.goal - self.head_start(id).0)
     }
 
     /// The same, if it fits `budget` whole, or is the first prompt of the step and longer than the `most` that
@@ -61,6 +62,11 @@ impl Scheduler {
     pub fn prefill_left(&self, at: usize) -> Option<u32> {
         let seq = self.seq(*self.prefilling.get(at)?);
         Some(seq.goal - seq.computed)
+    }
+
+    /// Whether the step composed so far has as many prompts as one may have.
+    pub fn has_most_prompts(&self) -> bool {
+        self.max_prompts.is_some_and(|most| self.step.chunks.len() >= most.get() as usize)
     }
 
     /// Whether a prompt stays unfinished after the step composed so far.

@@ -76,6 +76,7 @@ fn setup(case: &Case, policy: Box<dyn BatchingPolicy>, strides: bool) -> LlmSetu
         host: None,
         prefix_caching: PrefixCaching::Off,
         max_num_seqs: case.max_num_seqs,
+        max_prompts: None,
         reserved_tokens: 0,
         max_model_len: u32::MAX,
         policy,

@@ -1,5 +1,7 @@
 //! Every batching policy with every order of the queue, against naive references where there are any.
 
+use std::num::NonZeroU32;
+
 use super::naive::{Engine, Kind};
 use super::naive_sglang::Server;
 use super::*;
@@ -126,6 +128,20 @@ proptest! {
             let prompts: u64 = case.jobs.iter().map(|job| u64::from(job.1)).sum();
             prop_assert_eq!(on.usage.prefill_tokens, prompts);
         }
+    }
+
+    /// No step computes more prompts than it may, but for those under way, of which there are then no more.
+    #[test]
+    fn a_step_has_no_more_prompts_than_it_may(
+        case in cases(), batching in 0..BATCHING.len(), most in 1_u32..4, strides: bool
+    ) {
+        let model = move |shape: &StepShape<'_>| {
+            assert!(shape.prefill.len() <= most as usize, "{shape:?}");
+            price(shape)
+        };
+        let alone = setup(&case, BATCHING[batching].1(&case), strides);
+        let ours = run_with(&case, LlmSetup { model: Arc::new(model), max_prompts: NonZeroU32::new(most), ..alone }, &[]);
+        prop_assert!(ours.times.iter().all(|(first, end)| 0 < *first && first <= end));
     }
 
     /// A request overtakes only those of a less urgent class, and only those that have not waited for so

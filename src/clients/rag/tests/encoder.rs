@@ -4,21 +4,15 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::catalog::{Catalog, Precision};
+use crate::catalog::Catalog;
 use crate::clients::rag::encoder::PASS_TEXTS;
 use crate::clients::rag::{DocumentStore, Encoder};
 use crate::runtime::{Analytical, Chunk, LowerBound, RuntimeKind, StepCost, StepShape, Target};
 use crate::units::Span;
 
 fn target<'a>(model: &str, device: &str, catalog: &'a Catalog) -> Target<'a> {
-    Target {
-        model: catalog.model(model).unwrap(),
-        accelerator: catalog.accelerator(device).unwrap(),
-        tensor_parallel: 1,
-        weights: Precision::Bf16,
-        kv_cache: Precision::Bf16,
-        max_step_tokens: 4096,
-    }
+    let (model, device) = (catalog.model(model).unwrap(), catalog.accelerator(device).unwrap());
+    Target { max_step_tokens: 4096, ..Target::new(model, device) }
 }
 
 fn encoder(model: &str, device: &str, devices: u32) -> Encoder {

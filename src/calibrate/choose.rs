@@ -1,0 +1,183 @@
+//! Which of several tables of an operator to take: the newest that holds against physics, or the one named.
+
+use std::collections::BTreeMap;
+
+use super::measurements::{AttentionSet, GemmSet, MoeSet, Origin};
+use super::physics::{Verdict, check_attention, check_gemm, check_moe};
+use super::{CalibrateError, Report};
+use crate::runtime::profile::{CollectiveTable, Library, Silicon};
+
+/// A table that the user names for an operator: `gemm.fp8=vllm-0.19.0`, `attention=vllm-0.14.0`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    operator: String,
+    table: String,
+}
+
+impl Choice {
+    /// Reads `OPERATOR=TABLE`.
+    ///
+    /// # Errors
+    /// It is not of this form, or names no operator.
+    pub fn read(text: &str) -> Result<Self, String> {
+        const KNOWN: [&str; 5] = ["gemm", "attention", "moe", "custom", "nccl"];
+        let form = "expected OPERATOR=TABLE, such as `gemm.fp8=vllm-0.19.0`";
+        let (operator, table) = text.split_once('=').ok_or(form)?;
+        let first = operator.split('.').next().unwrap_or_default();
+        if !KNOWN.contains(&first) || table.is_empty() {
+            return Err(format!("{form}; operators are {}", KNOWN.join(", ")));
+        }
+        Ok(Self { operator: operator.to_owned(), table: table.to_owned() })
+    }
+
+    /// The choice for an operator, `gemm.fp8` before `gemm`.
+    fn named<'a>(choices: &'a [Self], operator: &str) -> Option<&'a Self> {
+        let of = |wanted: &str| choices.iter().rev().find(|choice| choice.operator == wanted);
+        let first = operator.split('.').next().unwrap_or_default();
+        of(operator).or_else(|| of(first))
+    }
+
+    /// Refuses names that no table of a family of operators has.
+    fn check<'a>(
+        choices: &[Self],
+        family: &str,
+        tables: impl Iterator<Item = &'a str>,
+    ) -> Result<(), CalibrateError> {
+        let mut known: Vec<&str> = tables.collect();
+        known.sort_unstable_by_key(|table| rank(table));
+        known.dedup();
+        let of_family = |choice: &&Self| choice.operator.split('.').next() == Some(family);
+        match choices.iter().filter(of_family).find(|choice| !known.contains(&choice.table.as_str())) {
+            None => Ok(()),
+            Some(Self { operator, table }) => Err(CalibrateError::Choice(format!(
+                "{operator}: there is no table `{table}`; there is {}",
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            ))),
+        }
+    }
+}
+
+/// How a table ranks among others: of vLLM before of other engines, later before earlier.
+fn rank(table: &str) -> (bool, Vec<u32>) {
+    let version = table.rsplit('-').next().unwrap_or_default();
+    let numbers = version.split('.').map(|part| part.parse().unwrap_or_default()).collect();
+    (table.starts_with("vllm") || table == "own", numbers)
+}
+
+/// Takes the best of `sets`, or the one named; `check` says what is wrong with one.
+fn pick<T>(
+    operator: &str,
+    mut sets: Vec<T>,
+    choices: &[Choice],
+    report: &mut Report,
+    origin: impl Fn(&T) -> &Origin,
+    mut check: impl FnMut(&mut T) -> Result<Verdict, CalibrateError>,
+) -> Result<Option<T>, CalibrateError> {
+    let is = |set: &T, choice: &Choice| origin(set).table == choice.table;
+    // What is named for a family of operators, such as `attention`, need not hold each of them.
+    let named = Choice::named(choices, operator)
+        .filter(|choice| choice.operator == operator || sets.iter().any(|set| is(set, choice)));
+    sets.sort_by_key(|set| std::cmp::Reverse(rank(&origin(set).table)));
+    let mut chosen = None;
+    for mut set in sets {
+        // Those that are not taken are looked at, too: what is wrong with them is worth knowing.
+        let verdict = check(&mut set)?;
+        let about = format!("{operator} {}", origin(&set).table);
+        let wanted = named.is_none_or(|named| is(&set, named));
+        if let Some(why) = verdict.refused {
+            if named.is_some() && wanted {
+                return Err(CalibrateError::Choice(format!("{about} is refused: {why}")));
+            }
+            report.remarks.push(format!("refused {about}: {why}"));
+        } else if wanted && chosen.is_none() {
+            for (rows, what) in [
+                (verdict.impossible, "faster than the device can be, and left out"),
+                (verdict.hot, "hot: faster than memory, as their operands were left in the cache"),
+            ] {
+                if rows > 0 {
+                    report.remarks.push(format!("{about}: {rows} rows are {what}"));
+                }
+            }
+            chosen = Some(set);
+        }
+    }
+    Ok(chosen)
+}
+
+fn grouped<T, K: Ord>(sets: Vec<T>, key: impl Fn(&T) -> K) -> BTreeMap<K, Vec<T>> {
+    let mut groups: BTreeMap<K, Vec<T>> = BTreeMap::new();
+    for set in sets {
+        groups.entry(key(&set)).or_default().push(set);
+    }
+    groups
+}
+
+pub(super) fn gemm(
+    silicon: &Silicon,
+    sets: Vec<GemmSet>,
+    choices: &[Choice],
+    report: &mut Report,
+) -> Result<Vec<GemmSet>, CalibrateError> {
+    Choice::check(choices, "gemm", sets.iter().map(|set| set.origin.table.as_str()))?;
+    let mut chosen = Vec::new();
+    for (kind, sets) in grouped(sets, |set| set.kind) {
+        let check = |set: &mut GemmSet| check_gemm(silicon, set);
+        chosen.extend(pick(&format!("gemm.{kind}"), sets, choices, report, |set| &set.origin, check)?);
+    }
+    Ok(chosen)
+}
+
+pub(super) fn attention(
+    silicon: &Silicon,
+    sets: Vec<AttentionSet>,
+    choices: &[Choice],
+    report: &mut Report,
+) -> Result<Vec<AttentionSet>, CalibrateError> {
+    Choice::check(choices, "attention", sets.iter().map(|set| set.origin.table.as_str()))?;
+    let mut chosen = Vec::new();
+    let key = |set: &AttentionSet| (format!("{:?}", set.phase), set.head_dim, set.kv_cache, set.window);
+    for ((phase, head_dim, kv_cache, window), sets) in grouped(sets, key) {
+        let check = |set: &mut AttentionSet| check_attention(silicon, set);
+        let window = window.map_or(String::new(), |window| format!(".window{window}"));
+        let name = format!("attention.{}.{head_dim}.{kv_cache}{window}", phase.to_lowercase());
+        chosen.extend(pick(&name, sets, choices, report, |set| &set.origin, check)?);
+    }
+    Ok(chosen)
+}
+
+pub(super) fn moe(
+    silicon: &Silicon,
+    sets: Vec<MoeSet>,
+    choices: &[Choice],
+    report: &mut Report,
+) -> Result<Vec<MoeSet>, CalibrateError> {
+    Choice::check(choices, "moe", sets.iter().map(|set| set.origin.table.as_str()))?;
+    let mut chosen = Vec::new();
+    for ((kind, _), sets) in grouped(sets, |set| (set.kind, set.routing as u8)) {
+        let check = |set: &mut MoeSet| Ok(check_moe(silicon, set));
+        chosen.extend(pick(&format!("moe.{kind}"), sets, choices, report, |set| &set.origin, check)?);
+    }
+    Ok(chosen)
+}
+
+pub(super) fn collectives(
+    tables: Vec<CollectiveTable>,
+    choices: &[Choice],
+) -> Result<Vec<CollectiveTable>, CalibrateError> {
+    for (family, nccl) in [("custom", false), ("nccl", true)] {
+        let of_family = tables.iter().filter(|table| (table.library == Library::Nccl) == nccl);
+        Choice::check(choices, family, of_family.map(|table| table.table.as_str()))?;
+    }
+    let mut chosen = Vec::new();
+    for ((library, ..), mut tables) in grouped(tables, |table| (table.library, table.operation, table.ranks))
+    {
+        let operator = if library == Library::Nccl { "nccl" } else { "custom" };
+        let named = Choice::named(choices, operator);
+        let named = named.filter(|named| tables.iter().any(|table| table.table == named.table));
+        tables.retain(|table| named.is_none_or(|named| table.table == named.table));
+        // Points that are sizes apart; one point is no curve.
+        tables.retain(|table| table.bytes.len() > 2);
+        chosen.extend(tables.into_iter().max_by_key(|table| rank(&table.table)));
+    }
+    Ok(chosen)
+}

@@ -1,0 +1,120 @@
+//! Measurements of operators, whoever took them: seconds by the operator's sizes.
+
+use std::path::PathBuf;
+
+use crate::catalog::Precision;
+use crate::runtime::profile::{CollectiveTable, MoeShape, Phase, Routing, WeightKind};
+
+/// Where a set of measurements comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// Engine and version, such as `vllm-0.19.0`.
+    pub(super) table: String,
+    /// The file.
+    pub(super) file: PathBuf,
+}
+
+/// Products with weights of one kind.
+pub(super) struct GemmSet {
+    pub(super) origin: Origin,
+    pub(super) kind: WeightKind,
+    pub(super) rows: Vec<GemmRow>,
+}
+
+/// One product.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GemmRow {
+    pub(super) m: f64,
+    pub(super) n: f64,
+    pub(super) k: f64,
+    pub(super) seconds: f64,
+}
+
+/// Attention of one head size, KV format and window.
+pub(super) struct AttentionSet {
+    pub(super) origin: Origin,
+    pub(super) phase: Phase,
+    pub(super) head_dim: u32,
+    pub(super) kv_cache: Precision,
+    pub(super) window: Option<u32>,
+    pub(super) rows: Vec<AttentionRow>,
+}
+
+/// One attention.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttentionRow {
+    pub(super) batch: f64,
+    /// Tokens of a prompt, or keys of a decoding sequence.
+    pub(super) length: f64,
+    pub(super) heads: f64,
+    pub(super) kv_heads: f64,
+    pub(super) seconds: f64,
+}
+
+/// Layers of experts with weights of one kind under one routing.
+pub(super) struct MoeSet {
+    pub(super) origin: Origin,
+    pub(super) kind: WeightKind,
+    pub(super) routing: Routing,
+    pub(super) rows: Vec<MoeRow>,
+}
+
+/// One layer of experts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MoeRow {
+    pub(super) shape: MoeShape,
+    pub(super) tokens: f64,
+    pub(super) seconds: f64,
+}
+
+/// Attention of one model on one number of devices, with prefixes and in mixed steps.
+pub(super) struct ChunkSet {
+    /// Model and devices.
+    pub(super) name: String,
+    pub(super) heads: u32,
+    pub(super) kv_heads: u32,
+    pub(super) head_dim: u32,
+    pub(super) rows: Vec<ChunkRow>,
+}
+
+/// One launch: a chunk of one prompt, decoding sequences, or both.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChunkRow {
+    pub(super) chunk: f64,
+    pub(super) prefix: f64,
+    pub(super) decodes: f64,
+    /// Keys of each decoding sequence.
+    pub(super) context: f64,
+    pub(super) seconds: f64,
+}
+
+/// A kernel that streams its operands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StreamRow {
+    pub(super) bytes: f64,
+    pub(super) seconds: f64,
+}
+
+/// Everything that was found in a folder.
+#[derive(Default)]
+pub(super) struct Measurements {
+    pub(super) gemm: Vec<GemmSet>,
+    pub(super) attention: Vec<AttentionSet>,
+    pub(super) moe: Vec<MoeSet>,
+    pub(super) collectives: Vec<CollectiveTable>,
+    pub(super) chunks: Vec<ChunkSet>,
+    pub(super) streams: Vec<StreamRow>,
+    /// What was left out, and why.
+    pub(super) remarks: Vec<String>,
+}
+
+impl Measurements {
+    /// Whether nothing was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.gemm.is_empty()
+            && self.attention.is_empty()
+            && self.moe.is_empty()
+            && self.collectives.is_empty()
+            && self.chunks.is_empty()
+    }
+}

@@ -1,0 +1,226 @@
+//! What measurements are held against before they are fitted: no kernel beats the device.
+//!
+//! A time below FLOPs over the peak rate is impossible. One below bytes over the bandwidth is impossible,
+//! too, unless the operand fits in the cache twice over: then a benchmark that repeats the kernel has
+//! left it there, and the row is *hot*. A table with more than a few impossible rows is refused whole:
+//! what else is in it was taken in the same way. So is one whose fastest kernel takes as long as it takes
+//! a host to launch one, and one that is only a part.
+
+use std::path::Path;
+
+use super::CalibrateError;
+use super::measurements::{AttentionSet, GemmSet, MoeSet};
+use super::score::quantile;
+use crate::catalog::Precision;
+use crate::runtime::profile::{AttentionShape, Phase, Silicon, WeightKind};
+
+/// How far below the bound a time may be: clocks and timers are not exact.
+const SLACK: f64 = 0.98;
+/// Share of rows that may be impossible, and are then left out one by one.
+const STRAY: f64 = 0.005;
+/// No kernel takes this long to do nothing (s); a host that launches kernels one by one does.
+const HOST_LAUNCHED: f64 = 25e-6;
+/// Fewer shapes are no grid.
+const FEWEST_SHAPES: usize = 20;
+
+/// What a look at a table came to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verdict {
+    /// Rows that no device could reach, and that were left out.
+    pub(super) impossible: usize,
+    /// Rows that were read from the cache.
+    pub(super) hot: usize,
+    /// Why the table cannot be used.
+    pub(super) refused: Option<String>,
+}
+
+/// What may be said of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Row {
+    Sound,
+    Hot,
+    Impossible,
+}
+
+/// Whether a time is above what arithmetic and memory allow.
+fn judge(seconds: f64, flops: f64, memory: f64, cached: bool) -> Row {
+    if seconds < SLACK * flops {
+        Row::Impossible
+    } else if seconds >= SLACK * memory {
+        Row::Sound
+    } else if cached {
+        Row::Hot
+    } else {
+        Row::Impossible
+    }
+}
+
+/// A row of a table of products.
+pub(super) fn gemm_row(silicon: &Silicon, kind: WeightKind, [m, n, k]: [f64; 3], seconds: f64) -> Row {
+    let bytes = kind.bytes() * (n * k + m * k) + 2.0 * m * n;
+    let cached = kind.bytes() * n * k <= 2.0 * silicon.cache_bytes();
+    judge(seconds, 2.0 * m * n * k / silicon.peak(kind), bytes / silicon.bandwidth(), cached)
+}
+
+/// A row of a table of attention.
+pub(super) fn attention_row(
+    silicon: &Silicon,
+    phase: Phase,
+    shape: &AttentionShape,
+    batch: f64,
+    length: f64,
+    seconds: f64,
+) -> Row {
+    // Kernels may compute in the cache's format.
+    let faster = match shape.kv_cache {
+        Precision::Fp8 => silicon.peak(WeightKind::Bf16) / silicon.peak(WeightKind::Fp8),
+        _ => 1.0,
+    };
+    let (h, kv, d) = (f64::from(shape.heads), f64::from(shape.kv_heads), f64::from(shape.head_dim));
+    let keys = shape.window.map_or(length, |window| length.min(f64::from(window)));
+    let (bound, bytes) = match phase {
+        Phase::Prefill => (silicon.prefill(shape, batch, length, 0.0), 4.0 * batch * length * (h + kv) * d),
+        Phase::Decode => {
+            let kv_bytes = 2.0 * shape.kv_cache.bytes() * batch * keys * kv * d;
+            (silicon.decode(shape, batch, length), kv_bytes + 4.0 * batch * h * d)
+        }
+    };
+    let memory = bytes / silicon.bandwidth();
+    let flops = if bound > memory { bound * faster } else { 0.0 };
+    judge(seconds, flops, memory, bytes <= 2.0 * silicon.cache_bytes())
+}
+
+/// Looks at products and leaves out what is impossible.
+pub(super) fn check_gemm(silicon: &Silicon, set: &mut GemmSet) -> Result<Verdict, CalibrateError> {
+    let kind = set.kind;
+    let bound = |row: &super::measurements::GemmRow| silicon.gemm(kind, row.m, row.n, row.k);
+    check_unit(&set.origin.file, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
+    let mut verdict = Verdict::default();
+    let before = set.rows.len();
+    set.rows.retain(|row| match gemm_row(silicon, kind, [row.m, row.n, row.k], row.seconds) {
+        Row::Sound => true,
+        Row::Hot => {
+            verdict.hot += 1;
+            true
+        }
+        Row::Impossible => false,
+    });
+    verdict.impossible = before - set.rows.len();
+    let mut shapes: Vec<(u64, u64)> = set.rows.iter().map(|row| (row.n as u64, row.k as u64)).collect();
+    shapes.sort_unstable();
+    shapes.dedup();
+    verdict.refused = too_many(verdict.impossible, before)
+        .or_else(|| host_launched(set.rows.iter().map(|row| row.seconds)))
+        .or_else(|| {
+            (shapes.len() < FEWEST_SHAPES)
+                .then(|| format!("only {} shapes (n, k): a part of a table", shapes.len()))
+        });
+    Ok(verdict)
+}
+
+/// Looks at attention and leaves out what is impossible.
+pub(super) fn check_attention(silicon: &Silicon, set: &mut AttentionSet) -> Result<Verdict, CalibrateError> {
+    let (phase, template) = (set.phase, set.shape(1.0, 1.0));
+    let shape = |heads: f64, kv_heads: f64| AttentionShape {
+        heads: heads as u32,
+        kv_heads: kv_heads as u32,
+        ..template
+    };
+    let bound = |row: &super::measurements::AttentionRow| {
+        let shape = shape(row.heads, row.kv_heads);
+        match phase {
+            Phase::Prefill => silicon.prefill(&shape, row.batch, row.length, 0.0),
+            Phase::Decode => silicon.decode(&shape, row.batch, row.length),
+        }
+    };
+    check_unit(&set.origin.file, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
+    let mut verdict = Verdict::default();
+    let before = set.rows.len();
+    set.rows.retain(|row| {
+        let shape = shape(row.heads, row.kv_heads);
+        match attention_row(silicon, phase, &shape, row.batch, row.length, row.seconds) {
+            Row::Sound => true,
+            Row::Hot => {
+                verdict.hot += 1;
+                true
+            }
+            Row::Impossible => false,
+        }
+    });
+    verdict.impossible = before - set.rows.len();
+    verdict.refused = too_many(verdict.impossible, before)
+        .or_else(|| host_launched(set.rows.iter().map(|row| row.seconds)))
+        .or_else(|| {
+            (set.rows.len() < 300).then(|| format!("only {} rows: a part of a table", set.rows.len()))
+        });
+    Ok(verdict)
+}
+
+/// Looks at layers of experts and leaves out what is impossible: rows faster than the arithmetic of a
+/// device's share of them, or than the weights of one expert arrive.
+pub(super) fn check_moe(silicon: &Silicon, set: &mut MoeSet) -> Verdict {
+    let before = set.rows.len();
+    let kind = set.kind;
+    set.rows.retain(|row| row.seconds >= SLACK * row.shape.bound(silicon, kind, row.tokens));
+    let impossible = before - set.rows.len();
+    Verdict { impossible, hot: 0, refused: too_many(impossible, before) }
+}
+
+fn too_many(impossible: usize, rows: usize) -> Option<String> {
+    (impossible as f64 > STRAY * rows as f64).then(|| {
+        format!("{impossible} of {rows} rows are faster than the device's peak rate or bandwidth allows")
+    })
+}
+
+fn host_launched(seconds: impl Iterator<Item = f64>) -> Option<String> {
+    let mut seconds: Vec<f64> = seconds.collect();
+    if seconds.is_empty() {
+        return Some("no rows".to_owned());
+    }
+    seconds.sort_unstable_by(f64::total_cmp);
+    let floor = quantile(&seconds, 0.005);
+    (floor > HOST_LAUNCHED).then(|| {
+        format!(
+            "its fastest kernels take {:.0} µs, as long as a host takes to launch one: times of the host, \
+             not of the device",
+            floor * 1e6
+        )
+    })
+}
+
+/// Refuses times that are a thousand times off: in another unit than their column's.
+fn check_unit(file: &Path, rows: impl Iterator<Item = (f64, f64)>) -> Result<(), CalibrateError> {
+    // Where work is large, launching does not blur the ratio.
+    let mut ratios: Vec<f64> =
+        rows.filter(|(_, bound)| *bound > 100e-6).map(|(seconds, bound)| seconds / bound).collect();
+    if ratios.len() < 10 {
+        return Ok(());
+    }
+    ratios.sort_unstable_by(f64::total_cmp);
+    let middle = quantile(&ratios, 0.5);
+    let guess = match middle {
+        ..0.02 => "it seems to be in seconds",
+        200.0.. => "it seems to be in microseconds",
+        _ => return Ok(()),
+    };
+    Err(CalibrateError::Column {
+        file: file.to_owned(),
+        column: "latency".to_owned(),
+        problem: format!(
+            "expected milliseconds, but times are {middle:.2e} of the least the device could take: {guess}"
+        ),
+    })
+}
+
+impl AttentionSet {
+    /// The shape of its rows with so many heads.
+    pub(super) fn shape(&self, heads: f64, kv_heads: f64) -> AttentionShape {
+        AttentionShape {
+            heads: heads as u32,
+            kv_heads: kv_heads as u32,
+            head_dim: self.head_dim,
+            kv_cache: self.kv_cache,
+            window: self.window,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Measured sets, and how far off the models are.
+//!
+//! A folder of measurements has sets; each is a file or two in a documented format (the head of its module) and a rule
+//! for what is compared. Predictions never see the rows they are judged on, and every report says what was fitted.
+//!
+//! | set | what is compared |
+//! |---|---|
+//! | `genz` | FLOPs and bytes, against arithmetic by another program |
+//! | `llmcompass` | two measured layers, eager |
+//! | `opsums` | sums of operators, against another composition of the same tables |
+//! | `static` | whole steps of static batches, leaving out GPUs, then models |
+//! | `vllm019` | 300 requests of an open loop, one by one |
+//! | `vllm015` | mean end-to-end latencies of open loops whose prompts were cached |
+//! | `trtllm`, `nim`, `sglang` | mean latencies of closed loops |
+
+mod bench;
+mod closed_loop;
+mod errors;
+mod genz;
+mod llmcompass;
+mod open_loop;
+mod opsums;
+mod report;
+mod serving;
+mod static_batch;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+pub use bench::{BenchClient, OnePrompt};
+pub use errors::Errors;
+pub use report::{Point, SetReport};
+use thiserror::Error;
+
+use crate::scenario::Choice;
+
+/// Why a set cannot be judged.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ValidationError {
+    /// There is no such file.
+    #[error("cannot open {}: {why}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Something is wrong with a row.
+    #[error("{}:{line}: {problem}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The model refuses what the set asks for.
+    #[error("{0}")]
+    Model(String),
+    /// No set has this name.
+    #[error("there is no set `{name}`; there are {}", SETS.map(|set| set.0).join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+}
+
+/// With what the sets are judged.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    /// The runtime model; engines' overheads are set in it where it has them.
+    pub runtime: &'a Choice,
+    /// Simulate every so manyth row of the closed loops, 1 for all.
+    pub every: usize,
+}
+
+type Judge = fn(&Path, &Context<'_>) -> Result<SetReport, ValidationError>;
+
+const SETS: [(&str, Judge); 9] = [
+    ("genz", genz::judge),
+    ("llmcompass", llmcompass::judge),
+    ("opsums", opsums::judge),
+    ("static", static_batch::judge),
+    ("vllm019", open_loop::vllm_019),
+    ("vllm015", open_loop::vllm_015),
+    ("trtllm", closed_loop::trtllm),
+    ("nim", closed_loop::nim),
+    ("sglang", closed_loop::sglang),
+];
+
+/// The names of all sets.
+pub fn sets() -> impl Iterator<Item = &'static str> {
+    SETS.iter().map(|(name, _)| *name)
+}
+
+/// Judges the set of that name on the measurements in `folder`.
+///
+/// # Errors
+/// No such set, no such file, or a row that makes no sense.
+pub fn validate(folder: &Path, name: &str, context: &Context<'_>) -> Result<SetReport, ValidationError> {
+    let (_, judge) = SETS
+        .iter()
+        .find(|(set, _)| *set == name)
+        .ok_or_else(|| ValidationError::Unknown { name: name.to_owned() })?;
+    judge(folder, context)
+}
+
+/// `runtime` without what an engine adds, as far as that is not given.
+fn bare(runtime: &Choice) -> Choice {
+    let none: &[&str] = match runtime.name.as_str() {
+        "Analytical" => &[
+            "step_overhead: ms(0)",
+            "sequence_overhead: us(0)",
+            "hidden_sequence_overhead: us(0)",
+            "sampling_overhead: us(0)",
+            "collective_overhead: us(0)",
+        ],
+        "Empirical" => &[
+            "step_overhead: ms(0)",
+            "sequence_overhead: us(0)",
+            "prompt_step_overhead: ms(0)",
+            "layer_overhead: us(0)",
+            "reduce_overhead: us(0)",
+        ],
+        _ => &[],
+    };
+    let missing = none.iter().filter(|none| {
+        let field = none.split(':').next().unwrap_or_default();
+        runtime.get(field).is_none()
+    });
+    let more: Vec<&str> = missing.copied().collect();
+    let params = [runtime.params.trim().trim_end_matches(','), &more.join(", ")].join(", ");
+    Choice::new(runtime.name.clone(), params.trim_matches([',', ' ']))
+}

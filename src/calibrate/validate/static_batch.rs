@@ -1,0 +1,199 @@
+//! Whole steps of static batches, TensorRT-LLM 0.9: one prefill of all prompts, then decode steps.
+//!
+//! Format, `e2e/step_static_batch_trtllm.csv`: `model`, `gpu`, `tp`, `precision` (Mixed is 16 bit), `batch_size`, `isl`,
+//! `osl`, `first_token_latency_ms` (the prefill), `token_to_token_ms` (a decode step, mean over the output).
+//!
+//! The engine's share is fitted by least squares on the relative error, on all GPUs but the one that is judged, then on
+//! all models but the one that is judged, 16 and 8 bit apart:
+//!
+//! ```text
+//! decode   t = s·(linear + head) + a·attention + rest + L·t_layer + 2L·[p > 1]·t_reduce
+//! prefill  t = s·(linear + elementwise) + attention + rest + L·t_layer + 2L·[p > 1]·t_reduce
+//! ```
+
+use std::path::Path;
+
+use super::report::{Point, SetReport};
+use super::table::Table;
+use super::{Context, ValidationError, bare};
+use crate::catalog::{Catalog, Precision};
+use crate::runtime::{Chunk, Item, Part, StepShape, Target};
+use crate::simulation::Simulation;
+
+const GPUS: [(&str, &str); 4] = [
+    ("A100-SXM4-80GB", "A100-80GB-SXM4"),
+    ("H100 80GB HBM3", "H100-SXM5-80GB"),
+    ("H200 141GB HBM3", "H200-SXM-141GB"),
+    ("L40S", "L40S"),
+];
+
+const MODELS: [(&str, &str); 5] = [
+    ("LLaMA v2 70B", "Llama-2-70B"),
+    ("LLaMA v2 13B", "Llama-2-13B"),
+    ("LLaMA v2 7B", "Llama-2-7B"),
+    ("GPTJ 6B", "GPT-J"),
+    ("Falcon 180B", "Falcon-180B"),
+];
+
+/// A row: what was measured, and the terms of what is predicted.
+struct Step {
+    gpu: &'static str,
+    model: &'static str,
+    fp8: bool,
+    decode: bool,
+    batch: f64,
+    measured: f64,
+    /// What no coefficient scales (ms).
+    fixed: f64,
+    /// What coefficients do (ms each).
+    terms: [f64; 4],
+}
+
+pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
+    let columns = ["model", "gpu", "tp", "precision", "batch_size", "isl", "osl", "first_token_latency_ms"];
+    let table = Table::read(&folder.join("e2e/step_static_batch_trtllm.csv"), &columns)?;
+    let (mut steps, mut unknown, mut hosts, mut refused) = (Vec::new(), 0, 0, 0);
+    let simulation = Simulation::new();
+    // The engine's share is fitted here.
+    let runtime = bare(context.runtime);
+    for row in table.rows() {
+        let gpu = GPUS.iter().find(|(name, _)| *name == row.text("gpu"));
+        let model = MODELS.iter().find(|(name, _)| *name == row.text("model"));
+        let (Some((_, gpu)), Some((_, model))) = (gpu, model) else {
+            unknown += 1;
+            continue;
+        };
+        let (tensor_parallel, fp8) = (row.count("tp")?, row.text("precision") == "FP8");
+        if *gpu == "L40S" && tensor_parallel >= 4 {
+            hosts += 1;
+            continue;
+        }
+        let catalog = Catalog::embedded();
+        let (found, device) = (
+            catalog.model(model).map_err(|error| row.refuse(error.to_string()))?,
+            catalog.accelerator(gpu).map_err(|error| row.refuse(error.to_string()))?,
+        );
+        let target = Target {
+            tensor_parallel,
+            weights: if fp8 { Precision::Fp8 } else { Precision::Bf16 },
+            kv_cache: if fp8 { Precision::Fp8 } else { Precision::Bf16 },
+            max_step_tokens: 1,
+            ..Target::new(found, device)
+        };
+        let Ok(priced) = simulation.step_model(&runtime, &target) else {
+            refused += 1;
+            continue;
+        };
+        let [batch, isl, osl] = [row.count("batch_size")?, row.count("isl")?, row.count("osl")?];
+        let prompts = vec![Chunk { tokens: isl, context: 0, last: true }; batch as usize];
+        let middle = u64::from(isl) + u64::from(osl) / 2;
+        let shapes = [
+            StepShape { prefill: &prompts, ..StepShape::default() },
+            StepShape { prefill: &[], decode_seqs: batch, decode_context: u64::from(batch) * middle },
+        ];
+        let layers = f64::from(found.layers);
+        let reduces = if tensor_parallel > 1 { 2.0 * layers } else { 0.0 };
+        for (shape, measured) in shapes.iter().zip(["first_token_latency_ms", "token_to_token_ms"]) {
+            let decode = shape.prefill.is_empty();
+            let items = priced.itemise(shape);
+            let ms = |keep: &dyn Fn(Part) -> bool| {
+                1e3 * items
+                    .iter()
+                    .filter(|item: &&Item| keep(item.part))
+                    .map(|item| item.seconds)
+                    .sum::<f64>()
+            };
+            let measured = row.number(measured)?;
+            if measured == 0.0 {
+                continue;
+            }
+            let attention = ms(&|part| part == Part::Attention);
+            let scaled = if decode {
+                ms(&|part| matches!(part, Part::Linear | Part::Head))
+            } else {
+                ms(&|part| matches!(part, Part::Linear | Part::Elementwise))
+            };
+            let rest = ms(&|_| true) - attention - scaled;
+            let (fixed, attention) = if decode { (rest, attention) } else { (rest + attention, 0.0) };
+            steps.push(Step {
+                gpu,
+                model,
+                fp8,
+                decode,
+                batch: f64::from(batch),
+                measured,
+                fixed,
+                terms: [scaled, attention, layers * 1e-3, reduces * 1e-3],
+            });
+        }
+    }
+    let mut points = Vec::new();
+    for (how, key) in
+        [("other GPUs", (|step| step.gpu) as fn(&Step) -> &'static str), ("other models", |step| step.model)]
+    {
+        for fp8 in [false, true] {
+            for decode in [true, false] {
+                let of: Vec<&Step> =
+                    steps.iter().filter(|step| step.fp8 == fp8 && step.decode == decode).collect();
+                let mut left: Vec<&'static str> = of.iter().map(|step| key(step)).collect();
+                left.sort_unstable();
+                left.dedup();
+                for out in left {
+                    let (judged, fitted): (Vec<&Step>, Vec<&Step>) =
+                        of.iter().partition(|step| key(step) == out);
+                    let coefficients = fit(&fitted);
+                    let precision = if fp8 { "fp8" } else { "bf16" };
+                    points.extend(judged.iter().map(|step| Point {
+                        group: format!("{precision} {out}, from {how}"),
+                        quantity: if decode { "decode step" } else { "prefill step" },
+                        load: step.batch,
+                        measured: step.measured,
+                        predicted: step.predicted(&coefficients),
+                    }));
+                }
+            }
+        }
+    }
+    Ok(SetReport {
+        name: "static",
+        title: "Whole steps of static batches, TensorRT-LLM 0.9 (ms)",
+        command: "mist validate FACTS static".to_owned(),
+        fitted: "4 coefficients of the engine's share for decode and 3 for prefill, never on the GPU (the model) judged"
+            .to_owned(),
+        load: "batch",
+        noise: "not stated; single runs",
+        left_out: vec![
+            ("GPUs and models without tables or with experts or windows", unknown),
+            ("L40S on 4 and 8 GPUs: collectives of that host", hosts),
+            ("the runtime model does not price the device", refused),
+        ],
+        points,
+    })
+}
+
+impl Step {
+    fn predicted(&self, coefficients: &[f64; 4]) -> f64 {
+        self.fixed + self.terms.iter().zip(coefficients).map(|(term, by)| term * by).sum::<f64>()
+    }
+}
+
+/// Least squares of the relative error, coefficients not negative: coordinate descent from plain sums.
+fn fit(steps: &[&Step]) -> [f64; 4] {
+    let mut coefficients = [1.0, 1.0, 0.0, 0.0];
+    for _ in 0..200 {
+        for at in 0..coefficients.len() {
+            let (mut down, mut across) = (0.0, 0.0);
+            for step in steps {
+                let term = step.terms[at] / step.measured;
+                let rest =
+                    (step.predicted(&coefficients) - step.terms[at] * coefficients[at]) / step.measured;
+                across += term * (1.0 - rest);
+                down += term * term;
+            }
+            if down > 0.0 {
+                coefficients[at] = (across / down).max(0.0);
+            }
+        }
+    }
+    coefficients
+}

@@ -1,0 +1,112 @@
+//! `mist validate`: predictions beside measurements.
+
+use std::fmt::Write as _;
+
+use super::columns::{Align, table};
+use super::failure::Failure;
+use super::options::ValidateOptions;
+use super::terminal;
+use crate::calibrate::validate::{Context, Errors, SetReport, sets, validate as judge};
+
+/// Prints the errors, set by set.
+pub(super) fn validate(options: &ValidateOptions) -> Result<(), Failure> {
+    let runtime = super::price::choice(&options.runtime)?;
+    let context = Context { runtime: &runtime, every: options.every.max(1) as usize };
+    let names: Vec<&str> = if options.sets.is_empty() {
+        sets().collect()
+    } else {
+        options.sets.iter().map(String::as_str).collect()
+    };
+    let mut reports = Vec::new();
+    for name in names {
+        reports
+            .push(judge(&options.folder, name, &context).map_err(|error| Failure::input(error.to_string()))?);
+    }
+    if options.json {
+        let text =
+            serde_json::to_string_pretty(&reports).map_err(|error| Failure::Broken(error.to_string()))?;
+        return terminal::print((text + "\n").as_bytes());
+    }
+    let text: Vec<String> = reports.iter().map(|report| page(report, &options.runtime)).collect();
+    terminal::print(text.join("\n\n").as_bytes())
+}
+
+/// One set, to be read.
+fn page(report: &SetReport, runtime: &str) -> String {
+    let heads = [
+        ("", Align::Words),
+        ("", Align::Words),
+        ("ROWS", Align::Numbers),
+        ("MEAN", Align::Numbers),
+        ("MEDIAN", Align::Numbers),
+        ("P90", Align::Numbers),
+        ("BIAS", Align::Numbers),
+        ("-40%      0     +40%", Align::Words),
+    ];
+    let percent = |share: f64| format!("{:.1}%", share * 100.0);
+    let row = |group: &str, quantity: &str, errors: &Errors, strip: String| {
+        let bias = format!("{:+.1}%", errors.bias * 100.0);
+        let rows = errors.count.to_string();
+        let [mean, median, p90] = [errors.mean, errors.median, errors.p90].map(percent);
+        vec![group.to_owned(), quantity.to_owned(), rows, mean, median, p90, bias, strip]
+    };
+    let mut rows = Vec::new();
+    for (group, quantity, errors) in report.errors() {
+        let of = report.points.iter().filter(|point| point.group == group && point.quantity == quantity);
+        rows.push(row(
+            group,
+            quantity,
+            &errors,
+            strip(of.map(|point| point.predicted / point.measured - 1.0)),
+        ));
+    }
+    for (quantity, errors) in report.totals() {
+        let of = report.points.iter().filter(|point| point.quantity == quantity);
+        rows.push(row(
+            "all",
+            quantity,
+            &errors,
+            strip(of.map(|point| point.predicted / point.measured - 1.0)),
+        ));
+    }
+    let mut text = format!("{}\n{}\n\n", report.title, "=".repeat(report.title.chars().count()));
+    text.push_str(&table(&heads, &rows));
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "\n  runtime   {runtime}");
+    let _ = writeln!(text, "  fitted    {}", report.fitted);
+    let _ = writeln!(text, "  noise     {}", report.noise);
+    for (why, count) in &report.left_out {
+        let _ = writeln!(text, "  left out  {count} rows: {why}");
+    }
+    let _ = writeln!(text, "  again     {}", report.command);
+    text
+}
+
+/// How errors are spread, in 21 cells of 4 %: `.` some, `:` a tenth, `+` a fifth, `#` two fifths of them.
+fn strip(errors: impl Iterator<Item = f64>) -> String {
+    const CELLS: usize = 21;
+    let mut cells = [0_usize; CELLS];
+    let mut all = 0;
+    for error in errors {
+        let at = (error / 0.04).round().clamp(-10.0, 10.0) + 10.0;
+        cells[at as usize] += 1;
+        all += 1;
+    }
+    let mark = |count: usize| match (count as f64 / f64::from(all.max(1)), count) {
+        (_, 0) => ' ',
+        (share, _) if share < 0.1 => '.',
+        (share, _) if share < 0.2 => ':',
+        (share, _) if share < 0.4 => '+',
+        _ => '#',
+    };
+    cells.into_iter().map(mark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_strip_shows_where_errors_lie() {
+        let text = super::strip([0.0, 0.0, 0.0, 0.1, -9.0].into_iter());
+        assert_eq!((text.chars().count(), &text[10..11], &text[0..1]), (21, "#", "+"));
+    }
+}

@@ -1,0 +1,434 @@
+//! An empirical model compiled for one deployment.
+//!
+//! What depends on the token count alone is tabulated when the model is built. Decode attention is tabulated by batch
+//! over contexts two to an octave, and read by straight lines between them, so that a decode step costs a row, a
+//! division and a multiplication.
+
+use super::EngineRecord;
+use crate::catalog::Precision;
+use crate::runtime::profile::{
+    AttentionShape, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeShape, PrefillCurve, Profile,
+    ProfileError, Routing, WeightKind,
+};
+use crate::runtime::{
+    AnalyticalModel, Bound, Chunk, Item, OperatorList, Part, StepCost, StepModel, StepShape, Target,
+};
+
+/// Most sequences and tokens that are tabulated.
+const TABULATED_SEQUENCES: u32 = 1024;
+const TABULATED_TOKENS: u32 = 16_384;
+
+/// Contexts of the tables: 2^e and 1.5·2^e from 16 on, up to 2²⁰.
+const KNOTS: usize = 33;
+const FIRST_KNOT: f64 = 16.0;
+
+/// An [`Empirical`](super::Empirical) model compiled for one deployment.
+#[derive(Clone, Debug)]
+pub struct EmpiricalModel {
+    /// What bounds a step, and what was never measured.
+    analytical: AnalyticalModel,
+    operators: Operators,
+    engine: EngineRecord,
+    ranks: u32,
+    /// Everything but attention and LM head, indexed by tokens: of decode steps, and of steps with prompts (s).
+    per_token: Box<[[f64; 2]]>,
+    /// LM head and gather, indexed by sequences that sample (s).
+    head: Box<[f64]>,
+    /// Decode attention by batch: value and slope at each context.
+    decode: Box<[[(f64, f64); KNOTS]]>,
+}
+
+/// Operators with measured times.
+#[derive(Clone, Debug)]
+struct Operators {
+    list: OperatorList,
+    products: Vec<(&'static str, f64, GemmCurve)>,
+    head: GemmCurve,
+    experts: Option<(f64, f64, crate::runtime::profile::MoeCurve)>,
+    /// Bytes of a token in each kernel, with its floor and rate.
+    elementwise: Vec<(&'static str, f64, f64)>,
+    floor: f64,
+    rate: f64,
+    reduce: Option<crate::runtime::profile::CollectiveCurve>,
+    /// (Layers, prefill, decode); none where attention was never measured.
+    attention: Vec<(f64, PrefillCurve, DecodeCurve)>,
+    /// The same for both in one launch, where that was measured.
+    mixed: Vec<(f64, MixedCurve)>,
+}
+
+impl EmpiricalModel {
+    pub(super) fn new(
+        profile: &Profile,
+        target: &Target<'_>,
+        analytical: AnalyticalModel,
+        engine: EngineRecord,
+        routing: Routing,
+    ) -> Result<Self, String> {
+        let operators =
+            Operators::new(profile, target, &analytical, routing).map_err(|error| error.to_string())?;
+        let sequences = target.max_step_tokens.min(TABULATED_SEQUENCES);
+        let tokens = target.max_step_tokens.min(TABULATED_TOKENS);
+        let mut model = Self {
+            analytical,
+            operators,
+            engine,
+            ranks: target.tensor_parallel,
+            per_token: Box::default(),
+            head: Box::default(),
+            decode: Box::default(),
+        };
+        model.per_token = (0..=tokens).map(|tokens| model.tokens(u64::from(tokens))).collect();
+        model.head = (0..=sequences).map(|sampled| model.sampled(u64::from(sampled))).collect();
+        model.decode = (0..=sequences).map(|sequences| model.decode_row(sequences)).collect();
+        Ok(model)
+    }
+
+    /// Everything but attention and LM head: of a decode step, and of a step with prompts (s).
+    fn tokens(&self, tokens: u64) -> [f64; 2] {
+        if let Some(seconds) = self.per_token.get(tokens as usize) {
+            return *seconds;
+        }
+        let mut sums = [0.0; 3];
+        self.operators.add_per_token(tokens as f64, &self.engine, &mut |item| {
+            let at = match item.part {
+                Part::Linear | Part::Experts => 0,
+                Part::Elementwise => 1,
+                _ => 2,
+            };
+            sums[at] += item.seconds;
+        });
+        let [products, elementwise, between] = sums;
+        let layers = self.operators.list.layers * self.engine.layer;
+        let decode = self.engine.products * products + elementwise + between + layers;
+        [decode, self.engine.prefill * (products + elementwise) + between + layers]
+    }
+
+    fn sampled(&self, sampled: u64) -> f64 {
+        if let Some(seconds) = self.head.get(sampled as usize) {
+            return *seconds;
+        }
+        let (product, gather) = self.operators.head(sampled as f64);
+        self.engine.products * product + gather
+    }
+
+    fn decode_row(&self, sequences: u32) -> [(f64, f64); KNOTS] {
+        let at = |context: f64| self.decode_attention(sequences, context);
+        let mut row = [(0.0, 0.0); KNOTS];
+        for (index, entry) in row.iter_mut().enumerate() {
+            let (low, high) = (knot(index), knot(index + 1));
+            let (from, to) = (at(low), at(high).max(at(low)));
+            *entry = (from, (to - from) / (high - low));
+        }
+        row
+    }
+
+    /// All layers of decode attention at a mean context (s).
+    fn decode_attention(&self, sequences: u32, context: f64) -> f64 {
+        if sequences == 0 {
+            return 0.0;
+        }
+        if self.operators.attention.is_empty() {
+            let decode_context = (f64::from(sequences) * context) as u64;
+            let shape = StepShape { prefill: &[], decode_seqs: sequences, decode_context };
+            return self.analytical.attention_seconds(&shape);
+        }
+        let batch = f64::from(sequences);
+        let each = self.operators.attention.iter();
+        each.map(|(layers, _, decode)| layers * decode.seconds(batch, context)).sum()
+    }
+
+    /// The same from the table.
+    fn tabulated_attention(&self, sequences: u32, context: u64) -> f64 {
+        if sequences == 0 {
+            return 0.0;
+        }
+        let mean = (context as f64 / f64::from(sequences)).max(1.0);
+        let index = place(mean);
+        let (from, slope) = match self.decode.get(sequences as usize) {
+            Some(row) => row[index],
+            None => self.decode_row(sequences)[index],
+        };
+        // Below the first knot the line goes on, but not below what the launch takes.
+        from + (mean - knot(index)).max(-FIRST_KNOT) * slope
+    }
+
+    fn prefill_attention(&self, shape: &StepShape<'_>) -> f64 {
+        if self.operators.attention.is_empty() {
+            return self.analytical.attention_seconds(&StepShape {
+                decode_seqs: 0,
+                decode_context: 0,
+                ..*shape
+            });
+        }
+        self.operators
+            .attention
+            .iter()
+            .map(|(layers, prefill, _)| layers * together(prefill, shape.prefill))
+            .sum()
+    }
+
+    /// Attention of a step with prompts, where that of its decoding sequences alone takes `decode` (s).
+    fn mixed_attention(&self, shape: &StepShape<'_>, decode: f64) -> f64 {
+        let apart = self.prefill_attention(shape);
+        if shape.decode_seqs == 0 || self.operators.mixed.is_empty() {
+            return apart + decode;
+        }
+        let batch = f64::from(shape.decode_seqs);
+        let context = shape.decode_context as f64 / batch;
+        let chunks = shape.prefill.iter().map(|chunk| (f64::from(chunk.tokens), f64::from(chunk.context)));
+        let each = self.operators.mixed.iter();
+        let one: f64 =
+            each.map(|(layers, curve)| layers * curve.seconds(chunks.clone(), batch, context)).sum();
+        one.max(apart).max(decode)
+    }
+
+    fn host(&self, sequences: u32, prefill: bool) -> f64 {
+        let engine = &self.engine;
+        let prompts = if prefill { engine.prompt_step } else { 0.0 };
+        engine.step + prompts + f64::from(sequences) * engine.sequence_on(self.ranks)
+    }
+
+    fn seconds(&self, shape: &StepShape<'_>) -> f64 {
+        let prefill = !shape.prefill.is_empty();
+        let tokens = self.tokens(shape.tokens())[usize::from(prefill)];
+        let decode = self.tabulated_attention(shape.decode_seqs, shape.decode_context);
+        let decode = self.engine.decode_attention * decode;
+        tokens
+            + self.sampled(shape.sampled())
+            + if prefill { self.mixed_attention(shape, decode) } else { decode }
+            + self.host(shape.decode_seqs, prefill)
+    }
+}
+
+/// All pieces of prompts in one layer (s): those without a prefix as so many of their root-mean-square length.
+fn together(curve: &PrefillCurve, chunks: &[Chunk]) -> f64 {
+    let (mut count, mut squares, mut longest, mut behind) = (0.0, 0.0, 0.0_f64, 0.0);
+    for chunk in chunks {
+        let tokens = f64::from(chunk.tokens);
+        if chunk.context == 0 {
+            count += 1.0;
+            squares += tokens * tokens;
+            longest = longest.max(tokens);
+        } else {
+            behind += curve.seconds(1.0, tokens, f64::from(chunk.context));
+        }
+    }
+    if count == 0.0 {
+        return behind;
+    }
+    if count == 1.0 {
+        return behind + curve.seconds(1.0, longest, 0.0);
+    }
+    behind + curve.seconds(count, (squares / count).sqrt(), 0.0).max(curve.seconds(1.0, longest, 0.0))
+}
+
+/// The context of a knot.
+fn knot(index: usize) -> f64 {
+    let octave = f64::from(1_u32 << (index / 2));
+    FIRST_KNOT * if index.is_multiple_of(2) { octave } else { 1.5 * octave }
+}
+
+/// The knot at or below a context, by its exponent and the first bit of its mantissa.
+fn place(context: f64) -> usize {
+    let base = FIRST_KNOT.to_bits() >> 51;
+    ((context.to_bits() >> 51).saturating_sub(base) as usize).min(KNOTS - 1)
+}
+
+impl StepModel for EmpiricalModel {
+    fn price(&self, shape: &StepShape<'_>) -> StepCost {
+        StepCost { seconds: self.seconds(shape), bound: self.analytical.price(shape).bound }
+    }
+
+    fn price_decodes(&self, sequences: u32, context: u64, costs: &mut [StepCost]) {
+        self.analytical.price_decodes(sequences, context, costs);
+        let mut shape = StepShape { prefill: &[], decode_seqs: sequences, decode_context: context };
+        for cost in costs {
+            cost.seconds = self.seconds(&shape);
+            shape.decode_context += u64::from(sequences);
+        }
+    }
+
+    fn itemise(&self, shape: &StepShape<'_>) -> Vec<Item> {
+        let mut items: Vec<Item> = Vec::new();
+        let (prefill, engine) = (!shape.prefill.is_empty(), &self.engine);
+        let counted = self.analytical.itemise(shape);
+        self.operators.add_per_token(shape.tokens() as f64, engine, &mut |item| {
+            let scale = match (item.part, prefill) {
+                (Part::Linear | Part::Experts, false) => engine.products,
+                (Part::Linear | Part::Experts | Part::Elementwise, true) => engine.prefill,
+                _ => 1.0,
+            };
+            items.push(Item { seconds: item.seconds * scale, ..item });
+        });
+        let mut push = |operator, part, calls, seconds, bound| {
+            if seconds > 0.0 {
+                items.push(Item { operator, part, calls, seconds, bound, flops: 0.0, bytes: 0.0 });
+            }
+        };
+        let layers = self.operators.list.layers;
+        let attention = Part::Attention;
+        if prefill {
+            push("prefill attention", attention, layers, self.prefill_attention(shape), Bound::Compute);
+        }
+        let decode =
+            engine.decode_attention * self.tabulated_attention(shape.decode_seqs, shape.decode_context);
+        let together = if prefill { self.mixed_attention(shape, decode) } else { decode };
+        let beside = if prefill { together - self.prefill_attention(shape) } else { decode };
+        push("decode attention", attention, layers, beside, Bound::Memory);
+        let sampled = shape.sampled();
+        if sampled > 0 {
+            let (product, gather) = self.operators.head(sampled as f64);
+            push("LM head", Part::Head, 1.0, engine.products * product, Bound::Memory);
+            push("gather of the logits", Part::Communication, 1.0, gather, Bound::Communication);
+        }
+        push("gaps between kernels", Part::Host, layers, layers * engine.layer, Bound::Host);
+        push("engine", Part::Host, 1.0, self.host(shape.decode_seqs, prefill), Bound::Host);
+        // What is computed and moved is counted as in the analytical model.
+        for item in &mut items {
+            if let Some(same) = counted.iter().find(|other| other.operator == item.operator) {
+                (item.flops, item.bytes, item.bound) = (same.flops, same.bytes, same.bound);
+            }
+        }
+        items
+    }
+}
+
+impl Operators {
+    fn new(
+        profile: &Profile,
+        target: &Target<'_>,
+        analytical: &AnalyticalModel,
+        routing: Routing,
+    ) -> Result<Self, ProfileError> {
+        let list = analytical.operator_list();
+        // Without a measurement of weights that are expanded first, they cost what wide ones do.
+        let kind = WeightKind::of(target.arithmetic()).unwrap_or(WeightKind::Bf16);
+        let stored = WeightKind::of(target.weights).unwrap_or(kind);
+        let gemm = |n: f64, k: f64| {
+            let (n, k) = (n.round().max(1.0) as u32, k.round().max(1.0) as u32);
+            profile
+                .gemm(n, k, if stored == kind { kind } else { stored })
+                .or_else(|_| profile.gemm(n, k, kind))
+        };
+        let products = list
+            .products
+            .iter()
+            .map(|product| Ok((product.operator, product.count, gemm(product.n, product.k)?)))
+            .collect::<Result<_, ProfileError>>()?;
+        let head = profile.gemm(list.head.0.round() as u32, list.head.1.round() as u32, WeightKind::Bf16)?;
+        let experts = match target.model.experts {
+            None => None,
+            Some(experts) => {
+                let ranks = target.tensor_parallel * target.data_parallel;
+                let (tp, ep) = if target.expert_parallel { (1, ranks) } else { (ranks, 1) };
+                let shape = MoeShape {
+                    hidden: target.model.hidden,
+                    inter: experts.size,
+                    top_k: experts.active,
+                    experts: experts.routed,
+                    tp,
+                    ep,
+                };
+                let layers = f64::from(target.model.layers - experts.dense_layers);
+                let curve = profile.moe(&shape, kind, routing)?;
+                Some((layers, f64::from(target.data_parallel), curve))
+            }
+        };
+        let shape = target.shape();
+        let mut mixed = Vec::new();
+        let attention = if shape.mla.is_some() || shape.bidirectional {
+            Vec::new()
+        } else {
+            let of = |window: Option<u32>| AttentionShape {
+                heads: shape.heads / target.tensor_parallel,
+                kv_heads: (shape.kv_heads / target.tensor_parallel).max(1),
+                head_dim: shape.head_dim,
+                kv_cache: match target.kv_cache {
+                    Precision::Int8 => Precision::Fp8,
+                    other => other,
+                },
+                window,
+            };
+            let windowed = shape.window.map_or(0, |window| window.layers);
+            let groups =
+                [(shape.layers - windowed, None), (windowed, shape.window.map(|window| window.tokens))];
+            let mut curves = Vec::new();
+            for (layers, window) in groups.into_iter().filter(|(layers, _)| *layers > 0) {
+                let shape = of(window);
+                // Devices without kernels for narrow KV keep it in 16 bit.
+                let wide = AttentionShape { kv_cache: Precision::Bf16, ..shape };
+                let prefill =
+                    profile.prefill_attention(&shape).or_else(|_| profile.prefill_attention(&wide))?;
+                let decode = profile.decode_attention(&shape).or_else(|_| profile.decode_attention(&wide))?;
+                curves.push((f64::from(layers), prefill, decode));
+                if matches!(profile.mixed, MixedRule::Together { .. }) {
+                    let both = profile.attention(&shape).or_else(|_| profile.attention(&wide))?;
+                    mixed.push((f64::from(layers), both));
+                }
+            }
+            curves
+        };
+        // Hosts without peer-to-peer are properties of their own, and other numbers of devices were not measured.
+        let through_host = target.accelerator.name == "L40S" && target.tensor_parallel > 2;
+        let reduce = (target.tensor_parallel > 1 && !through_host)
+            .then(|| profile.all_reduce(target.tensor_parallel).ok())
+            .flatten();
+        Ok(Self {
+            products,
+            head,
+            experts,
+            elementwise: list
+                .elementwise
+                .iter()
+                .map(|kernel| (kernel.operator, kernel.count, kernel.bytes))
+                .collect(),
+            floor: profile.elementwise.floor_us * 1e-6,
+            rate: profile.silicon.bandwidth() * profile.elementwise.share,
+            reduce,
+            attention,
+            mixed,
+            list,
+        })
+    }
+
+    /// Everything that depends on the number of tokens alone, item by item.
+    fn add_per_token(&self, tokens: f64, engine: &EngineRecord, take: &mut impl FnMut(Item)) {
+        if tokens == 0.0 {
+            return;
+        }
+        let mut item = |operator, part, calls, seconds: f64, bound| {
+            take(Item { operator, part, calls, seconds: calls * seconds, bound, flops: 0.0, bytes: 0.0 });
+        };
+        for (operator, count, curve) in &self.products {
+            item(*operator, Part::Linear, *count, curve.seconds(tokens), Bound::Memory);
+        }
+        if let Some((count, copies, curve)) = &self.experts {
+            item("routed experts", Part::Experts, *count, curve.seconds(tokens * copies), Bound::Memory);
+        }
+        for (operator, count, bytes) in &self.elementwise {
+            let seconds = (bytes * tokens / self.rate).max(self.floor);
+            item(*operator, Part::Elementwise, *count, seconds, Bound::Memory);
+        }
+        let bytes = tokens * self.list.hidden * 2.0;
+        for (operator, calls, seconds) in self.list.collectives(tokens) {
+            let seconds = match &self.reduce {
+                Some(curve) if operator == "all-reduce" => curve.seconds(bytes) + engine.reduce,
+                _ => seconds,
+            };
+            item(operator, Part::Communication, calls, seconds, Bound::Communication);
+        }
+    }
+
+    /// The LM head over so many sequences, and the gather of their logits (s).
+    fn head(&self, sampled: f64) -> (f64, f64) {
+        if sampled == 0.0 {
+            return (0.0, 0.0);
+        }
+        let gather = match &self.reduce {
+            // Half an all-reduce of the logits in 16 bit, spread over the ranks.
+            Some(curve) => 0.5 * curve.seconds(sampled * self.list.vocab),
+            None => self.list.gather(sampled),
+        };
+        (self.head.seconds(sampled), gather)
+    }
+}

@@ -1,0 +1,228 @@
+//! What engines add to the time of kernels, as they were measured to.
+//!
+//! | figure | what it is |
+//! |---|---|
+//! | step | host time that every step waits for: scheduling, input preparation, launch, sampling |
+//! | sequence | the same per decoding sequence |
+//! | layer | gaps between kernels where steps are not captured |
+//! | reduce | what an all-reduce takes longer inside the engine than alone |
+//! | prompt step | host time of a step with prompts |
+//! | decode attention, products, prefill | how the engine's own kernels compare with those of the profile |
+//! | front end | from the client to the engine and back, in times to first token only |
+//!
+//! Scales are 1 where the engine runs the kernels that the profile was measured on, as vLLM does; at most one of them
+//! was fitted along with the times, as more of them trade places with each other and do not carry over.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A serving engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Engine {
+    /// vLLM.
+    #[default]
+    #[serde(rename = "vLLM", alias = "Vllm")]
+    Vllm,
+    /// TensorRT-LLM.
+    #[serde(rename = "TensorRT", alias = "TensorRtLlm")]
+    TensorRt,
+    /// NVIDIA NIM of 2024, which is TensorRT-LLM.
+    #[serde(rename = "NIM", alias = "Nim")]
+    Nim,
+    /// SGLang.
+    #[serde(rename = "SGLang", alias = "Sglang")]
+    Sglang,
+}
+
+/// What one version of an engine adds, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EngineRecord {
+    /// The engine.
+    pub engine: Engine,
+    /// Its version, from which on the record holds.
+    pub version: (u32, u32),
+    /// Whether it holds for products in 8 bit, in 16, or for both.
+    pub eight_bit: Option<bool>,
+    /// To every step (s).
+    pub step: f64,
+    /// To every step per decoding sequence (s), on one device.
+    pub sequence: f64,
+    /// The same on p > 1 devices: so much times (p − 1)^1.4 (s); as on one where zero.
+    pub sequence_by_ranks: f64,
+    /// Per layer (s).
+    pub layer: f64,
+    /// Per all-reduce (s).
+    pub reduce: f64,
+    /// To every step with prompts (s).
+    pub prompt_step: f64,
+    /// Decode attention, times the profile's.
+    pub decode_attention: f64,
+    /// Products of decode steps and the LM head, times the profile's.
+    pub products: f64,
+    /// Products and elementwise kernels of steps with prompts, times the profile's.
+    pub prefill: f64,
+    /// In front of the engine, in times to first token only (s).
+    pub front_end: f64,
+    /// What it was fitted on.
+    pub from: &'static str,
+}
+
+const MS: f64 = 1e-3;
+const US: f64 = 1e-6;
+
+const NONE: EngineRecord = EngineRecord {
+    engine: Engine::Vllm,
+    version: (0, 0),
+    eight_bit: None,
+    step: 0.0,
+    sequence: 0.0,
+    sequence_by_ranks: 0.0,
+    layer: 0.0,
+    reduce: 0.0,
+    prompt_step: 0.0,
+    decode_attention: 1.0,
+    products: 1.0,
+    prefill: 1.0,
+    front_end: 0.0,
+    from: "",
+};
+
+/// Later versions before earlier ones of the same engine.
+const RECORDS: [EngineRecord; 9] = [
+    EngineRecord {
+        version: (0, 20),
+        step: 0.60 * MS,
+        sequence: 6.0 * US,
+        reduce: 0.9 * US,
+        from: "the mean of vLLM 0.15 on H100 and 0.19 on RTX PRO 6000, which predict each other within 5 %",
+        ..NONE
+    },
+    EngineRecord {
+        version: (0, 19),
+        step: 0.66 * MS,
+        sequence: 5.2 * US,
+        reduce: 0.9 * US,
+        from: "300 requests of Llama-3.1-8B on one RTX PRO 6000, vLLM 0.19 (all-reduce from 0.15)",
+        ..NONE
+    },
+    EngineRecord {
+        version: (0, 14),
+        step: 0.50 * MS,
+        sequence: 8.2 * US,
+        reduce: 0.9 * US,
+        front_end: 8.0 * MS,
+        from: "15 stages of 5 dense models on 1 to 4 H100, vLLM 0.15, end-to-end latencies",
+        ..NONE
+    },
+    EngineRecord {
+        version: (0, 0),
+        step: 0.60 * MS,
+        sequence: 25.0 * US,
+        reduce: 0.9 * US,
+        front_end: 48.0 * MS,
+        from: "Qwen3-8B on one H100, vLLM 0.11 without asynchronous scheduling, batches of 8 at most: weak",
+        ..NONE
+    },
+    EngineRecord {
+        engine: Engine::TensorRt,
+        eight_bit: Some(false),
+        step: 0.23 * MS,
+        sequence: 0.2 * US,
+        sequence_by_ranks: 1.7 * US,
+        prompt_step: 6.1 * MS,
+        prefill: 0.90,
+        front_end: 33.0 * MS,
+        from: "every second closed loop of Llama-3.1-8B and Qwen3-32B on 1 to 8 H100, TensorRT-LLM 1.0",
+        ..NONE
+    },
+    EngineRecord {
+        engine: Engine::TensorRt,
+        eight_bit: Some(true),
+        step: 0.23 * MS,
+        sequence: 0.2 * US,
+        sequence_by_ranks: 1.7 * US,
+        prompt_step: 6.1 * MS,
+        // An 8-bit cache takes it as long as one in 16 bit, as NIM's 3.1 and 1.82 say.
+        decode_attention: 1.7,
+        prefill: 0.90,
+        front_end: 33.0 * MS,
+        from: "every second closed loop of Llama-3.1-8B and Qwen3-32B on 1 to 8 H100, TensorRT-LLM 1.0; its attention \
+               over 8-bit KV from NIM",
+        ..NONE
+    },
+    EngineRecord {
+        engine: Engine::Nim,
+        eight_bit: Some(false),
+        step: 1.2 * MS,
+        sequence: 28.0 * US,
+        decode_attention: 1.82,
+        prefill: 0.95,
+        front_end: 7.0 * MS,
+        from: "248 closed loops of Llama-3-8B on 1 and 2 A100 and H100, NIM of 2024",
+        ..NONE
+    },
+    EngineRecord {
+        engine: Engine::Nim,
+        eight_bit: Some(true),
+        step: 0.87 * MS,
+        sequence: 11.0 * US,
+        decode_attention: 3.1,
+        prefill: 0.69,
+        front_end: 7.0 * MS,
+        from: "130 closed loops of Llama-3-8B in fp8 on 1 and 2 H100, NIM of 2024",
+        ..NONE
+    },
+    EngineRecord {
+        engine: Engine::Sglang,
+        step: 5.0 * MS,
+        sequence: 10.0 * US,
+        prompt_step: 3.6 * MS,
+        prefill: 0.76,
+        from: "46 closed loops of Llama-3.1-8B in fp8 on 1 to 8 H200 under high load, SGLang 0.5.6: 3.5 to 5.9 ms",
+        ..NONE
+    },
+];
+
+impl EngineRecord {
+    /// The record of an engine's version, the latest if none is asked for, with products in 8 bit or in 16.
+    pub fn of(engine: Engine, version: Option<(u32, u32)>, eight_bit: bool) -> Self {
+        let asked = version.unwrap_or((u32::MAX, 0));
+        let fits = |record: &&Self| {
+            record.engine == engine
+                && record.version <= asked
+                && record.eight_bit.is_none_or(|only| only == eight_bit)
+        };
+        // Every engine has a record from version 0 on, for both.
+        RECORDS.iter().find(fits).copied().unwrap_or(NONE)
+    }
+
+    /// Host time per decoding sequence on so many devices (s).
+    pub fn sequence_on(&self, ranks: u32) -> f64 {
+        if ranks > 1 && self.sequence_by_ranks > 0.0 {
+            self.sequence_by_ranks * libm::pow(f64::from(ranks - 1), 1.4)
+        } else {
+            self.sequence
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_have_the_record_from_which_on_it_holds() {
+        let step = |version| EngineRecord::of(Engine::Vllm, version, false).step;
+        assert_eq!(
+            [Some((0, 11)), Some((0, 15)), Some((0, 19)), None].map(step),
+            [0.6e-3, 0.5e-3, 0.66e-3, 0.6e-3]
+        );
+        for engine in [Engine::Vllm, Engine::TensorRt, Engine::Nim, Engine::Sglang] {
+            for eight_bit in [false, true] {
+                assert_ne!(EngineRecord::of(engine, Some((0, 1)), eight_bit), NONE);
+            }
+        }
+        let trt = EngineRecord::of(Engine::TensorRt, None, true);
+        assert!(trt.sequence_on(1) < trt.sequence_on(2) && trt.sequence_on(2) < trt.sequence_on(8));
+    }
+}

@@ -1,0 +1,169 @@
+//! The empirical runtime model: measured operators, put together to steps, plus what an engine adds.
+//!
+//! With T tokens in the step, n of them decoding, L layers, and the figures of an [`EngineRecord`]:
+//!
+//! ```text
+//! decode   s_g·(G(T) + H) + s_a·A_d + E(T) + C(T) + t_step + L·t_layer + 2L·t_reduce + n·t_seq
+//! mixed    s_p·(G(T) + E(T)) + s_g·H + A_p + s_a·A_d + C(T) + t_step + t_prompt + L·t_layer + 2L·t_reduce + n·t_seq
+//! ```
+//! G products with weights and routed experts, E elementwise kernels, C collectives, H the LM head over sequences that
+//! sample with the gather of their logits, `A_d` and `A_p` attention: which operators a model has, how often and how
+//! large, is as in the [analytical model](super::Analytical); what each takes is the [profile's](super::profile).
+//!
+//! Prompts without a cached prefix are one launch, priced as so many of their root-mean-square length; pieces behind a
+//! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p` +
+//! `A_d` is that instead.
+//!
+//! Left out: what was never measured is priced analytically: latent attention, encoders, collectives of other numbers of
+//! devices. Token counts that fill no tile in fp8 are priced as if they did.
+
+mod compose;
+mod engine;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use compose::EmpiricalModel;
+pub use engine::{Engine, EngineRecord};
+
+use super::profile::{Profile, Routing};
+use super::{Analytical, RuntimeKind, StepModel, Target};
+use crate::catalog::Precision;
+use crate::units::Span;
+
+/// Measured operators of the accelerator, put together to steps, plus what an engine adds to them. Profiles for the
+/// commonest accelerators ship with the program; `mist calibrate` makes others of measurements.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Empirical {
+    /// The profile, a file, or a folder with one for each accelerator by its name, `H100-SXM5-80GB.ron`. Default: the
+    /// one that ships for the accelerator.
+    pub profile: Option<PathBuf>,
+    /// The engine: `vLLM`, `TensorRT`, `NIM` or `SGLang`. Default: `vLLM`.
+    pub engine: Engine,
+    /// Its version, such as `"0.15"`. Default: the latest that is known.
+    pub version: Option<String>,
+    /// Host time that every step waits for. Default: the engine's, 0.6 ms for vLLM.
+    pub step_overhead: Option<Span>,
+    /// Host time per decoding sequence. Default: the engine's, 6 µs for vLLM.
+    pub sequence_overhead: Option<Span>,
+    /// Host time of a step with prompts. Default: the engine's, none for vLLM.
+    pub prompt_step_overhead: Option<Span>,
+    /// Gaps between the kernels of a layer. Default: the engine's, none for vLLM.
+    pub layer_overhead: Option<Span>,
+    /// What an all-reduce takes longer inside the engine. Default: the engine's, 0.9 µs for vLLM.
+    pub reduce_overhead: Option<Span>,
+    /// Decode attention, times the profile's. Default: the engine's, 1 for vLLM.
+    pub decode_attention_scale: Option<f64>,
+    /// Products of decode steps, times the profile's. Default: the engine's, 1 for vLLM.
+    pub product_scale: Option<f64>,
+    /// Products and elementwise kernels of steps with prompts, times the profile's. Default: the engine's, 1 for vLLM.
+    pub prefill_scale: Option<f64>,
+}
+
+impl Empirical {
+    /// Operators alone, without an engine.
+    pub fn kernels() -> Self {
+        let none = Some(Span::from_secs(0.0));
+        Self {
+            step_overhead: none,
+            sequence_overhead: none,
+            prompt_step_overhead: none,
+            layer_overhead: none,
+            reduce_overhead: none,
+            decode_attention_scale: Some(1.0),
+            product_scale: Some(1.0),
+            prefill_scale: Some(1.0),
+            ..Self::default()
+        }
+    }
+
+    /// The engine's record with what is given instead.
+    fn record(&self, target: &Target<'_>) -> Result<EngineRecord, String> {
+        let version = self.version.as_deref().map(version).transpose()?;
+        let mut record = EngineRecord::of(self.engine, version, target.arithmetic().bytes() < 2.0);
+        let set = |to: &mut f64, given: Option<Span>| *to = given.map_or(*to, Span::as_secs);
+        set(&mut record.step, self.step_overhead);
+        set(&mut record.prompt_step, self.prompt_step_overhead);
+        set(&mut record.layer, self.layer_overhead);
+        set(&mut record.reduce, self.reduce_overhead);
+        if let Some(sequence) = self.sequence_overhead {
+            record.sequence = sequence.as_secs();
+            record.sequence_by_ranks = 0.0;
+        }
+        let scales = [
+            ("decode_attention_scale", self.decode_attention_scale, &mut record.decode_attention),
+            ("product_scale", self.product_scale, &mut record.products),
+            ("prefill_scale", self.prefill_scale, &mut record.prefill),
+        ];
+        for (name, given, to) in scales {
+            let scale = given.unwrap_or(*to);
+            if !(scale > 0.0 && scale <= 100.0) {
+                return Err(format!("{name} must be above 0 and at most 100, found {scale}"));
+            }
+            *to = scale;
+        }
+        Ok(record)
+    }
+
+    fn read(&self, target: &Target<'_>) -> Result<Profile, String> {
+        let gpu = target.accelerator.name.as_str();
+        let Some(path) = &self.profile else {
+            let text = Profile::embedded(gpu).ok_or_else(|| {
+                let shipped: Vec<&str> = Profile::shipped().collect();
+                format!(
+                    "no profile ships for {gpu}, only for {}; give the path of one as `profile`, or use `Analytical`",
+                    shipped.join(", ")
+                )
+            })?;
+            return Profile::read(text).map_err(|error| error.to_string());
+        };
+        let named;
+        let path = if path.is_dir() {
+            named = path.join(format!("{gpu}.ron"));
+            &named
+        } else {
+            path
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the profile {}: {error}", path.display()))?;
+        let profile = Profile::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        profile.expect_gpu(gpu).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(profile)
+    }
+
+    /// Compiles the model of `target` from this profile.
+    ///
+    /// # Errors
+    /// The profile does not hold what the target needs, or the target makes no sense.
+    pub fn build(&self, profile: &Profile, target: &Target<'_>) -> Result<EmpiricalModel, String> {
+        let analytical = Analytical { sampling_overhead: Span::from_secs(0.0), ..Analytical::default() };
+        let analytical = analytical.build(&target.shape(), &target.device()?, &target.deployment())?;
+        if target.weights == Precision::Int8 {
+            return Err("weights: int8 was never measured; use fp8, or `Analytical`".to_owned());
+        }
+        EmpiricalModel::new(profile, target, analytical, self.record(target)?, Routing::Skewed)
+    }
+}
+
+impl RuntimeKind for Empirical {
+    fn compile(&self, target: &Target<'_>) -> Result<Arc<dyn StepModel>, String> {
+        Ok(Arc::new(self.build(&self.read(target)?, target)?))
+    }
+}
+
+/// The first two numbers of a version.
+fn version(text: &str) -> Result<(u32, u32), String> {
+    let mut parts = text.trim_start_matches('v').split('.').map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next()) {
+        (Some(major), None) => Ok((major, 0)),
+        (Some(major), Some(Some(minor))) => Ok((major, minor)),
+        _ => Err(format!("version: expected numbers such as \"0.15\", found \"{text}\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Layers of experts: a closed form, and what measurements say beyond it.
+//!
+//! With `T` tokens, `k` experts a token of `E`, hidden size `h`, expert size `i`, `tp` shards of an expert
+//! and `ep` groups of experts:
+//!
+//! ```text
+//! N = T·k/ep rows of a device, El = E/ep experts of a device, D distinct experts among the rows:
+//!   round robin  D = min(El, N)          skewed  D = El·(1 − exp(−(N/El)^α)), between 1 and N
+//! t = t0 + [ (D·3h(i/tp)·b/(BW·e_mem))^q + (6(N + D·pad)·h(i/tp)/(P·e_comp))^q ]^(1/q) + 4·T·k·h/(BW·e_act)
+//! ```
+//!
+//! times `exp(r)`, where `r` is known for the layers that were measured and expected, by a Gaussian
+//! process over `log (h, i/tp, k, El, ep)`, for others. All rows are written and summed on every device,
+//! whatever `ep`: the last term. Shards that are no multiple of 16 wide run two to three times slower and
+//! are expected from each other only.
+
+use serde::{Deserialize, Serialize};
+
+use super::curve::Curve;
+use super::device::Silicon;
+use super::grid::{Residuals, between, check_axis, pool_adjacent};
+use super::kinds::WeightKind;
+use super::kriging::Prior;
+
+/// How tokens choose experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Routing {
+    /// All experts are chosen equally often, in turn.
+    RoundRobin,
+    /// By a power law of exponent 1.2: some experts are chosen more often.
+    Skewed,
+}
+
+/// The experts of one layer and how they are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MoeShape {
+    /// Size of a token.
+    pub hidden: u32,
+    /// Size of an expert.
+    pub inter: u32,
+    /// Experts a token goes to.
+    pub top_k: u32,
+    /// Experts.
+    pub experts: u32,
+    /// Devices that share an expert.
+    pub tp: u32,
+    /// Groups of devices that share the experts out.
+    pub ep: u32,
+}
+
+/// The figures of the closed form.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoeForm {
+    /// Launching the kernels (µs).
+    pub floor_us: f64,
+    /// Share of the memory bandwidth at which weights stream.
+    pub memory: f64,
+    /// Share of the peak rate.
+    pub compute: f64,
+    /// Share of the memory bandwidth at which rows are written and summed.
+    pub rows: f64,
+    /// How far memory and arithmetic overlap: 1 not at all, more the better.
+    pub overlap: f64,
+    /// How fast skewed rows find new experts.
+    pub spread: f64,
+    /// Rows that each expert is padded by.
+    pub padding: f64,
+}
+
+/// Measured layers of experts with weights of one kind, under one routing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoeTable {
+    /// How the weights are stored.
+    pub kind: WeightKind,
+    /// How tokens chose experts.
+    pub routing: Routing,
+    /// The engine and version whose kernels were measured.
+    pub table: String,
+    /// The closed form.
+    pub form: MoeForm,
+    /// Tokens.
+    pub tokens: Vec<f64>,
+    /// What was measured.
+    pub shapes: Vec<(u32, u32, u32, u32, u32, u32)>,
+    /// By `shapes`, `tokens`.
+    pub residual: Residuals,
+}
+
+/// Seconds of a layer of experts by its tokens.
+#[derive(Clone, Debug)]
+pub struct MoeCurve {
+    curve: Curve,
+    /// Whether this very layer was measured.
+    pub measured: bool,
+}
+
+impl MoeCurve {
+    /// Seconds of `tokens` before they are spread over groups of devices.
+    #[inline]
+    pub fn seconds(&self, tokens: f64) -> f64 {
+        self.curve.at(tokens)
+    }
+}
+
+/// What is expected of layers that were not measured.
+pub(crate) const PRIOR: Prior<'_> =
+    Prior { lengths: &[3.0, 3.0, 3.0, 3.0, 6.0, 0.2], mean: 1.0, nugget: 0.05 };
+
+impl MoeShape {
+    /// Where it stands among others.
+    pub(crate) fn place(&self) -> Vec<f64> {
+        let shard = f64::from(self.inter) / f64::from(self.tp);
+        let local = f64::from(self.experts) / f64::from(self.ep);
+        let mut place: Vec<f64> =
+            [f64::from(self.hidden), shard, f64::from(self.top_k), local, f64::from(self.ep)]
+                .into_iter()
+                .map(libm::log2)
+                .collect();
+        place.push(if shard % 16.0 == 0.0 { 0.0 } else { 1.0 });
+        place
+    }
+
+    fn tuple(&self) -> (u32, u32, u32, u32, u32, u32) {
+        (self.hidden, self.inter, self.top_k, self.experts, self.tp, self.ep)
+    }
+
+    /// Weights of an expert on a device (numbers), rows of a device, experts of a device.
+    fn counts(&self, tokens: f64) -> (f64, f64, f64) {
+        let expert = 3.0 * f64::from(self.hidden) * f64::from(self.inter) / f64::from(self.tp);
+        let ep = f64::from(self.ep);
+        let rows = (tokens * f64::from(self.top_k) / ep).max(1.0);
+        (expert, rows, f64::from(self.experts) / ep)
+    }
+
+    /// Least seconds of the layer.
+    pub(crate) fn bound(&self, silicon: &Silicon, kind: WeightKind, tokens: f64) -> f64 {
+        let (expert, rows, _) = self.counts(tokens);
+        let memory = expert * kind.bytes() / silicon.bandwidth();
+        // Rows that one group has more than its share of make another's fewer.
+        (2.0 * rows * expert / silicon.peak(kind)).max(memory)
+    }
+}
+
+impl From<(u32, u32, u32, u32, u32, u32)> for MoeShape {
+    fn from((hidden, inter, top_k, experts, tp, ep): (u32, u32, u32, u32, u32, u32)) -> Self {
+        Self { hidden, inter, top_k, experts, tp, ep }
+    }
+}
+
+impl MoeForm {
+    /// Seconds of the layer, by the form alone.
+    pub(crate) fn seconds(
+        &self,
+        silicon: &Silicon,
+        kind: WeightKind,
+        routing: Routing,
+        shape: &MoeShape,
+        tokens: f64,
+    ) -> f64 {
+        let (expert, rows, local) = shape.counts(tokens);
+        let distinct = match routing {
+            Routing::RoundRobin => local.min(rows),
+            Routing::Skewed => {
+                let met = -libm::expm1(-libm::pow(rows / local, self.spread));
+                (local * met).max(1.0).min(rows)
+            }
+        };
+        let memory = distinct * expert * kind.bytes() / (silicon.bandwidth() * self.memory);
+        let compute = 2.0 * (rows + distinct * self.padding) * expert / (silicon.peak(kind) * self.compute);
+        let larger = memory.max(compute);
+        let both = larger
+            * libm::pow(
+                libm::pow(memory / larger, self.overlap) + libm::pow(compute / larger, self.overlap),
+                1.0 / self.overlap,
+            );
+        let rows = 4.0 * tokens * f64::from(shape.top_k) * f64::from(shape.hidden);
+        self.floor_us * 1e-6 + both + rows / (silicon.bandwidth() * self.rows)
+    }
+}
+
+impl MoeTable {
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_axis("tokens", &self.tokens)?;
+        let expected = self.tokens.len() * self.shapes.len();
+        if self.shapes.is_empty() || self.residual.len() != expected {
+            return Err(format!("`residual` has {} numbers, expected {expected}", self.residual.len()));
+        }
+        Ok(())
+    }
+
+    /// The curve of one layer.
+    pub(crate) fn curve(&self, silicon: &Silicon, shape: &MoeShape) -> MoeCurve {
+        let known = self.shapes.iter().position(|measured| *measured == shape.tuple());
+        let row = |index: usize| (0..self.tokens.len()).map(move |at| index * self.tokens.len() + at);
+        let residuals: Vec<f64> = if let Some(index) = known {
+            row(index).map(|at| self.residual.at(at)).collect()
+        } else {
+            let points: Vec<Vec<f64>> =
+                self.shapes.iter().map(|measured| MoeShape::from(*measured).place()).collect();
+            let weights = PRIOR.weights(&points, &shape.place());
+            let mut sums = vec![0.0; self.tokens.len()];
+            for (index, weight) in weights.iter().enumerate() {
+                for (sum, at) in sums.iter_mut().zip(row(index)) {
+                    *sum += weight * self.residual.at(at);
+                }
+            }
+            sums
+        };
+        MoeCurve { curve: self.rising(silicon, shape, &residuals), measured: known.is_some() }
+    }
+
+    /// The curve through residuals at the table's token counts.
+    pub(crate) fn rising(&self, silicon: &Silicon, shape: &MoeShape, residuals: &[f64]) -> Curve {
+        let form = |tokens: f64| self.form.seconds(silicon, self.kind, self.routing, shape, tokens);
+        let scale: Vec<f64> = self.tokens.iter().map(|tokens| libm::log(form(*tokens))).collect();
+        let mut times: Vec<f64> = scale.iter().zip(residuals).map(|(scale, r)| scale + r).collect();
+        pool_adjacent(&mut times);
+        let pooled: Vec<f64> = times.iter().zip(&scale).map(|(time, scale)| time - scale).collect();
+        Curve::new(|tokens| {
+            let [(low, a), (high, b)] = between(&self.tokens, tokens);
+            let residual = a * pooled[low] + b * pooled[high];
+            (form(tokens) * libm::exp(residual)).max(shape.bound(silicon, self.kind, tokens))
+        })
+    }
+}
