@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Accelerator, Catalog, ModelError, UnknownName};
 use crate::engine::SimBuilder;
+use crate::request::StageKind;
 use crate::scenario::{Choice, Findings, Problem, Registry};
 use crate::units::SimTime;
 
@@ -60,6 +61,12 @@ pub trait Deployed {
 
     /// Brings the usage of `client` up to `now`, where the simulation stops before all is done.
     fn settle(&self, world: &mut World, client: Entity, now: SimTime);
+
+    /// Parameters of `stage`, of its kind, that have no effect here; paths count from them.
+    fn ignores(&self, stage: &dyn StageKind) -> Vec<Problem> {
+        let _ = stage;
+        Vec::new()
+    }
 
     /// Whether priorities of requests have an effect here.
     fn reads_priority(&self) -> bool {

@@ -84,6 +84,8 @@ pub(super) struct Generate {
     pub keep: bool,
     /// Of prefill, reasoning and answer.
     pub labels: [u8; 3],
+    /// Of the way of KV from prefill to decode, where they may have clients of their own.
+    pub transfer: Option<u8>,
 }
 
 /// Whose prefill it is.
@@ -232,7 +234,9 @@ impl Program {
                         renumber(label);
                     }
                     // Labels of parts that are not there stand for nothing.
-                    Op::Generate(generate) => generate.labels.iter_mut().for_each(renumber),
+                    Op::Generate(Generate { labels, transfer, .. }) => {
+                        labels.iter_mut().chain(transfer).for_each(renumber);
+                    }
                     _ => {}
                 }
             }

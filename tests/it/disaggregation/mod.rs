@@ -7,3 +7,4 @@ mod laws;
 mod regressions;
 mod splitwise;
 mod tandem;
+mod transfers;
