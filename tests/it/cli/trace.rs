@@ -84,7 +84,7 @@ fn what_prompts_of_a_trace_share_is_found() {
     };
     sandbox.write("conversation_trace.jsonl", &(row(0) + &row(60_000)));
     // All full blocks of 16 tokens of the second prompt, but for the one with its last token.
-    let out = sandbox.ok(&["run", "mooncake_prefixes.ron"]);
+    let out = sandbox.ok(&["run", "mooncake_prefixes.ron", "--set", "clients[0].count=1"]);
     assert!(out.contains("49.6% of prompt tokens found, by 50.0% of requests"), "{out}");
 }
 
