@@ -10,9 +10,9 @@ use bevy_ecs::entity::Entity;
 
 use super::LlmClient;
 use super::batching::Receive;
-use super::client::StrideEnd;
 use super::scheduler::Scheduler;
 use super::sequence::Landed;
+use super::stride::StrideEnd;
 use crate::clients::Usage;
 use crate::request::pipeline::Work;
 use crate::stats::TokenGaps;

@@ -14,8 +14,9 @@ use bevy_ecs::prelude::{BevyError, Query, ResMut};
 use bevy_ecs::system::SystemParam;
 
 use super::batching::Receive;
-use super::client::{LlmClient, StrideEnd};
+use super::client::LlmClient;
 use super::shelf::Shelf;
+use super::stride::StrideEnd;
 use super::{Idle, KvLanded, KvRetry, Room, StrideEnded};
 use crate::clients::Usage;
 use crate::engine::{Calendar, Rx, Tx};

@@ -1,7 +1,5 @@
 //! The bookkeeping behind the verbs: blocks, decode set, queue, admissions.
 
-use smallvec::SmallVec;
-
 use super::Scheduler;
 use super::holdings::{Blocks, Holdings};
 use super::prefix::Prefixes;
@@ -195,11 +193,12 @@ impl Scheduler {
 
     /// Brings a queue up to date whose order changes while sequences wait.
     pub(in crate::clients::llm) fn arrange_queue(&mut self) {
-        let known = self.waiting.to_sort().map(|id| self.known(id, self.waiting.facts(id)));
-        let known: SmallVec<[Waiting; 1]> = known.collect();
-        if !known.is_empty() {
-            self.waiting.sort(&known);
+        if !self.waiting.changes() {
+            return;
         }
+        let known = self.waiting.iter().map(|id| self.known(id, self.waiting.facts(id)));
+        let known: Vec<Waiting> = known.collect();
+        self.waiting.sort(&known);
     }
 
     /// Whom to preempt where memory is short: the sequence admitted last, or the one that the packing
