@@ -107,6 +107,16 @@ impl Pools {
         self.pools.iter().any(|pool| pool.policy.counts_tokens())
     }
 
+    /// Whether what the client at `index` prefills in `pool` is sent to others for `decode`, who never wait for it
+    /// in turn, as they might where clients are lent.
+    pub(super) fn hands_on(&self, index: u32, pool: u16, decode: u16) -> bool {
+        let lent = |pool: u16| {
+            let load = &self.pools[usize::from(pool)].load;
+            load.with_guests() > load.clients()
+        };
+        self.seat_of(index, decode).is_none() && !lent(pool) && !lent(decode)
+    }
+
     /// The position in `pool` of the client at `index` among all, if it is in it.
     pub(super) fn seat_of(&self, index: u32, pool: u16) -> Option<u32> {
         self.clients[index as usize].seats.iter().find(|seat| seat.0 == pool).map(|seat| seat.1)

@@ -234,6 +234,8 @@ impl Desk<'_, '_> {
         };
         work.priority = request.priority;
         let index = self.pools.member(pool, member).index;
+        work.hands_on =
+            matches!(split, Some(Split::First { decode, .. }) if self.pools.hands_on(index, pool, decode));
         let here = base.filter(|kv| kv.index == index);
         let moved = base.filter(|_| here.is_none()).map(|from| {
             let model = &self.programs.models()[usize::from(payload.serving)];

@@ -64,6 +64,8 @@ pub(super) struct Sequence {
     pub shared: u32,
     /// Whether its KV is kept when it is done.
     pub keep: bool,
+    /// Whether that stays until it has been sent to another client.
+    pub hands_on: bool,
     pub started: SimTime,
     pub first_token: SimTime,
     /// When the first token of the answer was out.
@@ -87,6 +89,7 @@ impl Sequence {
             base,
             shared: 0,
             keep: work.keep,
+            hands_on: work.hands_on,
             generated: 0,
             goal: prompt,
             computed: 0,

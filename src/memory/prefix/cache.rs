@@ -208,6 +208,26 @@ impl PrefixCache {
         freed
     }
 
+    /// Blocks that nobody would use any more without `pins`.
+    pub fn freed_by<'a>(&self, pins: impl Iterator<Item = &'a Pin>) -> u64 {
+        let mut uses = BTreeMap::<(u32, u32), u32>::new();
+        for pin in pins {
+            let (mut id, mut by) = (pin.leaf, pin.by.len());
+            while id != ROOT {
+                let node = self.tree.node(id);
+                while by > 1 && pin.by[by - 2].0 >= node.end() {
+                    by -= 1;
+                }
+                *uses.entry((id, pin.by[by - 1].1)).or_default() += 1;
+                id = node.parent;
+            }
+        }
+        let freed = uses.iter().filter(|((id, tag), pins)| {
+            self.tree.node(*id).stored.iter().any(|stored| stored.tag == *tag && stored.users == **pins)
+        });
+        freed.map(|((id, _), _)| u64::from(self.tree.node(*id).pages)).sum()
+    }
+
     /// Evicts until no more than `free` blocks are idle; tells whether any were evicted.
     pub fn evict(&mut self, free: u64) -> bool {
         let before = self.idle;

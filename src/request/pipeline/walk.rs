@@ -79,6 +79,8 @@ pub struct Work {
     pub last_token: Option<SimTime>,
     /// Whether the client keeps the KV when it is done.
     pub keep: bool,
+    /// Whether that is about to be sent to the client that decodes, and stays until then.
+    pub hands_on: bool,
     /// The model that is asked for, numbered as the deployment does.
     pub model: u16,
     /// How urgent it is: lower values are more urgent.
@@ -95,6 +97,7 @@ impl Work {
             fetched_tokens: 0,
             last_token: None,
             keep: false,
+            hands_on: false,
             model: 0,
             priority: 0,
         }
@@ -165,11 +168,13 @@ impl Ground<'_> {
         journey.cached_tokens = journey.cached_tokens.max(visited.cached_tokens);
         journey.preemptions = journey.preemptions.saturating_add(visited.preemptions);
         journey.last_client = visited.client;
-        journey.kept.extend(visited.kept);
         journey.rejection = journey.rejection.or(visited.rejection);
         if journey.rejection.is_some() {
+            // Others of this request may wait for its room.
+            actions.extend(visited.kept.map(Action::Release));
             return Self::wind_up(journey, actions);
         }
+        journey.kept.extend(visited.kept);
         let at = &mut journey.threads[thread as usize];
         at.payload = visited.payload;
         match &self.program.ops[at.pc as usize] {

@@ -52,3 +52,18 @@ fn where_memory_is_short_less_is_found_and_all_is_served() {
         assert!(found[1] > 0 && found[1] < found[0], "{caching}: {found:?}");
     }
 }
+
+/// A prefill client without room for a second prompt makes it wait until the KV of the first has left.
+#[test]
+fn newcomers_wait_for_kv_that_is_to_be_sent() {
+    for caching in ["Off", "BlockHash", "Radix"] {
+        let text = scenario(30, caching)
+            .replace("requests: 200", "requests: 9")
+            .replace("ClosedLoop(concurrency: 6)", "AllAtOnce")
+            .replace("Fixed(prompt: 100", "Fixed(prompt: 400")
+            .replace(", sessions: (turns: Exactly(4))", "");
+        let (outcome, rows) = run(&Simulation::new(), &text);
+        // The client that decodes computes the last token of each prompt.
+        assert_eq!((rows.len(), outcome.summary.utilisation.prefill_tokens), (9, 9 * 401), "{caching}");
+    }
+}

@@ -44,6 +44,7 @@ fn servers() -> impl Strategy<Value = Servers> {
     let policies = prop::sample::select(vec![
         "Chunked(max_num_batched_tokens: ",
         "Chunked(reserve: Prompt, max_num_batched_tokens: ",
+        "Chunked(long_prefill_token_threshold: 3, max_num_batched_tokens: ",
         "Continuous(max_num_batched_tokens: ",
         "Orca(max_request_tokens: 150, max_num_batched_tokens: ",
         "Static(max_request_tokens: 150, max_num_batched_tokens: ",

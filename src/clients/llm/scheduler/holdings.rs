@@ -3,8 +3,9 @@
 //! A holding covers the tokens from the start of a text; it stands on the holding that its sequence went
 //! on with, whose full blocks it shares, so holdings form trees and shared blocks are counted once. Its
 //! blocks go back to the pool exactly once: when the pipeline has released it and nothing stands on it, or
-//! earlier, when memory is short and no running sequence needs it, the least recently used first. What
-//! was evicted is computed again from the nearest ancestor that was not, as by vLLM's prefix cache.
+//! earlier, when memory is short and no running sequence needs it, the least recently used first; but what is
+//! about to be sent to the client that decodes stays, and newcomers wait, as with the KV connectors of vLLM
+//! (`delay_free_blocks`) and `SGLang`. What was evicted is computed again from the nearest ancestor that was not, as by vLLM's prefix cache.
 
 use crate::memory::BlockPool;
 use crate::memory::prefix::{Pin, PrefixCache};
@@ -38,11 +39,20 @@ struct Holding {
     /// Whether the pipeline may still go on with it.
     owned: bool,
     evicted: bool,
+    /// Whether it stays until the pipeline releases it, however short memory is.
+    held: bool,
     /// Sequences and holdings that refer to it: while there are any, its number is not given away.
     users: u32,
     /// Running sequences and holdings with KV that stand on its blocks: while there are any, it stays.
     pins: u32,
     last_use: u64,
+}
+
+impl Holding {
+    /// Whether it may be evicted.
+    const fn is_idle(&self) -> bool {
+        self.pins == 0 && !self.evicted && !self.held
+    }
 }
 
 /// The holdings of one client.
@@ -66,6 +76,7 @@ impl Holdings {
             cached,
             owned: true,
             evicted: false,
+            held: false,
             users: 0,
             pins: 0,
             last_use,
@@ -80,6 +91,16 @@ impl Holdings {
         }
         self.slots.push(holding);
         self.slots.len() as u32 - 1
+    }
+
+    /// Keeps `id` from being evicted until it is released.
+    pub fn hold(&mut self, id: u32) {
+        self.slots[id as usize].held = true;
+    }
+
+    /// Whether there are any that stay until they are released.
+    pub fn any_held(&self) -> bool {
+        self.slots.iter().any(|holding| holding.held)
     }
 
     /// The nearest of `id` and its ancestors whose KV is there, and the tokens it covers.
@@ -131,19 +152,18 @@ impl Holdings {
     pub fn release(&mut self, id: u32, blocks: &mut Blocks<'_>) {
         let holding = &mut self.slots[id as usize];
         debug_assert!(holding.owned, "a holding is released once");
-        holding.owned = false;
+        (holding.owned, holding.held) = (false, false);
         self.free_unused(id, blocks);
     }
 
     /// Evicts holdings until `needed` blocks are free, or none if there are too few, and tells whether any were.
-    /// What they have in the prefix cache may be in use by others all the same: then it may be in vain.
     pub fn reclaim(&mut self, needed: u64, blocks: &mut Blocks<'_>) -> bool {
-        if blocks.kv.free() + self.idle_blocks() < needed {
+        if blocks.kv.free() + self.idle_blocks(blocks.cache.as_deref()) < needed {
             return false;
         }
         let mut evicts = false;
         while blocks.kv.free() < needed {
-            let idle = |(_, holding): &(usize, &Holding)| holding.pins == 0 && !holding.evicted;
+            let idle = |(_, holding): &(usize, &Holding)| holding.is_idle();
             let oldest =
                 self.slots.iter().enumerate().filter(idle).min_by_key(|(_, holding)| holding.last_use);
             let Some((id, _)) = oldest else { break };
@@ -158,32 +178,32 @@ impl Holdings {
         for holding in &mut self.slots {
             if holding.owned || holding.users > 0 {
                 blocks.give_back(holding.blocks, holding.cached.take());
-                (holding.blocks, holding.evicted, holding.pins) = (0, true, 0);
+                (holding.blocks, holding.evicted, holding.held, holding.pins) = (0, true, false, 0);
             }
         }
     }
 
-    /// Blocks of the holdings that no running sequence needs, as if nobody else used what is in the prefix
-    /// cache.
-    pub fn idle_blocks(&self) -> u64 {
+    /// Blocks of the holdings that no running sequence needs, those of `cache` that nobody else uses among them.
+    pub fn idle_blocks(&self, cache: Option<&PrefixCache>) -> u64 {
         if self.slots.is_empty() {
             return 0;
         }
         let mut pins: Vec<u32> = self.slots.iter().map(|holding| holding.pins).collect();
-        let idle = |(_, holding): &(usize, &Holding)| holding.pins == 0 && !holding.evicted;
+        let idle = |(_, holding): &(usize, &Holding)| holding.is_idle();
         let mut idle: Vec<usize> = self.slots.iter().enumerate().filter(idle).map(|(id, _)| id).collect();
-        let mut blocks = 0;
+        let (mut blocks, mut cached) = (0, Vec::new());
         while let Some(id) = idle.pop() {
-            let Holding { blocks: own, cached, .. } = &self.slots[id];
-            blocks += u64::from(own + cached.as_ref().map_or(0, Pin::blocks));
-            if let Some(parent) = self.slots[id].parent {
+            let holding = &self.slots[id];
+            blocks += u64::from(holding.blocks);
+            cached.extend(&holding.cached);
+            if let Some(parent) = holding.parent {
                 pins[parent as usize] -= 1;
-                if pins[parent as usize] == 0 {
+                if pins[parent as usize] == 0 && !self.slots[parent as usize].held {
                     idle.push(parent as usize);
                 }
             }
         }
-        blocks
+        blocks + cache.map_or(0, |cache| cache.freed_by(cached.into_iter()))
     }
 
     /// Gives back the blocks of `id`.

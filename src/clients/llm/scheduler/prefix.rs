@@ -6,8 +6,7 @@
 //! idle: free, yet found by others until they are taken for something else. A preempted sequence looks again,
 //! and finds what of its own KV is still there.
 //!
-//! What is kept of a sequence as a holding stays in use until that is released, as with vLLM where KV is sent
-//! to another instance (`delay_free_blocks`). Sequences that go on with a holding, or whose KV was sent here,
+//! What is kept of a sequence as a holding stays in use until that is released or evicted. Sequences that go on with a holding, or whose KV was sent here,
 //! have nothing to do with the cache. Fetched KV counts as computed; of that and the cache, what goes further
 //! is used.
 
@@ -37,6 +36,10 @@ struct Entry {
 }
 
 impl Prefixes {
+    pub const fn cache(&self) -> &PrefixCache {
+        &self.cache
+    }
+
     pub const fn cache_mut(&mut self) -> &mut PrefixCache {
         &mut self.cache
     }

@@ -166,6 +166,10 @@ impl Scheduler {
         self.kv.give_back(u64::from(blocks - own));
         self.seq_mut(id).blocks = 0;
         let own = cached.as_ref().map_or(own, |cached| own + shared - cached.blocks());
-        (self.holdings.keep(base, computed, own, cached), computed)
+        let kept = self.holdings.keep(base, computed, own, cached);
+        if self.seq(id).hands_on {
+            self.holdings.hold(kept);
+        }
+        (kept, computed)
     }
 }

@@ -80,11 +80,15 @@ impl Scheduler {
     /// Where nothing runs and yet the head of the queue finds no room, what it goes on with holds too many
     /// blocks that it cannot share: that is given up, to be computed again. Tells whether it was so.
     pub(in crate::clients::llm) fn give_up_base(&mut self) -> bool {
-        let Some(id) = self.waiting.front().filter(|_| self.running == 0) else { return false };
+        let alone = self.running == 0 && self.swapped() == 0;
+        let Some(id) = self.waiting.front().filter(|_| alone) else { return false };
         self.give_up_base_of(id)
     }
 
     fn give_up_base_of(&mut self, id: SeqId) -> bool {
+        if self.expected > 0 || self.has_kv_to_send() {
+            return false; // there will be room
+        }
         let base = self.seq_mut(id).base.take();
         if let Some(base) = base {
             self.forget(base);

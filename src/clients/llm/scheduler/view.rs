@@ -2,6 +2,7 @@
 
 use super::Scheduler;
 use super::books::is_admitted;
+use super::prefix::Prefixes;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
 use crate::memory::BlockPool;
 use crate::units::SimTime;
@@ -80,11 +81,13 @@ impl Scheduler {
         self.prefilling.len()
     }
 
-    /// Whether a sequence that lost its KV is next, or computes it again: it came before any KV that is to
-    /// come, which would take its room over and over.
+    /// Whether a sequence that lost its KV is next, or computes it again, or one is to come back from the host:
+    /// it came before any KV that is to come, which would take its room over and over.
     pub(in crate::clients::llm) fn is_recovering(&self) -> bool {
         let lost = |id: SeqId| self.seq(id).preemptions > 0;
-        self.waiting.front().is_some_and(lost) || self.prefilling.iter().any(|id| lost(*id))
+        self.swapped() > 0
+            || self.waiting.front().is_some_and(lost)
+            || self.prefilling.iter().any(|id| lost(*id))
     }
 
     /// Prompt tokens left of `id`, if its prompt is under way, and its place among those.
@@ -174,12 +177,17 @@ impl Scheduler {
 
     /// Blocks that can be had: free ones, and those of holdings that nobody who runs needs.
     pub fn available(&self) -> u64 {
-        self.kv.free() + self.holdings.idle_blocks()
+        self.kv.free() + self.holdings.idle_blocks(self.prefixes.as_deref().map(Prefixes::cache))
     }
 
     /// Whether the KV of the holding `id` is there: it may have been evicted.
     pub fn holds(&self, id: u32) -> bool {
         self.holdings.nearest(id).is_some_and(|(nearest, _)| nearest == id)
+    }
+
+    /// Whether KV is here that stays until it has been sent away, so that there will be more room then.
+    pub fn has_kv_to_send(&self) -> bool {
+        self.holdings.any_held()
     }
 
     /// Holdings: KV of finished sequences that is kept, or that something refers to.
