@@ -53,9 +53,6 @@ pub(super) fn replicate(
     let mut report = Vec::new();
     format.write_replications(&summary, &mut report).map_err(unwritten)?;
     terminal::print(&report)?;
-    if !options.quiet && summary.are_alike() {
-        terminal::say("note: all replications came out the same: nothing in this scenario is left to chance");
-    }
     if !options.quiet {
         let place = kept.map_or("no results kept".to_owned(), |at| format!("results in {}", at.display()));
         let count = thousands(count.into());

@@ -156,11 +156,6 @@ pub struct ReplicationSummary {
 }
 
 impl ReplicationSummary {
-    /// Whether every figure is the same in all replications.
-    pub fn are_alike(&self) -> bool {
-        self.figures.iter().all(|figure| figure.values.windows(2).all(|pair| pair[0] == pair[1]))
-    }
-
     /// Of these outcomes, in their order.
     ///
     /// # Errors

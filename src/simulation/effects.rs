@@ -3,7 +3,7 @@
 use bevy_ecs::world::World;
 
 use super::deployment::Group;
-use crate::clients::Generates;
+use crate::clients::{Generates, Role};
 use crate::coordinator::routing::RoutingRegistry;
 use crate::request::pipeline::{Programs, Served};
 use crate::scenario::{CoordinatorSpec, DecodeChoice, Findings, Problem};
@@ -29,6 +29,11 @@ impl Effects<'_> {
                 let problem = Problem::new(place("num_reserved_decode_tokens"), SHARE);
                 findings.report(problem.help("leave it out, or give clients a `role`"));
             }
+            if generates().any(|how| how.role == Role::Decode) && self.nobody_sends_to(group) {
+                let message = "has nothing to do: those of `role: Both` decode what they prefill";
+                let help = "give those that are to send their KV here `role: Prefill`";
+                findings.report(Problem::new(place("role"), message).help(help));
+            }
             if generates().any(|how: Generates| how.lends) && !self.borrows(world) {
                 let routing = &self.coordinator.routing.name;
                 let message = format!("has no effect: the routing policy {routing} borrows no clients");
@@ -48,6 +53,9 @@ impl Effects<'_> {
             return;
         }
         let help = "leave it out, or give clients a `role`";
+        if self.coordinator.kv_transfer.is_some() {
+            findings.report(Problem::new("coordinator.kv_transfer", SHARE).help(help));
+        }
         if self.coordinator.decode_choice == DecodeChoice::AtArrival {
             findings.report(Problem::new("coordinator.decode_choice", SHARE).help(help));
         }
@@ -64,6 +72,21 @@ impl Effects<'_> {
     fn borrows(&self, world: &World) -> bool {
         let found = world.resource::<RoutingRegistry>().resolve(&self.coordinator.routing);
         found.is_ok_and(|found| (found.built)().borrows())
+    }
+
+    /// Whether no client that only prefills, or helps out with it, serves a model of `group`.
+    fn nobody_sends_to(&self, group: &Group) -> bool {
+        let models = group.models();
+        let offers = self.groups.iter().flat_map(|other| other.deployed.offers());
+        let mut prefills = false;
+        for offer in offers.filter(|offer| offer.model.as_ref().is_some_and(|model| models.contains(model))) {
+            match offer.generates {
+                Some(how) if how.role == Role::Prefill || how.lends => return false,
+                Some(how) => prefills |= how.role == Role::Both,
+                None => {}
+            }
+        }
+        prefills
     }
 
     /// Whether some model of a group is prefilled and decoded by different clients.

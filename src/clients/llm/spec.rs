@@ -262,6 +262,10 @@ impl LlmSpec {
             let help = "leave it out; clients of `role: Prefill` and `Both` keep prefixes";
             problems.push(Problem::new("prefix_caching", message).help(help));
         }
+        if self.prefill_max_requests.is_some() && self.role == Role::Decode && !self.lends {
+            let message = "has no effect with `role: Decode`: its prompts are computed elsewhere";
+            problems.push(Problem::new("prefill_max_requests", message).help("leave it out"));
+        }
         if self.num_reserved_decode_tokens > 0 {
             let path = "num_reserved_decode_tokens";
             if self.role == Role::Prefill && !self.lends {

@@ -327,6 +327,7 @@ fn settings_without_effect() {
             "write `routing: TokenJsq`, or give clients a `role`",
         ),
         (&client("num_reserved_decode_tokens"), "16", share, role),
+        ("coordinator.kv_transfer", "(bandwidth: gb_per_s(20))", share, role),
         (
             &client("packing"),
             "LongestPrefixMatch",
@@ -373,6 +374,11 @@ fn settings_without_effect_where_prefill_and_decode_are_apart() {
             "has no effect with `role: Prefill`: no KV comes here",
             "leave it out; clients that decode have it",
         ),
+        (
+            "clients[1].runs.prefill_max_requests=4",
+            "has no effect with `role: Decode`: its prompts are computed elsewhere",
+            "leave it out",
+        ),
     ] {
         let err = sandbox.refused(&["check", "apart.ron", "--set", set]);
         let field = set.split('=').next().unwrap();
@@ -380,4 +386,8 @@ fn settings_without_effect_where_prefill_and_decode_are_apart() {
     }
     sandbox.ok(&["check", "apart.ron", "--set", "clients[1].runs.num_reserved_decode_tokens=16"]);
     sandbox.ok(&["check", "apart.ron", "--set", "clients[1].runs.packing=LongestPrefixMatch"]);
+    let err = sandbox.refused(&["check", "apart.ron", "--set", "clients[0].runs.role=Both"]);
+    let (said, help) =
+        ("has nothing to do: those of `role: Both` decode what they prefill", "`role: Prefill`");
+    assert_says(&err, &[said, help, "= field: clients[1].runs.role\n"]);
 }

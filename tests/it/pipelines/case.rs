@@ -131,14 +131,18 @@ impl Case {
         let workload: Vec<String> =
             self.pipelines.iter().enumerate().map(|(at, nodes)| self.class(at, nodes)).collect();
         let Self { seed, latency_us, transfer_us, routing, cores, max_batch, .. } = self;
+        let transfer = if self.servers.iter().any(|servers| servers.split) {
+            format!("kv_transfer: (bandwidth: gb_per_s(20), latency: us({transfer_us}))")
+        } else {
+            String::new()
+        };
         format!(
             "(mist: 1, seed: {seed}, platforms: [(name: \"p\", \
                nodes: [(name: \"gpu\", hardware: \"{HARDWARE}\", count: 16)], usd_per_hour: 1)], \
              clients: [{} \
                (name: \"oven\", cluster: {TAKE}, runs: Oven(max_batch: {max_batch})), \
                (name: \"desk\", count: 2, cluster: {TAKE}, runs: Desk(cores: {cores}))], \
-             coordinator: (routing: {routing}, latency: us({latency_us}), \
-               kv_transfer: (bandwidth: gb_per_s(20), latency: us({transfer_us}))), \
+             coordinator: (routing: {routing}, latency: us({latency_us}), {transfer}), \
              workload: [{}])",
             clients.concat(),
             workload.concat()

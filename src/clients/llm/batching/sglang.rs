@@ -37,7 +37,8 @@ const DECAY_STEPS: f64 = 600.0;
 /// has been prefilled elsewhere without a pass and without the estimate: here it is weighed as a prompt and
 /// takes a step for its last token. Deviations: requests that have just finished no longer
 /// count when the next prompt is weighed, where SGLang drops them a step later; and where it would abort for
-/// want of memory, the prompt waits, or is let in once nothing else runs.
+/// want of memory, the prompt waits, or is let in once nothing else runs; one under way that lacks room, and nobody
+/// decodes whose end would make some, gives way and is computed again.
 /// Its order of the queue is `packing: Fcfs` or `LongestPrefixMatch`; its `--schedule-policy` is `fcfs`
 /// unless set.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
