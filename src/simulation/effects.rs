@@ -53,9 +53,6 @@ impl Effects<'_> {
             return;
         }
         let help = "leave it out, or give clients a `role`";
-        if self.coordinator.kv_transfer.is_some() {
-            findings.report(Problem::new("coordinator.kv_transfer", SHARE).help(help));
-        }
         if self.coordinator.decode_choice == DecodeChoice::AtArrival {
             findings.report(Problem::new("coordinator.decode_choice", SHARE).help(help));
         }

@@ -327,7 +327,6 @@ fn settings_without_effect() {
             "write `routing: TokenJsq`, or give clients a `role`",
         ),
         (&client("num_reserved_decode_tokens"), "16", share, role),
-        ("coordinator.kv_transfer", "(bandwidth: gb_per_s(20))", share, role),
         (
             &client("packing"),
             "LongestPrefixMatch",
