@@ -185,6 +185,12 @@ impl Architecture {
         known.map_or(Self::Other, |(_, architecture)| *architecture)
     }
 
+    /// Whether vLLM attends with `FlashAttention` 2 on it: to prompts and decoding sequences in one launch, in which
+    /// nothing splits the keys of a sequence, and a token that decodes takes a tile of queries to itself.
+    pub const fn attends_in_one_launch(self) -> bool {
+        matches!(self, Self::Ampere | Self::Ada | Self::BlackwellGddr)
+    }
+
     /// How well devices of it do.
     pub(super) const fn efficiencies(self) -> &'static Efficiencies {
         match self {

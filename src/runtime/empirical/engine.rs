@@ -34,6 +34,13 @@ pub enum Engine {
     Sglang,
 }
 
+impl Engine {
+    /// Whether prompts and decoding sequences of a step attend in one launch, where the device's kernel allows it.
+    pub const fn attends_in_one_launch(self) -> bool {
+        matches!(self, Self::Vllm)
+    }
+}
+
 /// What one version of an engine adds, and how that is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EngineRecord {
