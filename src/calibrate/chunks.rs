@@ -10,9 +10,7 @@ use super::score::Errors;
 use super::simplex::{minimise, soft};
 use crate::catalog::Precision;
 use crate::runtime::Architecture;
-use crate::runtime::profile::{
-    AttentionShape, MixedRule, PrefixRule, Profile, Silicon,
-};
+use crate::runtime::profile::{AttentionShape, MixedRule, PrefixRule, Profile, Silicon};
 
 /// The tile of the kernel that chunks were measured with.
 const TILE: u32 = 64;

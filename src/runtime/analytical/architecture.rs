@@ -130,7 +130,7 @@ const BLACKWELL: Efficiencies = Efficiencies {
 };
 
 const BLACKWELL_GDDR: Efficiencies = Efficiencies {
-    compute: [0.80, 0.78, 0.71],
+    compute: [0.845, 0.78, 0.71],
     weights: [0.84, 0.82, 0.59],
     product: [4.0 * US, 4.6 * US, 6.0 * US],
     walk: [0.0, 3.4 * NS, 4.2 * NS],

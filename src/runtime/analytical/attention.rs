@@ -241,8 +241,7 @@ impl Attention {
             };
             let (prompts, flops, _) = self.prefill_layer(shape, window, rates);
             let walked = TILE * self.decode_flops * (context + DECODE_KEYS * sequences);
-            let together =
-                (flops + walked) / rates.attention + EXPOSED * context * self.kv_bytes / rates.kv;
+            let together = (flops + walked) / rates.attention + EXPOSED * context * self.kv_bytes / rates.kv;
             let apart = prompts.seconds() + queries + context * per_token / layers;
             longer += layers * (together - apart).max(0.0);
         }

@@ -50,7 +50,7 @@ pub struct Analytical {
     /// Which simplifications to make. Default: `Engine`, none.
     pub counting: Counting,
     /// Fraction of peak FLOP/s that large matrix products reach in 16 bit. Default by architecture: Ampere 0.83,
-    /// Ada 0.655, Hopper 0.82, Blackwell 0.75, RTX PRO 6000 0.80, others 0.78.
+    /// Ada 0.655, Hopper 0.82, Blackwell 0.75, RTX PRO 6000 0.845, others 0.78.
     pub compute_efficiency: Option<f64>,
     /// The same in 8 bit. Default by architecture: Ada 0.545, Hopper 0.70, Blackwell 0.34, RTX PRO 6000 0.78, others
     /// 0.60.
