@@ -67,8 +67,12 @@ struct Users {
 impl Users {
     /// When a request leaves that is ready at `at`.
     fn leave(&mut self, at: SimTime) -> SimTime {
+        let send = self.client.send.as_secs();
+        if send == 0.0 {
+            return at;
+        }
         let leaves = at.max(self.free);
-        self.free = leaves + SimSpan::from_secs_f64(self.client.send.as_secs());
+        self.free = leaves + SimSpan::from_secs_f64(send);
         leaves
     }
 }
