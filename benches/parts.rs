@@ -184,6 +184,7 @@ fn record_requests(recorder: &mut Recorder, count: u64) {
             done,
             prompt_tokens: 1_000,
             output_tokens: 200,
+            read_tokens: 1_000,
             generated_tokens: 200,
             cached_tokens: 0,
             preemptions: 0,

@@ -19,15 +19,15 @@
 //! | [`scenario`] | the language: types, loading, checking, defaults, `--set`, explanations |
 //! | [`catalog`] | hardware, models and prices, each with its source |
 //! | [`request`] | requests, their stages, the [pipelines](request::pipeline) they go through |
-//! | [`memory`] | KV blocks, how many fit, the tiers that KV is fetched from |
-//! | [`runtime`] | what a step costs |
+//! | [`memory`] | KV blocks, how many fit, what of them later prompts find, the tiers that KV is fetched from |
+//! | [`runtime`] | what a step costs: from data sheets, or from measured operators |
 //! | [`workload`] | arrivals, lengths, conversations, traces |
 //! | [`clients`] | kinds of client; [`clients::llm`] batches prefill and decode, [`clients::tasks`] all else |
 //! | [`coordinator`] | takes requests through their pipelines, from client to client |
 //! | [`metrics`] | latency, throughput, objectives, stability |
 //! | [`simulation`] | from a scenario to a run to its outcome |
 //! | [`output`] | tables, JSON, the results folder |
-//! | [`calibrate`] | measurements, and predictions laid beside them |
+//! | [`calibrate`] | runtime profiles made of measurements, and predictions laid beside them |
 //! | [`cli`] | the command line |
 //!
 //! Rooms depend on those above them in the table, and on nothing below.

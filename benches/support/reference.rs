@@ -155,6 +155,7 @@ impl Reference {
             done: SimTime::MAX,
             prompt_tokens: lengths.prompt_tokens,
             output_tokens: lengths.output_tokens,
+            read_tokens: lengths.prompt_tokens.into(),
             generated_tokens: lengths.output_tokens.into(),
             cached_tokens: 0,
             preemptions: 0,

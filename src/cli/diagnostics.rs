@@ -202,7 +202,14 @@ mod tests {
         );
         assert_eq!(
             check("mist: 1,", ""),
-            "error: the version of the scenario language is missing\n--> a.ron\n = help: begin the scenario with `mist: 1,`\n"
+            r"error: the version of the scenario language is missing
+ --> a.ron:2:1
+  |
+2 | (
+  | ^
+  |
+  = help: begin the scenario with `mist: 1,`
+"
         );
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Accelerator, Catalog, ModelError, UnknownName};
 use crate::engine::SimBuilder;
+use crate::request::StageKind;
 use crate::scenario::{Choice, Findings, Problem, Registry};
 use crate::units::SimTime;
 
@@ -61,6 +62,12 @@ pub trait Deployed {
     /// Brings the usage of `client` up to `now`, where the simulation stops before all is done.
     fn settle(&self, world: &mut World, client: Entity, now: SimTime);
 
+    /// Parameters of `stage`, of its kind, that have no effect here; paths count from them.
+    fn ignores(&self, stage: &dyn StageKind) -> Vec<Problem> {
+        let _ = stage;
+        Vec::new()
+    }
+
     /// Whether priorities of requests have an effect here.
     fn reads_priority(&self) -> bool {
         false
@@ -68,6 +75,11 @@ pub trait Deployed {
 
     /// Whether it keeps the KV of prefixes for other requests.
     fn caches_prefixes(&self) -> bool {
+        false
+    }
+
+    /// Whether the order of its queue goes by KV that is there for a request, and it keeps none for others itself.
+    fn wants_kv_that_is_there(&self) -> bool {
         false
     }
 
@@ -91,6 +103,8 @@ pub struct Generates {
     pub role: Role,
     /// Whether it may be asked for the other part, too.
     pub lends: bool,
+    /// Tokens kept free for each sequence before KV of another may come.
+    pub reserved_tokens: u32,
     /// Longest text (tokens).
     pub max_model_len: u32,
     /// Size of the KV cache of one token (bytes).

@@ -59,6 +59,10 @@ impl StageKind for RunTool {
         "Tools"
     }
 
+    fn answers(&self) -> bool {
+        false
+    }
+
     fn finish(&self, payload: &mut Payload, draws: &mut Stream) {
         let adds = self.adds.draw(payload.answer_tokens, draws);
         payload.context_tokens = payload.context_tokens.saturating_add(adds);

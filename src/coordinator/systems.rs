@@ -180,6 +180,7 @@ impl Desk<'_, '_> {
                         client: journey.last_client(),
                         started: journey.started(),
                         times: journey.times(),
+                        read: journey.read(),
                         generated: journey.generated(),
                         cached_tokens: journey.cached_tokens(),
                         preemptions: journey.preemptions(),
@@ -254,6 +255,7 @@ impl Desk<'_, '_> {
             work,
             base: here.map(|kv| kv.id),
             moved,
+            way: None,
             answer: SimTime::MAX,
             kept: None,
             payload,
@@ -323,6 +325,7 @@ fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
         client,
         started: stage.started,
         times: TokenTimes { first, answer: first, last: calendar.now(), count },
+        read: stage.prompt_tokens.into(),
         generated: count.into(),
         cached_tokens: stage.cached_tokens,
         preemptions: stage.preemptions,
@@ -333,6 +336,17 @@ fn departed(stage: &Stage, client: u32, calendar: &Calendar) -> Departed {
 /// What a visit to `client` came to.
 fn visited(stage: &Stage, passage: &Passage, client: u32) -> Visited {
     let Stage { started, first_token, cached_tokens, preemptions, rejection, .. } = *stage;
-    let Passage { answer, kept, payload, .. } = *passage;
-    Visited { client, started, first_token, answer, payload, kept, cached_tokens, preemptions, rejection }
+    let Passage { way, answer, kept, payload, .. } = *passage;
+    Visited {
+        client,
+        way,
+        started,
+        first_token,
+        answer,
+        payload,
+        kept,
+        cached_tokens,
+        preemptions,
+        rejection,
+    }
 }

@@ -13,7 +13,7 @@ pub struct VisitLog {
 }
 
 /// A stage that a request went through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisitPart {
     /// The request, by its place in the order of arrival.
     pub request: u64,

@@ -31,6 +31,9 @@ pub struct RequestRecord {
     pub prompt_tokens: u32,
     /// Output tokens of its last generation, the first included.
     pub output_tokens: u32,
+    /// Tokens that models read for it in all: prompts with what stages put into them, once for each prefill,
+    /// scoring or classification.
+    pub read_tokens: u64,
     /// Tokens generated in all, those of other stages and of branches that were dropped included.
     pub generated_tokens: u64,
     /// Tokens of the prompt whose KV was in the client's prefix cache.
@@ -99,6 +102,9 @@ pub struct StageRecord {
     pub source: String,
     /// The stage.
     pub stage: String,
+    /// The branch of a parallel pipeline or a search, counted from 0, as `1` or, inside another one, `1.0`;
+    /// empty outside of branches. Each round of a search counts anew.
+    pub branch: String,
     /// The client; empty where it waited for something outside.
     pub client: String,
     /// When it was given to the client.
@@ -127,6 +133,7 @@ pub(super) mod tests {
             done: SimTime::from_ns(1_000),
             prompt_tokens: 10,
             output_tokens,
+            read_tokens: 10,
             generated_tokens: output_tokens.into(),
             cached_tokens: 0,
             preemptions: 0,

@@ -188,6 +188,7 @@ impl Recorder {
         let tokens = TokenCounts {
             prompt_tokens: sum(|tokens| tokens.prompt_tokens),
             output_tokens: sum(|tokens| tokens.output_tokens),
+            read_tokens: sum(|tokens| tokens.read_tokens),
             generated_tokens: sum(|tokens| tokens.generated_tokens),
         };
         let latency = match &mut self.sources[..] {

@@ -88,6 +88,7 @@ impl Source {
         self.counts.completed += 1;
         self.tokens.prompt_tokens += u64::from(request.prompt_tokens);
         self.tokens.output_tokens += u64::from(request.output_tokens);
+        self.tokens.read_tokens += request.read_tokens;
         self.tokens.generated_tokens += request.generated_tokens;
         self.prefixes.count(request.prompt_tokens, request.cached_tokens);
         self.ttft.record(request.ttft());
@@ -155,6 +156,6 @@ pub(super) fn throughput(completed: u64, tokens: TokenCounts, duration_s: f64) -
     Throughput {
         requests_per_s: ratio(completed as f64, duration_s),
         output_tokens_per_s: ratio(tokens.output_tokens as f64, duration_s),
-        total_tokens_per_s: ratio((tokens.prompt_tokens + tokens.output_tokens) as f64, duration_s),
+        total_tokens_per_s: ratio(tokens.total() as f64, duration_s),
     }
 }

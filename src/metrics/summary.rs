@@ -80,12 +80,23 @@ pub struct RequestCounts {
 /// Tokens of completed requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TokenCounts {
-    /// Prompt tokens.
+    /// Prompt tokens, as requests arrived.
     pub prompt_tokens: u64,
     /// Output tokens of their last generations.
     pub output_tokens: u64,
+    /// All tokens that models read for them: prompts with what stages put into them (documents, results of
+    /// tools, earlier answers), once for each prefill, scoring or classification, in a cache or not. Where
+    /// pipelines are prefill and decode, `prompt_tokens`.
+    pub read_tokens: u64,
     /// All tokens generated for them, those of other stages and of branches that were dropped included.
     pub generated_tokens: u64,
+}
+
+impl TokenCounts {
+    /// All tokens that models had to do with: those they read and those they generated.
+    pub const fn total(&self) -> u64 {
+        self.read_tokens + self.generated_tokens
+    }
 }
 
 /// Where the time of requests went: one stage. The means of all stages add up to that of E2E.
@@ -112,7 +123,7 @@ pub struct Throughput {
     pub requests_per_s: f64,
     /// Output tokens of completed requests (1/s).
     pub output_tokens_per_s: f64,
-    /// Prompt and output tokens of completed requests (1/s).
+    /// Tokens read and generated for completed requests (1/s).
     pub total_tokens_per_s: f64,
 }
 
@@ -249,7 +260,7 @@ pub struct Cost {
     pub usd_total: Option<f64>,
     /// Per million output tokens of completed requests (USD).
     pub usd_per_million_output_tokens: Option<f64>,
-    /// Per million prompt and output tokens of completed requests (USD).
+    /// Per million tokens read and generated for completed requests (USD).
     pub usd_per_million_total_tokens: Option<f64>,
     /// Why a price is missing.
     #[serde(skip_serializing_if = "Option::is_none")]

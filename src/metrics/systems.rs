@@ -45,6 +45,7 @@ pub(super) fn record(
                 done: now,
                 prompt_tokens: request.prompt_tokens,
                 output_tokens: count,
+                read_tokens: departed.read,
                 generated_tokens: departed.generated,
                 cached_tokens: departed.cached_tokens.min(request.prompt_tokens),
                 preemptions: departed.preemptions,

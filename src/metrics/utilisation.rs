@@ -88,7 +88,7 @@ pub(super) fn utilisation<'a>(
 
 impl From<PrefixTally> for PrefixCacheHits {
     fn from(tally: PrefixTally) -> Self {
-        let PrefixTally { queries, hits, query_tokens, hit_tokens } = tally;
+        let PrefixTally { queries, hits, query_tokens, hit_tokens, .. } = tally;
         Self {
             query_tokens,
             hit_tokens,
@@ -129,7 +129,7 @@ pub(super) fn cost(price: &Price, tokens: TokenCounts, duration_s: f64) -> Cost 
         usd_per_hour: Some(usd_per_hour),
         usd_total: Some(usd_total),
         usd_per_million_output_tokens: per_million(tokens.output_tokens),
-        usd_per_million_total_tokens: per_million(tokens.prompt_tokens + tokens.output_tokens),
+        usd_per_million_total_tokens: per_million(tokens.total()),
         unknown_because: None,
     }
 }
@@ -176,8 +176,13 @@ mod tests {
 
     #[test]
     fn cost_is_hours_times_price() {
-        let tokens =
-            TokenCounts { prompt_tokens: 3_000_000, output_tokens: 1_000_000, generated_tokens: 1_000_000 };
+        // Half of what models read was put into prompts.
+        let tokens = TokenCounts {
+            prompt_tokens: 1_500_000,
+            output_tokens: 1_000_000,
+            read_tokens: 3_000_000,
+            generated_tokens: 1_000_000,
+        };
         let cost = cost(&Price::UsdPerHour(12.0), tokens, 1800.0);
         assert_eq!(cost.usd_total, Some(6.0));
         assert_eq!(cost.usd_per_million_output_tokens, Some(6.0));

@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 
 use super::figures::{decimals, figure, fixed};
-use super::replications::{LATENCIES, OTHERS, ReplicationSummary, ReplicationsExporter, STATISTICS};
+use super::replications::{
+    LATENCIES, OTHERS, ReplicationSummary, ReplicationsExporter, STAGE_STATISTICS, STATISTICS, TTFAT,
+};
+use super::table::short;
 use super::{Json, Table};
 use crate::stats::{CONFIDENCE_FRAC, Interval};
 
@@ -31,7 +34,9 @@ impl ReplicationsExporter for Table {
         writeln!(out, "{}", head("Latency"))?;
         for (latency, label) in LATENCIES {
             let Some(p99) = summary.figure(&format!("{latency}.p99_ms")) else {
-                writeln!(out, "  {label:<20}{:>13}", "none")?;
+                if latency != TTFAT {
+                    writeln!(out, "  {label:<20}{:>13}", "none")?;
+                }
                 continue;
             };
             // One unit a latency, by its 99th percentile.
@@ -39,6 +44,18 @@ impl ReplicationsExporter for Table {
             for (statistic, name) in STATISTICS {
                 let path = format!("{latency}.{statistic}");
                 line(out, &format!("{label:<9}{unit:<3}{name}"), summary.figure(&path), per_ms, count)?;
+            }
+        }
+        let mut source = None;
+        for stage in &summary.stages {
+            if source.replace(&stage.source) != Some(&stage.source) {
+                let of = stage.source.as_ref().map(|source| format!(" of {}", short(source, 9)));
+                writeln!(out, "{}", head(&format!("Stages{} (ms)", of.unwrap_or_default())))?;
+            }
+            writeln!(out, "  {}", short(&stage.stage, 77))?;
+            for (statistic, name) in STAGE_STATISTICS {
+                let path = stage.path(statistic);
+                line(out, &format!("  {name}"), summary.figure(&path), 1.0, count)?;
             }
         }
         writeln!(out, "{}", head("Other figures"))?;
@@ -92,7 +109,7 @@ fn half_width(half: f64, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::replications::tests::three;
+    use crate::output::replications::tests::{of_stages, three};
 
     fn table() -> String {
         let mut text = Vec::new();
@@ -124,6 +141,28 @@ mod tests {
             assert!(lines.iter().any(|line| line == expected), "{expected}\n{text}");
         }
         assert!(!text.contains("$/M tokens in all") && !text.contains("Chance"), "{text}");
+    }
+
+    #[test]
+    fn stages_have_lines_of_their_own() {
+        let mut text = Vec::new();
+        Table.write_replications(&of_stages(), &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.lines().all(|line| line.chars().count() <= 80 && line == line.trim_end()), "{text}");
+        let words: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let at = words.iter().position(|line| line == "Stages (ms) mean ± 95% min max").unwrap();
+        assert_eq!(
+            words[at + 1..at + 6],
+            [
+                "Rag",
+                "waiting 1.250 0.000 1.250 1.250",
+                "mean 13.50 2.48 12.50 14.50",
+                "p50 120.0 0.0 120.0 120.0",
+                "p99 310.5 0.0 310.5 310.5",
+            ]
+        );
+        assert!(words.iter().any(|line| line == "TTFAT s p50 2.600 0.000 2.600 2.600"), "{text}");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! `status` is `completed`, the reason why it was turned away, or `in_flight`; of a request that did not
 //! complete, cells hold what is known and are empty otherwise. Times are integer nanoseconds since the start of the simulation, latencies integer nanoseconds; `tpot_ns`
 //! is empty for one output token. Sources and clients go by name. Where a pipeline has more than one visit,
-//! more columns follow: when its tokens came out, all tokens it generated, and its time in each stage, which
-//! adds up to `e2e_ns`. Where clients have prefix caches, the last column is `cached_tokens`, of its prompt.
+//! more columns follow: when its tokens came out, all tokens that models read and generated for it, and its
+//! time in each stage, which adds up to `e2e_ns`. Where clients have prefix caches, the last column is `cached_tokens`, of its prompt.
 
 use std::io::{self, Write};
 
@@ -33,7 +33,7 @@ const COLUMNS: [&str; 15] = [
 ];
 
 /// The columns that follow where a pipeline has more than one visit; then come its stages.
-const MORE: [&str; 3] = ["answer_ns", "last_token_ns", "generated_tokens"];
+const MORE: [&str; 4] = ["answer_ns", "last_token_ns", "read_tokens", "generated_tokens"];
 
 /// Writes records as CSV.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ impl<W: Write> RequestRows<W> {
         let mut more = vec![
             Some(request.answer.as_ns()),
             Some(request.last_token.as_ns()),
+            Some(request.read_tokens),
             Some(request.generated_tokens),
         ];
         more.extend(self.stages.iter().map(|stage| {
@@ -189,6 +190,7 @@ mod tests {
             done: SimTime::from_ns(1_000),
             prompt_tokens: 12,
             output_tokens: 8,
+            read_tokens: 12,
             generated_tokens: 8,
             cached_tokens: 4,
             preemptions: 1,

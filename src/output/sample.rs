@@ -49,7 +49,12 @@ pub(super) fn run() -> (Summary, Provenance) {
             mean_in_flight: 42.75,
         },
         sessions: None,
-        tokens: TokenCounts { prompt_tokens: 2_310_000, output_tokens: 400_000, generated_tokens: 400_000 },
+        tokens: TokenCounts {
+            prompt_tokens: 2_310_000,
+            output_tokens: 400_000,
+            read_tokens: 2_310_000,
+            generated_tokens: 400_000,
+        },
         throughput: Throughput {
             requests_per_s: 7.862,
             output_tokens_per_s: 1_574.0,
@@ -164,6 +169,6 @@ pub(super) fn run_of_stages() -> (Summary, Provenance) {
     ];
     summary.latency.ttfat =
         Some(statistics(1_998, 3_300.0, 900.0, [40.0, 2_600.0, 7_000.0, 14_500.0, 15_000.0]));
-    summary.tokens.generated_tokens = 1_250_000;
+    (summary.tokens.read_tokens, summary.tokens.generated_tokens) = (3_110_000, 1_250_000);
     (summary, provenance)
 }

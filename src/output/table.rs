@@ -237,15 +237,16 @@ fn throughput(page: &mut Page, summary: &Summary) {
             figure(throughput.total_tokens_per_s)
         ),
     );
-    let TokenCounts { prompt_tokens, output_tokens, generated_tokens } = summary.tokens;
+    let TokenCounts { prompt_tokens, output_tokens, read_tokens, generated_tokens } = summary.tokens;
     let mut over = format!(
         "{} s, {} prompt and {} output tokens",
         figure(summary.duration_s),
         thousands(prompt_tokens),
         thousands(output_tokens)
     );
-    if generated_tokens != output_tokens {
-        write!(over, ", {} generated in all", thousands(generated_tokens)).expect("a string takes any text");
+    if (read_tokens, generated_tokens) != (prompt_tokens, output_tokens) {
+        let (read, generated) = (thousands(read_tokens), thousands(generated_tokens));
+        write!(over, ", {read} read and {generated} generated in all").expect("a string takes any text");
     }
     page.row(1, "over", &over);
 }

@@ -1,6 +1,7 @@
 //! A few requests, stage by stage: a row a stage, and a chart of who had whom when.
 //!
-//! In the chart each client has a line for each request that visits it. A letter stands for a stage being
+//! Where a request branches, the branch stands behind its stage in the table: `Decode [1]`, `Decode [1.0]` for the
+//! first branch inside the second. In the chart each client has a line for each request that visits it. A letter stands for a stage being
 //! worked on, a dot for waiting; what is shorter than a column has one all the same.
 
 use std::fmt::Write as _;
@@ -11,15 +12,25 @@ use super::table::short;
 use crate::metrics::StageRecord;
 use crate::units::SimTime;
 
-/// Writes `stages.csv`: one row a stage of a request; times are nanoseconds since the start.
+/// Writes `stages.csv`: one row a stage of a request; times are nanoseconds since the start. `branch` is that of
+/// [`StageRecord`].
 ///
 /// # Errors
 /// When `out` cannot be written to.
 pub fn write_stages(rows: &[StageRecord], out: impl Write) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(["request", "source", "stage", "client", "routed_ns", "started_ns", "done_ns"])?;
-    for StageRecord { request, source, stage, client, routed, started, done } in rows {
-        csv.serialize((request, source, stage, client, routed, started, done))?;
+    csv.write_record([
+        "request",
+        "source",
+        "stage",
+        "client",
+        "routed_ns",
+        "started_ns",
+        "done_ns",
+        "branch",
+    ])?;
+    for StageRecord { request, source, stage, branch, client, routed, started, done } in rows {
+        csv.serialize((request, source, stage, client, routed, started, done, branch))?;
     }
     csv.flush()
 }
@@ -73,7 +84,10 @@ fn table(rows: &[StageRecord]) -> String {
             row.request.to_string()
         };
         let [routed, started, done] = [row.routed, row.started, row.done].map(|at| fixed(ms(at), decimals));
-        let (stage, client) = (short(&row.stage, 21), short(outside(&row.client), 15));
+        let branch = if row.branch.is_empty() { String::new() } else { format!(" [{}]", row.branch) };
+        let room = 21_usize.saturating_sub(branch.chars().count()).max(1);
+        let (stage, client) =
+            (format!("{}{branch}", short(&row.stage, room)), short(outside(&row.client), 15));
         let _ = writeln!(text, "{request:>7}  {stage:<22}{client:<16}{routed:>11}{started:>11}{done:>11}");
     }
     text
@@ -147,7 +161,9 @@ mod tests {
     fn row(request: u64, stage: &str, client: &str, [routed, started, done]: [u64; 3]) -> StageRecord {
         let [routed, started, done] = [routed, started, done].map(|ms| SimTime::from_ns(ms * 1_000_000));
         let source = "news".to_owned();
-        StageRecord { request, source, stage: stage.into(), client: client.into(), routed, started, done }
+        let (stage, branch) = stage.split_once('/').unwrap_or((stage, ""));
+        let [stage, branch, client] = [stage, branch, client].map(String::from);
+        StageRecord { request, source, stage, branch, client, routed, started, done }
     }
 
     fn rows() -> Vec<StageRecord> {
@@ -156,7 +172,7 @@ mod tests {
             row(0, "Prefill", "gpu[0]", [150, 150, 155]),
             row(0, "Decode", "gpu[0]", [155, 155, 660]),
             row(1, "Prepare", "cpu[0]", [100, 150, 200]),
-            row(1, "ToolCall", "", [200, 200, 400]),
+            row(1, "ToolCall/1.0", "", [200, 200, 400]),
             row(1, "Postprocess", "a client of a long name[0]", [400, 600, 660]),
         ]
     }
@@ -176,9 +192,9 @@ mod tests {
         write_stages(&rows()[3..5], &mut text).unwrap();
         assert_eq!(
             String::from_utf8(text).unwrap(),
-            "request,source,stage,client,routed_ns,started_ns,done_ns\n\
-             1,news,Prepare,cpu[0],100000000,150000000,200000000\n\
-             1,news,ToolCall,,200000000,200000000,400000000\n"
+            "request,source,stage,client,routed_ns,started_ns,done_ns,branch\n\
+             1,news,Prepare,cpu[0],100000000,150000000,200000000,\n\
+             1,news,ToolCall,,200000000,200000000,400000000,1.0\n"
         );
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Keys and units are vLLM's; percentiles are those of `--metric-percentiles 50,90,99` with
 //! `--percentile-metrics ttft,tpot,itl,e2el`. Rejected requests are `failed`. Without samples a statistic is
-//! 0.0, and `request_goodput` is null without targets, both as there.
+//! 0.0, and `request_goodput` is null without targets, both as there. Tokens are those that the client sends and
+//! gets, as there: not what a pipeline puts into prompts.
 //!
 //! Left out: the per-request arrays (vLLM drops them as well unless asked by `--save-detailed`; what is known
 //! of each request is in `requests.csv`, and `itls` does not exist, because gaps between tokens are kept as a
@@ -29,6 +30,11 @@ impl Exporter for Vllm {
         let summary = report.summary;
         let mut result = Map::new();
         let mut put = |key: &str, value: Value| result.insert(key.to_owned(), value);
+        let tokens = &summary.tokens;
+        let total_per_s = match summary.duration_s {
+            0.0 => 0.0,
+            duration_s => (tokens.prompt_tokens + tokens.output_tokens) as f64 / duration_s,
+        };
         put("label", json!(summary.scenario));
         put("num_prompts", json!(summary.requests.arrived));
         put("duration", json!(summary.duration_s));
@@ -39,7 +45,7 @@ impl Exporter for Vllm {
         put("request_throughput", json!(summary.throughput.requests_per_s));
         put("request_goodput", json!(summary.slo.as_ref().map(|slo| slo.request_goodput_per_s)));
         put("output_throughput", json!(summary.throughput.output_tokens_per_s));
-        put("total_token_throughput", json!(summary.throughput.total_tokens_per_s));
+        put("total_token_throughput", json!(total_per_s));
         put("max_concurrent_requests", json!(summary.requests.peak_in_flight));
         for (metric, statistics) in [
             ("ttft", &summary.latency.ttft),

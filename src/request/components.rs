@@ -80,6 +80,8 @@ pub struct Passage {
     pub base: Option<u32>,
     /// KV that has to come to the client first.
     pub moved: Option<Moved>,
+    /// When that set out and when it landed, once it has.
+    pub way: Option<[SimTime; 2]>,
     /// When its first token behind the reasoning was out.
     pub answer: SimTime,
     /// KV that the client keeps for what follows.
@@ -165,6 +167,8 @@ pub struct Departed {
     pub started: SimTime,
     /// When its tokens came out.
     pub times: TokenTimes,
+    /// Tokens that models read for it.
+    pub read: u64,
     /// Tokens generated, those of branches that were dropped too.
     pub generated: u64,
     /// Most tokens that one of its visits found in a prefix cache.

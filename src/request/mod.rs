@@ -18,5 +18,5 @@ pub use components::{
 };
 pub use outcome::Rejection;
 pub use payload::{KvHandle, Payload};
-pub use stage_kind::{StageExt, StageKind};
+pub use stage_kind::{Around, StageExt, StageKind};
 pub use text::{Run, Text};

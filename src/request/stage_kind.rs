@@ -35,6 +35,11 @@ pub trait StageKind: Any + Send + Sync {
         true
     }
 
+    /// Whether it may leave an answer: tokens in [`generated_tokens`](Payload::generated_tokens).
+    fn answers(&self) -> bool {
+        self.is_output()
+    }
+
     /// Whether it sets the [score](Payload::score), by which branches are compared.
     fn scores(&self) -> bool {
         false
@@ -45,6 +50,23 @@ pub trait StageKind: Any + Send + Sync {
         let _ = catalog;
         Vec::new()
     }
+
+    /// What has no effect where it stands; paths count from the parameters.
+    fn check_among(&self, around: Around) -> Vec<Problem> {
+        let _ = around;
+        Vec::new()
+    }
+}
+
+/// What stands around a stage in its pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Around {
+    /// Whether something before it may leave an answer.
+    pub answered: bool,
+    /// Whether a prefill comes after it.
+    pub prefilled: bool,
+    /// Whether something after it may take the model that the request asks for.
+    pub asked: bool,
 }
 
 /// Adds kinds of stage by name.

@@ -8,7 +8,7 @@ use schemars::schema_for;
 use super::locate::{Located, locate, nearest};
 use super::overrides::Override;
 use super::read::{ReadError, Sort, read};
-use super::scan::{Fault, scan};
+use super::scan::{Fault, Kind, scan};
 use super::survey::{Survey, WORK, survey};
 use super::{Findings, Problem, Scenario, VERSION, check, path};
 use crate::text_file::{self, MOST_BYTES};
@@ -225,7 +225,17 @@ pub(super) fn place_in(text: &str, problem: &Problem) -> Option<Range<usize>> {
         }
         None => located.value.clone(),
     };
-    located.as_ref().map(part).or_else(|| nearest(text, &problem.path).map(|owner| owner.value))
+    let owner = || nearest(text, &problem.path).map(|owner| owner.value).or_else(|| opening(text));
+    located.as_ref().map(part).or_else(owner)
+}
+
+/// The parenthesis that opens a scenario, where fields that it lacks would stand behind.
+fn opening(text: &str) -> Option<Range<usize>> {
+    let root = scan(text).ok()?;
+    match root.kind {
+        Kind::Group { open, .. } => Some(open..open + 1),
+        _ => None,
+    }
 }
 
 /// Reads a scenario, whatever is wrong with it first coming as a problem.
@@ -300,7 +310,7 @@ fn look(text: &str) -> Survey<Scenario> {
 /// The version comes first: in another one, every other field may mean something else.
 fn check_version(text: &str) -> Result<(), Problem> {
     let Some(located) = locate(text, "mist") else {
-        return Err(no_version());
+        return Err(no_version(text));
     };
     match text[located.value].parse::<u64>() {
         Ok(version) if version == u64::from(VERSION) => Ok(()),
@@ -314,17 +324,20 @@ fn check_version(text: &str) -> Result<(), Problem> {
     }
 }
 
-fn no_version() -> Problem {
+fn no_version(text: &str) -> Problem {
     let message = "the version of the scenario language is missing";
-    Problem::new("", message).help(format!("begin the scenario with `mist: {VERSION},`"))
+    let help = format!("begin the scenario with `mist: {VERSION},`");
+    Problem { span: opening(text), ..Problem::new("", message).help(help) }
 }
 
 /// A read error as a problem: its bytes counted from the value at its path.
 fn misread(text: &str, error: ReadError) -> Problem {
     if error.path.is_empty() && error.sort == Sort::Missing("mist") {
-        return no_version();
+        return no_version(text);
     }
+    let lacks = error.path.is_empty() && matches!(error.sort, Sort::Missing(_));
     let ReadError { path, message, help, span, .. } = error;
+    let span = span.or_else(|| opening(text).filter(|_| lacks));
     let Some(span) = span else { return Problem { path, message, help, span: None } };
     let owner = if path.is_empty() { None } else { locate(text, &path) };
     match owner.and_then(|owner| owner.count(&span)) {
@@ -404,7 +417,7 @@ mod tests {
         let newer = found("written for scenario language 2, this MIST reads 1; upgrade", "mist", "2");
         assert_eq!(fail("(mist: 2, brand_new: Field(3))"), newer);
         let missing = "the version of the scenario language is missing";
-        assert_eq!(swap("mist: 1,", ""), found(missing, "", ""));
+        assert_eq!(swap("mist: 1,", ""), found(missing, "", "("));
         assert_eq!(
             swap("mist: 1", "mist: one"),
             found("this is no version of the scenario language", "mist", "one")

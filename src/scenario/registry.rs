@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::locate::locate;
 use super::problem::join;
-use super::read::{ReadError, options, read};
+use super::read::{ReadError, Sort, options, read};
 use super::suggest::suggested;
 use super::survey::survey;
 use super::{Choice, Findings, Problem, did_you_mean};
@@ -181,7 +181,10 @@ impl<B: Send + Sync + 'static> Registry<B> {
             let built =
                 build(&mut params, registry).map_err(|ChoiceError { field, message, help, span }| {
                     let span = span.map(|span| shifted(&span, -name.len().cast_signed()));
-                    ReadError { span, ..ReadError::value(field, message, help) }
+                    let unknown =
+                        message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+                    let sort = unknown.map_or(Sort::Value, |(name, _)| Sort::UnknownField(name.into()));
+                    ReadError { span, sort, ..ReadError::value(field, message, help) }
                 })?;
             Ok(Resolved { built, choice: filled(name, &params)? })
         };

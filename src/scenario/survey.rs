@@ -156,6 +156,10 @@ impl Mender<'_> {
             let inside = slot.entered(&text, node);
             error.help = inside.and_then(|inside| inside.mirror(name, !guessed)).or(error.help);
         }
+        if let (Sort::UnknownField(name), None, true) = (&error.sort, &error.span, there) {
+            // Of a choice inside a choice the reader knows no bytes.
+            error.span = named(&text, node, name, false).map(|[key, ..]| key);
+        }
         let about_a_value = matches!(error.sort, Sort::Value | Sort::UnknownVariant);
         let lesson = slot.filter(|_| there && about_a_value).and_then(|slot| lesson(&text, node, slot));
         let mends = if there { mends(&text, &error, node, slot, lesson.as_ref()) } else { Vec::new() };
@@ -292,7 +296,9 @@ fn mends(
         Sort::Malformed => {}
     }
     if matches!(error.sort, Sort::Value | Sort::UnknownVariant) {
-        if let Some(meant) = lesson.and_then(|lesson| lesson.meant.clone()) {
+        // Of a choice inside a choice, what is meant is known from what was said.
+        let told = || error.help.as_deref().filter(|_| slot.is_none()).and_then(told).map(str::to_owned);
+        if let Some(meant) = lesson.and_then(|lesson| lesson.meant.clone()).or_else(told) {
             mends.push(Mend::meant(node.range.clone(), meant));
         }
         if let Kind::Group { name, fields, .. } = &node.kind
@@ -308,6 +314,11 @@ fn mends(
         }
     }
     mends
+}
+
+/// The value that a help says is to be written, if it is one alone.
+fn told(help: &str) -> Option<&str> {
+    help.strip_prefix("write `")?.strip_suffix('`').filter(|value| !value.contains(['`', '…']))
 }
 
 /// The one field that `node` must have and has not, with a sample of its value.

@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use bevy_ecs::world::World;
 
 use super::deployment::Group;
+use super::effects::Effects;
 use super::recorded;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, ModelError};
 use crate::clients::{Generates, model_problem};
 use crate::request::StageKind;
 use crate::request::pipeline::{self, Program, Programs, Served, StageRegistry};
-use crate::scenario::{DecodeChoice, Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
+use crate::scenario::{Findings, Problem, Scenario, WorkloadSpec, did_you_mean};
 use crate::workload::{Asks, Vocabulary, Wording};
 
 /// Pipelines over the clients of a deployment.
@@ -113,12 +114,8 @@ impl Directory {
             let help = "write `kv_transfer: (bandwidth: gb_per_s(50))`";
             findings.report(Problem::new("coordinator", message).help(help));
         }
-        let splits = book.models.iter().any(Served::is_split);
-        if scenario.coordinator.decode_choice == DecodeChoice::AtArrival && !splits {
-            let message = "has no effect: prefill and decode share their clients";
-            let problem = Problem::new("coordinator.decode_choice", message);
-            findings.report(problem.help("leave it out, or give clients a `role`"));
-        }
+        let coordinator = &scenario.coordinator;
+        Effects { coordinator, groups, models: &book.models, programs: &programs }.report(world, findings);
         let pools = book.pools.into_inner();
         let whole = asks.len() == scenario.workload.len();
         whole.then_some(Self { programs, pools, asks, wordings, vocabularies })
@@ -165,6 +162,11 @@ impl<'a> Book<'a> {
         self.models.iter().map(|model| (model.name.clone(), model.is_split())).collect()
     }
 
+    /// Their names.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(|served| served.name.as_str())
+    }
+
     /// The pool of these groups.
     fn pool_of(&self, seats: Seats) -> u16 {
         let mut pools = self.pools.borrow_mut();
@@ -201,7 +203,19 @@ impl<'a> Book<'a> {
 
 impl pipeline::Directory for Book<'_> {
     fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
-        stage.check(self.catalog)
+        let mut problems = stage.check(self.catalog);
+        // What one of the clients heeds has an effect.
+        let runs = self.groups.iter().filter(|group| group.kind == stage.client());
+        let ignored = runs.map(|group| group.deployed.ignores(stage)).min_by_key(Vec::len);
+        problems.extend(ignored.unwrap_or_default());
+        problems
+    }
+
+    fn moves_kv(&self, model: Option<&str>) -> bool {
+        let of = |served: &&Served| model.is_none_or(|model| served.name == model);
+        // A model from a file goes by its name there, which any of them may be.
+        let known = model.is_some_and(|model| self.models.iter().any(|served| served.name == model));
+        self.models.iter().filter(|served| !known || of(served)).any(Served::is_split)
     }
 
     fn pool(&self, kind: &str, model: Option<&str>) -> Result<u16, Problem> {
@@ -231,13 +245,19 @@ impl pipeline::Directory for Book<'_> {
         let at = if let Some(at) = serving(name) {
             Some(at)
         } else {
-            let model = self.catalog.model_or_config(name).map_err(|error| model_problem("", &error))?;
+            let model = self.catalog.model_or_config(name).map_err(|error| {
+                let problem = model_problem("", &error);
+                // Of the models there are, those that somebody serves.
+                match error {
+                    ModelError::Unknown(_) => problem.help(did_you_mean(name, self.names())),
+                    ModelError::Config(_) => problem,
+                }
+            })?;
             serving(&model.name)
         };
         let at = at.ok_or_else(|| {
-            let served = self.models.iter().map(|served| served.name.as_str());
             let message = format!("no client serves `{name}`");
-            Problem::new("", message).help(did_you_mean(name, served))
+            Problem::new("", message).help(did_you_mean(name, self.names()))
         })?;
         let Served { prefill, decode, .. } = self.models[at];
         let pools = self.pools.borrow();

@@ -17,6 +17,7 @@ mod assembly;
 mod choices;
 mod deployment;
 mod directory;
+mod effects;
 mod error;
 mod notes;
 mod recorded;

@@ -263,6 +263,7 @@ impl Run {
             request,
             source: self.document.scenario.workload[usize::from(source)].name.clone(),
             stage: programs.program(program).labels()[usize::from(part.label)].clone(),
+            branch: part.branch.iter().map(u32::to_string).collect::<Vec<_>>().join("."),
             client: client.map_or_else(String::new, |client: u32| clients[client as usize].clone()),
             routed: part.routed,
             started: part.started,

@@ -32,9 +32,9 @@ fn scenarios(folder: &str) -> Vec<PathBuf> {
 
 /// Keeps the time by stage of every request.
 #[derive(Clone, Default)]
-struct Laps(Arc<Mutex<Kept>>);
+pub(crate) struct Laps(pub(crate) Arc<Mutex<Kept>>);
 
-type Kept = BTreeMap<u64, (RequestRecord, Vec<Lap>)>;
+pub(crate) type Kept = BTreeMap<u64, (RequestRecord, Vec<Lap>)>;
 
 impl RowSink for Laps {
     fn row(&mut self, request: &RequestRecord, laps: &[Lap]) -> io::Result<()> {

@@ -180,4 +180,9 @@ impl RoutingPolicy for Policy {
         cluster.place(request.request, number, places);
         places.0
     }
+
+    fn borrows(&self) -> bool {
+        let router = &self.book.open().router;
+        router.split && router.rule == Rule::MixedPool
+    }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::request::StageKind;
+use crate::request::{Around, StageKind};
 use crate::scenario::Problem;
 use crate::units::Fraction;
 
@@ -72,6 +72,14 @@ impl StageKind for KvRetrieval {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn check_among(&self, around: Around) -> Vec<Problem> {
+        if around.prefilled {
+            return Vec::new();
+        }
+        let message = "the KV that this stage brings is never used: no `Prefill` follows";
+        vec![Problem::new("", message).help("put it before a `Prefill`, or leave it out")]
     }
 }
 

@@ -1,4 +1,5 @@
-//! An LLM client as plain Rust: scheduler, policy, runtime model, and the stride it is running.
+//! An LLM client as plain Rust: scheduler, policy, runtime model; what comes to it and goes. Its steps are in
+//! `stride.rs`.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -7,26 +8,16 @@ use std::sync::Arc;
 use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
 
-use super::StrideEnded;
 use super::batching::BatchingPolicy;
 use super::packing::PackingPolicy;
 use super::scheduler::Scheduler;
-use super::sequence::Landed;
-use crate::clients::Usage;
-use crate::engine::Calendar;
+use super::stride::{PricedStep, SHORT_STRIDE, STRIDE_LIMIT, StrideEnd};
 use crate::memory::BlockPool;
 use crate::memory::prefix::PrefixCaching;
 use crate::request::pipeline::Work;
 use crate::request::{Rejection, Text};
-use crate::runtime::{Bound, StepCost, StepModel, StepShape};
-use crate::stats::TokenGaps;
-use crate::units::{SimSpan, SimTime};
-
-/// Most steps in a stride.
-const STRIDE_LIMIT: usize = 128;
-
-/// Least steps that a stride may have after one was cut.
-const SHORT_STRIDE: usize = 8;
+use crate::runtime::StepModel;
+use crate::units::SimTime;
 
 /// What an LLM client is made of.
 pub struct LlmSetup {
@@ -68,77 +59,48 @@ pub struct HostKv {
 /// What a vLLM or `SGLang` instance is in real life, for prefill and decode.
 #[derive(Component)]
 pub struct LlmClient {
-    index: u32,
+    pub(super) index: u32,
     pub(super) scheduler: Scheduler,
     pub(super) policy: Box<dyn BatchingPolicy>,
-    model: Arc<dyn StepModel>,
-    seconds_per_copy: f64,
-    max_model_len: u32,
-    stride_limit: usize,
+    pub(super) model: Arc<dyn StepModel>,
+    pub(super) seconds_per_copy: f64,
+    pub(super) max_model_len: u32,
+    pub(super) stride_limit: usize,
     /// Most steps in the next stride: what is priced beyond the next arrival is priced in vain, so
     /// it shrinks to where strides were cut, and doubles when one was not.
-    reach: usize,
+    pub(super) reach: usize,
     /// The steps of the stride under way, with their ends; empty when idle.
     pub(super) stride: Vec<PricedStep>,
     pub(super) begun: SimTime,
     /// Holdings to be released when the step under way is over.
-    releases: Vec<u32>,
+    pub(super) releases: Vec<u32>,
     /// Stages whose KV is to come here once there is room for it.
     pub(super) incoming: VecDeque<Entity>,
     /// Tokens kept free for each sequence before more may come.
     pub(super) reserved_tokens: u32,
     /// Whether a step is composed or under way.
-    busy: bool,
-    idle: IdleKv,
+    pub(super) busy: bool,
+    pub(super) idle: IdleKv,
     /// Tells the end of the current stride from those of strides that were cut.
-    epoch: u32,
+    pub(super) epoch: u32,
     /// Whether the client serves several models by turns: this is what serves one of them.
-    shared: bool,
+    pub(super) shared: bool,
 }
 
 /// KV that is kept while the client idles.
 #[derive(Clone, Copy, Default)]
-struct IdleKv {
-    since: SimTime,
-    blocks: u64,
+pub(super) struct IdleKv {
+    pub since: SimTime,
+    pub blocks: u64,
     /// Blocks × ns that no usage has yet.
-    block_ns: u128,
+    pub block_ns: u128,
 }
 
 impl IdleKv {
-    fn pass(&mut self, now: SimTime) {
+    pub fn pass(&mut self, now: SimTime) {
         self.block_ns += u128::from(self.blocks) * u128::from(now.since(self.since).as_ns());
         self.since = now;
     }
-}
-
-/// A step of a stride.
-#[derive(Clone, Copy)]
-pub(super) struct PricedStep {
-    pub end: SimTime,
-    bound: Bound,
-}
-
-/// The stride that a client is running: steps that are all the same but for the growing context.
-#[derive(Clone, Copy, Debug)]
-pub struct Stride<'a> {
-    /// What its first step computes.
-    pub shape: StepShape<'a>,
-    /// When it began.
-    pub begun: SimTime,
-    /// How many steps it has.
-    pub steps: usize,
-    /// When the last of them ends, unless it is cut.
-    pub end: SimTime,
-}
-
-/// When a stride ends, unless it is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StrideEnd {
-    /// The instant.
-    pub time: SimTime,
-    /// What [`LlmClient::land`] must be given then.
-    pub epoch: u32,
 }
 
 impl LlmClient {
@@ -208,36 +170,6 @@ impl LlmClient {
     /// Whether a step is composed or under way.
     pub const fn is_busy(&self) -> bool {
         self.busy
-    }
-
-    /// The stride under way, once it is priced.
-    pub fn stride(&self) -> Option<Stride<'_>> {
-        let end = self.stride.last()?.end;
-        let (shape, begun) = (self.scheduler.shape(), self.begun);
-        Some(Stride { shape, begun, steps: self.stride.len(), end })
-    }
-
-    /// Replaces the runtime model from the next step on: the step under way keeps its price. `me` is
-    /// the client's own entity. For systems before `Phase::Price`, which prices steps that begin now.
-    pub fn set_model(&mut self, me: Entity, model: Arc<dyn StepModel>, calendar: &mut Calendar) {
-        self.model = model;
-        let now = calendar.now();
-        // What begins now is yet to be priced in the first tick of an instant, and was in later ones.
-        let yet_to_be_priced = calendar.is_first_tick();
-        let before = |step: &PricedStep| step.end < now || step.end == now && !yet_to_be_priced;
-        let (steps, kept) = (self.stride.len(), self.stride.partition_point(before) + 1);
-        if kept < steps {
-            self.stride.truncate(kept);
-            let end = self.price_up_to(steps);
-            calendar.at(end.time, StrideEnded { client: me, index: self.index, epoch: end.epoch });
-        }
-    }
-
-    /// Time in steps that have ended by `now`: `usage`, to which a stride is added when it ends, and
-    /// those of the stride under way.
-    pub fn busy_total(&self, usage: &Usage, now: SimTime) -> SimSpan {
-        let ended = self.stride[..self.stride.partition_point(|step| step.end <= now)].last();
-        usage.busy_total() + ended.map_or(SimSpan::ZERO, |step| step.end.since(self.begun))
     }
 
     /// The runtime model.
@@ -315,32 +247,6 @@ impl LlmClient {
         changed
     }
 
-    /// Ends the stride under way with its current step.
-    pub(super) fn interrupt(&mut self, now: SimTime) -> Option<StrideEnd> {
-        if self.busy && self.stride.is_empty() {
-            self.scheduler.run_once(); // composed, and yet to be priced
-        }
-        let steps = self.stride.partition_point(|step| step.end <= now) + 1;
-        if steps >= self.stride.len() {
-            return None;
-        }
-        self.stride.truncate(steps);
-        self.reach = steps.next_power_of_two().max(SHORT_STRIDE);
-        self.epoch += 1;
-        Some(StrideEnd { time: self.stride[steps - 1].end, epoch: self.epoch })
-    }
-
-    /// Ends the stride under way if one of its steps ends now, so that whoever comes now may join the
-    /// next one, as without strides. For what arrives in the first tick of an instant; in later ones
-    /// the next step has begun.
-    pub fn catch_up(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
-        let ended = self.stride.partition_point(|step| step.end <= now);
-        // The last step has an end of its own in the calendar.
-        if ended > 0 && ended < self.stride.len() && self.stride[ended - 1].end == now {
-            self.settle(now, usage, gaps);
-        }
-    }
-
     /// Composes the next step if the client is idle; tells whether there is one.
     pub fn form(&mut self) -> bool {
         if self.busy {
@@ -371,115 +277,8 @@ impl LlmClient {
 
     /// Lets sequences come back that are swapped out; tells whether any did.
     fn swap_in(&mut self) -> bool {
-        self.scheduler.swapped() > 0 && self.scheduler.swap_in(self.policy.watermark(self.scheduler.kv()))
-    }
-
-    /// Prices the composed step, and as many more as will be the same, from `now` on.
-    pub fn price(&mut self, now: SimTime) -> StrideEnd {
-        // Blocks behind a window may make room for KV that is to come.
-        let frees_midway = self.scheduler.kv().groups().windowed() > 0 && !self.incoming.is_empty();
-        let limit = if frees_midway { 1 } else { self.reach.min(self.stride_limit) };
-        let steps = self.scheduler.stride(limit as u64) as usize;
-        if steps == self.reach {
-            self.reach = (2 * self.reach).min(STRIDE_LIMIT);
-        }
-        self.stride.clear();
-        self.idle.pass(now);
-        self.begun = now;
-        self.price_up_to(steps)
-    }
-
-    /// Prices what the stride lacks to be `steps` long.
-    fn price_up_to(&mut self, steps: usize) -> StrideEnd {
-        let mut costs = [StepCost::default(); STRIDE_LIMIT];
-        let (shape, priced) = (self.scheduler.shape(), self.stride.len());
-        match (&mut costs[priced..steps], priced) {
-            ([only], 0) => *only = self.with_copies(self.model.price(&shape)),
-            (costs, _) => {
-                let context = shape.decode_context + priced as u64 * u64::from(shape.decode_seqs);
-                self.model.price_decodes(shape.decode_seqs, context, costs);
-            }
-        }
-        let mut end = self.stride.last().map_or(self.begun, |step| step.end);
-        self.stride.extend(costs[priced..steps].iter().map(|cost| {
-            end = end + SimSpan::from_secs_f64(cost.seconds).max(SimSpan::from_ns(1));
-            PricedStep { end, bound: cost.bound }
-        }));
-        self.epoch += 1;
-        StrideEnd { time: end, epoch: self.epoch }
-    }
-
-    /// The price of a step with the time to copy what is swapped, which the step waits for.
-    fn with_copies(&self, cost: StepCost) -> StepCost {
-        let copying = self.scheduler.copies() as f64 * self.seconds_per_copy;
-        let bound = if copying > cost.seconds { Bound::Host } else { cost.bound };
-        StepCost { seconds: cost.seconds + copying, bound }
-    }
-
-    /// Makes the steps of the stride under way that have ended by `now` take effect and forgets the
-    /// rest, when the simulation stops in the middle of it.
-    pub fn settle(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
-        if !self.busy {
-            return self.settle_idle(now, usage);
-        }
-        self.stride.truncate(self.stride.partition_point(|step| step.end <= now));
-        // No sequence starts or completes before the last step of a stride, which has not ended.
-        self.land(self.epoch, usage, gaps, &mut Landed::default());
-    }
-
-    /// Brings `usage` up to `now` while nothing is under way.
-    pub(super) fn settle_idle(&mut self, now: SimTime, usage: &mut Usage) {
-        self.idle.pass(now);
-        usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
-    }
-
-    /// Makes the stride that ends with `epoch` take effect; `false` when that one was cut.
-    /// What that means for stages is added to `landed`.
-    pub fn land(&mut self, epoch: u32, usage: &mut Usage, gaps: &mut TokenGaps, landed: &mut Landed) -> bool {
-        if epoch != self.epoch || !self.busy {
-            return false;
-        }
-        self.land_steps(self.stride.len(), usage, gaps, landed);
-        self.scheduler.clear_step();
-        for id in self.releases.drain(..) {
-            self.scheduler.release_holding(id);
-        }
-        usage.preemptions = self.scheduler.preemptions();
-        usage.prefix = self.scheduler.prefix_tally();
-        usage.swapped = self.scheduler.swap_tally();
-        usage.kv_block_ns += std::mem::take(&mut self.idle.block_ns);
-        (self.idle.since, self.idle.blocks) = (usage.last_step_end, self.scheduler.kv().used());
-        self.busy = false;
-        true
-    }
-
-    /// Makes the first `steps` of the stride under way take effect.
-    pub(super) fn land_steps(
-        &mut self,
-        steps: usize,
-        usage: &mut Usage,
-        gaps: &mut TokenGaps,
-        landed: &mut Landed,
-    ) {
-        let (shape_seqs, prefill_tokens, decode_seqs) = {
-            let shape = self.scheduler.shape();
-            let prompts = shape.prefill.len() as u64;
-            (prompts + u64::from(shape.decode_seqs), shape.prefill_tokens(), u64::from(shape.decode_seqs))
-        };
-        let mut from = self.begun;
-        for (at, step) in self.stride.drain(..steps).enumerate() {
-            let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, landed);
-            let span = step.end.since(from);
-            usage.busy[step.bound as usize] += span;
-            usage.kv_block_ns += u128::from(in_use) * u128::from(span.as_ns());
-            usage.kv_blocks_peak = usage.kv_blocks_peak.max(in_use);
-            from = step.end;
-        }
-        let steps = steps as u64;
-        usage.steps += steps;
-        usage.last_step_end = from;
-        usage.prefill_tokens += prefill_tokens;
-        usage.decode_tokens += decode_seqs * steps;
-        usage.batch_seqs += shape_seqs * steps;
+        let Self { policy, scheduler, .. } = self;
+        let chunk = policy.largest_chunk().unwrap_or(u32::MAX);
+        scheduler.swapped() > 0 && scheduler.swap_in(policy.watermark(scheduler.kv()), chunk)
     }
 }

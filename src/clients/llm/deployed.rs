@@ -121,6 +121,10 @@ impl Deployed for LlmDeployed {
         self.prefix_caching != PrefixCaching::Off
     }
 
+    fn wants_kv_that_is_there(&self) -> bool {
+        (self.make_packing)().reads_cached_tokens() && !self.caches_prefixes()
+    }
+
     fn source_of_latency(&self) -> String {
         self.latency.clone()
     }

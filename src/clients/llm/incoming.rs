@@ -3,16 +3,16 @@
 //! As in engines whose decode side pulls (`NixlConnector` of vLLM, `DistServe`) or asks for room first
 //! (Splitwise, Mooncake): blocks for all of it are allocated here, then it moves, then its sequence joins the
 //! queue with its blocks in hand. Who finds no room waits in line; the line moves when a step is over and
-//! what runs has had its blocks. Where nothing runs and the head of the queue finds no room, KV that has
-//! landed for others behind it is given up, the last one's first, to be computed again.
+//! what runs has had its blocks. Where neither who runs nor the head of the queue finds room to go on, KV that has
+//! landed for others is given up, the last one's first, to be computed again.
 
 use bevy_ecs::entity::Entity;
 
 use super::LlmClient;
 use super::batching::Receive;
-use super::client::StrideEnd;
 use super::scheduler::Scheduler;
 use super::sequence::Landed;
+use super::stride::StrideEnd;
 use crate::clients::Usage;
 use crate::request::pipeline::Work;
 use crate::stats::TokenGaps;
@@ -138,13 +138,14 @@ impl Scheduler {
         self.kv_mut().give_back(blocks);
     }
 
-    /// Where nothing runs, gives up the KV that has landed for the last in the queue but its head; `false` if
-    /// there is none, or more is on its way.
+    /// Where nobody finds the room to go on, gives up the KV that has landed for the last in the queue, its head
+    /// only if somebody runs or is swapped out; `false` if there is none, or more is on its way.
     pub(super) fn give_up_landed(&mut self) -> bool {
-        if self.running() > 0 || self.expected > 0 {
+        if self.expected > 0 {
             return false;
         }
-        let last = self.queue().skip(1).filter(|id| self.seq(*id).blocks > 0).last();
+        let next = usize::from(self.running() == 0 && self.swapped() == 0);
+        let last = self.queue().skip(next).filter(|id| self.seq(*id).blocks > 0).last();
         let Some(id) = last else { return false };
         self.count_preemption(id);
         let seq = self.seq_mut(id);

@@ -1,4 +1,4 @@
-//! The LLM client: prefill and decode with continuous batching and paged KV, modelled after vLLM.
+//! The LLM client: prefill and decode over paged KV, batched as vLLM, `SGLang` and others do.
 //!
 //! ```text
 //!  Delivered ─▶ accept_stages ──Idle──▶ form_steps ──Formed──▶ price_steps ──StrideEnded──▶ calendar
@@ -34,6 +34,7 @@ mod serving;
 mod shelf;
 mod spec;
 mod step;
+mod stride;
 mod systems;
 #[cfg(test)]
 mod tests;
@@ -49,7 +50,7 @@ pub use batching::{
     BatchingExt, BatchingPolicy, BatchingRegistry, Blocks, Chunked, Continuous, MakeBatching, Mixed, Orca,
     Receive, Sglang, Static,
 };
-pub use client::{HostKv, LlmClient, LlmSetup, Stride, StrideEnd};
+pub use client::{HostKv, LlmClient, LlmSetup};
 pub(crate) use packing::built_in as built_in_packing;
 pub use packing::{
     Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
@@ -60,6 +61,7 @@ pub use scheduler::{Back, Reserve, Scheduler, SwapTally};
 pub use sequence::{Finished, FirstToken, Landed, SeqId};
 pub use shelf::{Parked, Shelf};
 pub use spec::LlmSpec;
+pub use stride::{Stride, StrideEnd};
 
 use super::Delivered;
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
@@ -107,11 +109,15 @@ impl Plugin for LlmPlugin {
         sim.systems(Phase::Admit, accept.in_set(LlmSet::Accept));
         let form = (systems::form_steps, transfers::start_transfers).chain();
         sim.systems(Phase::Batch, form.in_set(LlmSet::Form));
-        sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
+        if sim.world().contains_resource::<StrideWatch>() {
+            sim.systems(Phase::Price, systems::price_watched_steps.in_set(LlmSet::Price));
+        } else {
+            sim.systems(Phase::Price, systems::price_steps.in_set(LlmSet::Price));
+        }
     }
 }
 
-/// What a plugin inserts to be shown every stride when it begins, with the position of its client among
+/// What a plugin inserts, before clients are there, to be shown every stride when it begins, with the position of its client among
 /// all. A stride may be cut later, where it has more than one step.
 #[derive(Resource)]
 pub struct StrideWatch(Box<Watch>);

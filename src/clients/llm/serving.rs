@@ -128,6 +128,7 @@ impl LlmSpec {
             generates: Generates {
                 role: self.role,
                 lends: self.lends,
+                reserved_tokens: self.num_reserved_decode_tokens,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
                 kv_tokens: capacity.tokens,

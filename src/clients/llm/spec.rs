@@ -177,6 +177,11 @@ impl ClientKind for LlmSpec {
         let packing = site.world.resource::<PackingRegistry>().resolve(&self.packing);
         let make_packing = packing.map_err(|error| one(error.into_problem("packing")))?.built;
         let policy = make_policy();
+        if self.preemption != Preemption::Recompute && !policy.preempts() {
+            let message = format!("has no effect: batching {} never preempts", self.batching.name);
+            let help = "leave it out: KV is reserved for all of a request";
+            return Err(one(Problem::new("preemption", message).help(help)));
+        }
         let max_step_tokens = policy.max_step_tokens();
         if max_step_tokens < self.max_num_seqs {
             let message = format!(
@@ -251,13 +256,21 @@ impl LlmSpec {
             let message = "has no effect: the client prefills and decodes anyway";
             problems.push(Problem::new("lends", message).help("leave it out, or give the client a `role`"));
         }
-        if self.prefix_caching != PrefixCaching::Off && self.role != Role::Both {
-            let message = format!(
-                "has no effect with `role: {:?}`: KV that is handed on is not kept for others",
-                self.role
-            );
-            let help = "leave it out; clients of `role: Both` keep prefixes";
+        if self.prefix_caching != PrefixCaching::Off && self.role == Role::Decode {
+            let message =
+                "has no effect with `role: Decode`: KV that comes from elsewhere is not kept for others";
+            let help = "leave it out; clients of `role: Prefill` and `Both` keep prefixes";
             problems.push(Problem::new("prefix_caching", message).help(help));
+        }
+        if self.num_reserved_decode_tokens > 0 {
+            let path = "num_reserved_decode_tokens";
+            if self.role == Role::Prefill && !self.lends {
+                let message = "has no effect with `role: Prefill`: no KV comes here";
+                problems.push(Problem::new(path, message).help("leave it out; clients that decode have it"));
+            } else if !self.also.is_empty() {
+                let message = "has no effect: KV comes to a client of several models whatever room there is";
+                problems.push(Problem::new(path, message).help("leave it out, or serve one model"));
+            }
         }
         for (path, span) in [("swap", self.swap), ("stay", self.stay)] {
             if span.is_some() && self.also.is_empty() {

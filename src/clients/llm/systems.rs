@@ -140,18 +140,38 @@ pub(super) fn form_steps(
 
 /// `Price`: composed steps are priced and their ends go into the calendar.
 pub(super) fn price_steps(
+    formed: Rx<Formed>,
+    clients: Query<&mut LlmClient>,
+    calendar: ResMut<Calendar>,
+) -> Result<(), BevyError> {
+    price(formed, clients, calendar, |_| {})
+}
+
+/// The same where somebody wants to see the strides.
+pub(super) fn price_watched_steps(
+    formed: Rx<Formed>,
+    clients: Query<&mut LlmClient>,
+    calendar: ResMut<Calendar>,
+    mut watch: ResMut<StrideWatch>,
+) -> Result<(), BevyError> {
+    price(formed, clients, calendar, |llm| {
+        if let Some(stride) = llm.stride() {
+            (watch.0)(llm.index(), &stride);
+        }
+    })
+}
+
+fn price(
     mut formed: Rx<Formed>,
     mut clients: Query<&mut LlmClient>,
     mut calendar: ResMut<Calendar>,
-    mut watch: Option<ResMut<StrideWatch>>,
+    mut show: impl FnMut(&LlmClient),
 ) -> Result<(), BevyError> {
     let now = calendar.now();
     for Formed(client) in formed.drain() {
         let mut llm = clients.get_mut(client)?;
         let end = llm.price(now);
-        if let (Some(watch), Some(stride)) = (&mut watch, llm.stride()) {
-            (watch.0)(llm.index(), &stride);
-        }
+        show(&llm);
         calendar.at(end.time, StrideEnded { client, index: llm.index(), epoch: end.epoch });
     }
     Ok(())

@@ -14,8 +14,9 @@ use bevy_ecs::prelude::{BevyError, Query, ResMut};
 use bevy_ecs::system::SystemParam;
 
 use super::batching::Receive;
-use super::client::{LlmClient, StrideEnd};
+use super::client::LlmClient;
 use super::shelf::Shelf;
+use super::stride::StrideEnd;
 use super::{Idle, KvLanded, KvRetry, Room, StrideEnded};
 use crate::clients::Usage;
 use crate::engine::{Calendar, Rx, Tx};
@@ -214,8 +215,10 @@ impl Courier<'_, '_> {
     fn land(&mut self, stage: Entity, client: Entity) -> Result<bool, BevyError> {
         let Some(moved) = self.moved(stage)? else { return Ok(false) };
         let Asked { request, work, .. } = self.asked(stage)?;
+        let now = self.calendar.now();
         if let (_, Some(mut passage)) = self.stages.get_mut(stage)? {
             passage.moved = None;
+            passage.way = Some([SimTime::from_ns(now.as_ns().saturating_sub(moved.takes.as_ns())), now]);
         }
         let (_, mut usage, shelf) = self.clients.get_mut(client)?;
         usage.kv_received_bytes += moved.bytes;

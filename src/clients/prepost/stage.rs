@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Lengths, TextTask};
 use crate::catalog::Catalog;
 use crate::engine::Stream;
-use crate::request::{Payload, StageKind};
+use crate::request::{Around, Payload, StageKind};
 use crate::scenario::Problem;
 
 /// Operations on text, one after another on one core of a `PrePost` client.
@@ -42,6 +42,16 @@ impl StageKind for TextStage {
             task.wrong().map(|(field, message)| Problem::new(format!("tasks[{at}].{field}"), message))
         };
         self.tasks.iter().enumerate().filter_map(wrong).collect()
+    }
+
+    fn check_among(&self, around: Around) -> Vec<Problem> {
+        let idle = |task: &TextTask| task.is_of_answers() && !around.answered;
+        let tasks = self.tasks.iter().enumerate().filter(|(_, task)| idle(task));
+        let wrong = tasks.map(|(at, task)| {
+            let message = format!("`{}` has no effect: there is no answer before this stage", task.name());
+            Problem::new(format!("tasks[{at}]"), message).help("put it behind a `Decode`, or leave it out")
+        });
+        wrong.collect()
     }
 }
 

@@ -61,6 +61,11 @@ impl TextTask {
         }
     }
 
+    /// Whether it does something to an answer, and to nothing else.
+    pub const fn is_of_answers(&self) -> bool {
+        matches!(self, Self::Enhance { .. } | Self::Detokenize)
+    }
+
     /// What is wrong with it, if anything.
     pub fn wrong(&self) -> Option<(&'static str, String)> {
         match self {

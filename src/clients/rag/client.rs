@@ -100,6 +100,10 @@ impl RagClient {
         within("vectors", self.vectors, 1_000_000_000_000);
         within("cores", self.cores.into(), 4096);
         within("max_batch", self.max_batch.into(), 100_000);
+        if let (None, Some(place)) = (&self.rerank, self.rerank_on) {
+            let message = format!("rerank_on has no effect, found {place:?}: nothing is re-ranked");
+            problems.push(Problem::new("rerank_on", message).help("leave it out, or name a `rerank` model"));
+        }
         if let Err(message) = self.documents.check() {
             problems.push(Problem::new("documents.gb_per_s", message));
         }
@@ -219,6 +223,8 @@ impl RagClient {
             );
             return Err(Problem::new("search_on", message));
         }
+        let encoders = [Some(embed_on), reranking.as_ref().map(|(.., devices)| *devices)];
+        self.check_used(site.world, encoders.into_iter().flatten().map(|on| on.place), search_on.place)?;
         let vectors = Vectors { count: self.vectors as f64, dimension: f64::from(embedding.hidden) };
         let index = self.index(site.world, &vectors)?;
         let searcher = Searcher::of(search_on.kind, search_on.count, self.cores)
@@ -269,6 +275,39 @@ impl RagClient {
             parts.iter().map(|part| format!("{} {:.3} ms", part.name, 1e3 * part.seconds)).collect();
         model.facts.push(Fact::new("one query", format!("of 256 tokens alone: {}", times.join(", "))));
         Ok(model)
+    }
+
+    /// Whether what is set has an effect where encoders and index are.
+    fn check_used(
+        &self,
+        world: &World,
+        encoders: impl Iterator<Item = Place> + Clone,
+        search: Place,
+    ) -> Result<(), Problem> {
+        let usual = Self::default();
+        if search != Place::Processor && self.cores != usual.cores {
+            let message = format!("cores has no effect, found {}: accelerators search the index", self.cores);
+            let help = "leave it out, or write `search_on: Processor`";
+            return Err(Problem::new("cores", message).help(help));
+        }
+        let runtimes = world.resource::<RuntimeRegistry>();
+        let filled = |choice: &Choice| runtimes.resolve(choice).map(|resolved| resolved.choice).ok();
+        for (field, choice, default, place) in [
+            ("processor_runtime", &self.processor_runtime, &usual.processor_runtime, Place::Processor),
+            (
+                "accelerator_runtime",
+                &self.accelerator_runtime,
+                &usual.accelerator_runtime,
+                Place::Accelerator,
+            ),
+        ] {
+            if !encoders.clone().any(|on| on == place) && filled(choice) != filled(default) {
+                let message = format!("{field} has no effect: no encoder runs on {place}");
+                let help = format!("leave it out, or write `embed_on: {place:?}`");
+                return Err(Problem::new(field, message).help(help));
+            }
+        }
+        Ok(())
     }
 
     fn runtime(&self, devices: Devices<'_>) -> String {

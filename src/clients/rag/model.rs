@@ -6,6 +6,7 @@ use crate::clients::Fact;
 use crate::clients::tasks::{Discipline, Part, Task, TaskModel};
 use crate::engine::Stream;
 use crate::runtime::Bound;
+use crate::scenario::Problem;
 
 /// A RAG client that fits its cluster.
 pub struct RagModel {
@@ -72,6 +73,13 @@ impl TaskModel for RagModel {
 
     fn serve(&self, batch: &mut [Task<'_, Rag>], _draws: &mut Stream, parts: &mut Vec<Part>) {
         self.parts(batch.iter().map(|task| (task.stage, task.payload.context_tokens)), parts);
+    }
+
+    fn ignores(&self, stage: &Rag) -> Vec<Problem> {
+        let (None, Some(candidates)) = (&self.reranker, stage.candidates) else { return Vec::new() };
+        let message = format!("candidates has no effect, found {candidates}: no `Rag` client re-ranks");
+        let help = "leave it out, or write `rerank: \"bge-reranker-base\"` in the `Rag` client";
+        vec![Problem::new("candidates", message).help(help)]
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -17,8 +17,8 @@ pub struct Rag {
     /// Length of a document (tokens), 1 to 1000000. Default: 1000, LangChain's `chunk_size` of 4000
     /// characters at four to a token.
     pub tokens_per_document: u32,
-    /// Documents that are fetched for the re-ranker to choose from, at least `documents`; a client without
-    /// a re-ranker fetches `documents`. Default: 20, as LangChain's example of a cross-encoder has it, or
+    /// Documents that are fetched for the re-ranker to choose from, at least `documents`; not to
+    /// be said where no `Rag` client re-ranks: those fetch `documents`. Default: 20, as LangChain's example of a cross-encoder has it, or
     /// `documents` where that is more.
     pub candidates: Option<u32>,
     /// Length of the query that is searched for (tokens), at least 1. Default: the whole text so far, of
@@ -50,6 +50,10 @@ impl Rag {
 impl StageKind for Rag {
     fn client(&self) -> &'static str {
         "Rag"
+    }
+
+    fn answers(&self) -> bool {
+        false
     }
 
     fn finish(&self, payload: &mut Payload, _draws: &mut Stream) {

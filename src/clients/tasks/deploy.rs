@@ -1,5 +1,6 @@
 //! From the settings of a client of tasks to clients in a world.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use super::{TaskClient, TaskModel, TaskPlugin, TaskServer};
 use crate::catalog::Catalog;
 use crate::clients::{Client, ClientKind, ClientRegistry, Delivered, Deployed, Fact, Offer, Site, Usage};
 use crate::engine::{SimBuilder, Streams};
+use crate::request::StageKind;
 use crate::scenario::{Choice, Findings, Problem};
 use crate::units::SimTime;
 use bevy_ecs::entity::Entity;
@@ -62,6 +64,11 @@ impl<M: TaskModel> Deployed for Placed<M> {
 
     fn facts(&self) -> Vec<Fact> {
         self.model.facts()
+    }
+
+    fn ignores(&self, stage: &dyn StageKind) -> Vec<Problem> {
+        let stage = (stage as &dyn Any).downcast_ref();
+        stage.map_or_else(Vec::new, |stage| self.model.ignores(stage))
     }
 
     fn install(&self, sim: &mut SimBuilder) {

@@ -95,6 +95,12 @@ pub trait TaskModel: Send + Sync + 'static {
         let _ = (world, client);
     }
 
+    /// Parameters of `stage` that have no effect here; paths count from them.
+    fn ignores(&self, stage: &Self::Stage) -> Vec<Problem> {
+        let _ = stage;
+        Vec::new()
+    }
+
     /// What `mist check` says about it.
     fn facts(&self) -> Vec<Fact> {
         Vec::new()

@@ -78,4 +78,8 @@ impl RoutingPolicy for MixedPool {
     fn counts_tokens(&self) -> bool {
         true
     }
+
+    fn borrows(&self) -> bool {
+        true
+    }
 }

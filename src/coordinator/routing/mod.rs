@@ -71,6 +71,11 @@ pub trait RoutingPolicy: Send + Sync + 'static {
     fn counts_tokens(&self) -> bool {
         false
     }
+
+    /// Whether it may borrow clients that `lends` puts at its disposal; where none does, to lend one is refused.
+    fn borrows(&self) -> bool {
+        false
+    }
 }
 
 /// Makes a policy for each pool.

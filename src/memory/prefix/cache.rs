@@ -64,6 +64,8 @@ pub struct PrefixCache {
     tags: u32,
     idle: u64,
     in_use: u64,
+    /// Blocks evicted since somebody asked.
+    evicted: u64,
 }
 
 impl PrefixCache {
@@ -78,6 +80,7 @@ impl PrefixCache {
             tags: 0,
             idle: 0,
             in_use: 0,
+            evicted: 0,
         })
     }
 
@@ -207,7 +210,7 @@ impl PrefixCache {
 
     /// Evicts until no more than `free` blocks are idle; tells whether any were evicted.
     pub fn evict(&mut self, free: u64) -> bool {
-        let evicts = self.idle > free;
+        let before = self.idle;
         while self.idle > free
             && let Some(((when, std::cmp::Reverse(end)), (id, tag))) = self.queue.pop_first()
         {
@@ -227,7 +230,13 @@ impl PrefixCache {
                 self.drop_stored(id, tag);
             }
         }
-        evicts
+        self.evicted += before - self.idle;
+        before > self.idle
+    }
+
+    /// Blocks evicted since this was asked last.
+    pub const fn take_evicted(&mut self) -> u64 {
+        std::mem::replace(&mut self.evicted, 0)
     }
 
     /// Evicts everything; there are no pins.

@@ -51,6 +51,8 @@ pub struct PrefixTally {
     pub query_tokens: u64,
     /// Those that were there.
     pub hit_tokens: u64,
+    /// Blocks that were evicted.
+    pub evicted_blocks: u64,
 }
 
 impl PrefixTally {
@@ -69,6 +71,7 @@ impl AddAssign for PrefixTally {
         self.hits += other.hits;
         self.query_tokens += other.query_tokens;
         self.hit_tokens += other.hit_tokens;
+        self.evicted_blocks += other.evicted_blocks;
     }
 }
 

@@ -1,10 +1,13 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
-use super::flow::{always_takes_time, changes_text, exits, leaves, one_visit, scores, takes_time, wants};
+use super::flow::{
+    always_takes_time, answers, asks, changes_text, exits, leaves, one_visit, prefills, scores, takes_time,
+    wants,
+};
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use super::when::When;
-use crate::request::StageKind;
+use crate::request::{Around, StageKind};
 use crate::scenario::Count;
 use crate::scenario::Problem;
 
@@ -21,6 +24,13 @@ pub trait Directory {
     /// # Errors
     /// None serves it.
     fn model(&self, name: &str) -> Result<u16, Problem>;
+
+    /// Whether prefill and decode of `model` have clients of their own, so that KV moves between them;
+    /// without a name, of any model.
+    fn moves_kv(&self, model: Option<&str>) -> bool {
+        let _ = model;
+        false
+    }
 
     /// What is wrong with the parameters of a stage.
     fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
@@ -42,7 +52,8 @@ pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Ve
         gives_output: false,
         scored: steps.iter().any(scores),
     };
-    let start = Place { kv: false, wanted: false, joins: false, next: None };
+    let around = Around { answered: false, prefilled: false, asked: false };
+    let start = Place { kv: false, wanted: false, joins: false, next: None, around };
     compiler.sequence(steps, "", start);
     compiler.program.ops.push(Op::End);
     if compiler.problems.is_empty() && !compiler.gives_output {
@@ -62,6 +73,9 @@ pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Ve
 /// Stands for the end of the program while that is not known.
 const EXIT: u32 = u32::MAX;
 
+/// The name under which the time is accounted that KV takes from one client to another.
+const TRANSFER: &str = "KV transfer";
+
 /// What is around a list of steps.
 #[derive(Clone, Copy)]
 struct Place {
@@ -73,6 +87,21 @@ struct Place {
     joins: bool,
     /// The model of the next prefill; `None`: the one that the request asks for.
     next: Option<u16>,
+    /// What stages in it find.
+    around: Around,
+}
+
+impl Place {
+    /// The same for what is `run` again and again.
+    fn repeated(self, run: &[Named]) -> Self {
+        let Around { answered, prefilled, asked } = self.around;
+        let around = Around {
+            answered: answered || run.iter().any(answers),
+            prefilled: prefilled || run.iter().any(prefills),
+            asked: asked || run.iter().any(asks),
+        };
+        Self { around, ..self }
+    }
 }
 
 struct Compiler<'a> {
@@ -124,7 +153,7 @@ impl Compiler<'_> {
 
     /// Compiles steps in a row; tells whether KV is there after them.
     fn sequence(&mut self, steps: &[Named], prefix: &str, place: Place) -> bool {
-        let mut kv = place.kv;
+        let (mut kv, mut answered) = (place.kv, place.around.answered);
         let mut rest = steps;
         while let Some(first) = rest.first() {
             let (now, later) = rest.split_at(one_visit(rest));
@@ -140,8 +169,14 @@ impl Compiler<'_> {
                 _ => None,
             });
             let next = next.unwrap_or(place.next);
-            let after = Place { kv, wanted: wants(later, place.wanted), next, ..place };
+            let around = Around {
+                answered,
+                prefilled: place.around.prefilled || later.iter().any(prefills),
+                asked: place.around.asked || later.iter().any(asks),
+            };
+            let after = Place { kv, wanted: wants(later, place.wanted), next, around, ..place };
             kv = self.step(now, prefix, after);
+            answered |= now.iter().any(answers);
             rest = later;
         }
         kv
@@ -156,7 +191,8 @@ impl Compiler<'_> {
                 return self.generate(steps, &path, place);
             }
             Step::Stage(stage) => {
-                for problem in self.directory.check(stage.as_ref()) {
+                let effects = stage.check_among(place.around);
+                for problem in self.directory.check(stage.as_ref()).into_iter().chain(effects) {
                     self.problem(problem.under(&path));
                 }
                 let pool = self.directory.pool(stage.client(), stage.model());
@@ -196,6 +232,7 @@ impl Compiler<'_> {
                 let search = self.push(Op::Search { width, keep, rounds, after: 0 });
                 let again = rounds > 1 && wants(run, false);
                 let inside = Place { wanted: place.wanted || again, joins: true, ..place };
+                let inside = if rounds > 1 { inside.repeated(run) } else { inside };
                 let kv = self.sequence(run, &path, inside);
                 self.push(Op::Join);
                 let after = self.here();
@@ -203,6 +240,11 @@ impl Compiler<'_> {
                 return kv;
             }
             Step::ChooseModel { cases, otherwise } => {
+                if !place.around.asked {
+                    let message = "has no effect: no `Prefill` after it takes the request's model";
+                    let help = "put it before a `Prefill` that names no model, or leave it out";
+                    self.problem(Problem::new(path.clone(), message).help(help));
+                }
                 self.check_scored(cases.iter().map(|(when, _)| when), &join(&path, "cases"));
                 let number = |(at, (when, model)): (usize, &(_, String))| {
                     (*when, self.model(model, &join(&path, &format!("cases[{at}].model"))))
@@ -225,14 +267,25 @@ impl Compiler<'_> {
     }
 
     fn generate(&mut self, steps: &[Named], path: &str, place: Place) -> bool {
-        let mut generate =
-            Generate { prefill: None, reason: None, answer: None, keep: place.wanted, labels: [0; 3] };
+        let mut generate = Generate {
+            prefill: None,
+            reason: None,
+            answer: None,
+            keep: place.wanted,
+            labels: [0; 3],
+            transfer: None,
+        };
         // A model of its own has times of its own.
         let model = match &steps[0].step {
             Step::Prefill(model) => model.as_ref(),
             _ => None,
         };
         for Named { name, step, .. } in steps {
+            let generates = matches!(step, Step::Reason(_) | Step::Decode(_));
+            if generates && generate.transfer.is_none() && self.directory.moves_kv(model.map(String::as_str))
+            {
+                generate.transfer = Some(self.label(TRANSFER.to_owned()));
+            }
             let label = self.label(model.map_or(name.clone(), |model| format!("{name} {model}")));
             match step {
                 Step::Prefill(model) => {
@@ -303,7 +356,7 @@ impl Compiler<'_> {
         }
         let start = self.push(Op::Loop { times: *times, after: 0 });
         let again = wants(run, false);
-        let inside = Place { wanted: place.wanted || again, ..place };
+        let inside = Place { wanted: place.wanted || again, ..place }.repeated(run);
         let kv = self.sequence(run, path, inside);
         self.push(Op::Again { start: start as u32 + 1, until: *until });
         let after = self.here();

@@ -108,6 +108,36 @@ pub(super) fn changes_text(named: &Named) -> bool {
     }
 }
 
+/// Whether a step prefills, perhaps.
+pub(super) fn prefills(named: &Named) -> bool {
+    any(named, |step| matches!(step, Step::Prefill(_)))
+}
+
+/// Whether a step may take the model that the request asks for.
+pub(super) fn asks(named: &Named) -> bool {
+    any(named, |step| matches!(step, Step::Prefill(None) | Step::Stage(_)))
+}
+
+/// Whether a step may leave an answer.
+pub(super) fn answers(named: &Named) -> bool {
+    any(named, |step| match step {
+        Step::Reason(_) | Step::Decode(_) => true,
+        Step::Stage(stage) => stage.answers(),
+        _ => false,
+    })
+}
+
+/// Whether `is` holds for a step or one inside it.
+fn any(named: &Named, is: fn(&Step) -> bool) -> bool {
+    let inside = |steps: &[Named]| steps.iter().any(|named| any(named, is));
+    match &named.step {
+        Step::Parallel(branches) => branches.iter().any(|branch| inside(branch)),
+        Step::Repeat { run, .. } | Step::Search { run, .. } => inside(run),
+        Step::Branch { cases, otherwise } => cases.iter().any(|(_, run)| inside(run)) || inside(otherwise),
+        step => is(step),
+    }
+}
+
 /// Whether a step gives a score.
 pub(super) fn scores(named: &Named) -> bool {
     match &named.step {

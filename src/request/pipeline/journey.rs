@@ -16,6 +16,8 @@ pub struct Journey {
     pub(super) under_way: u32,
     /// KV that clients keep for it.
     pub(super) kept: SmallVec<[KvHandle; 1]>,
+    /// Tokens that models read for it.
+    pub(super) read: u64,
     /// Tokens generated, those of branches that were dropped too.
     pub(super) generated: u64,
     pub(super) cached_tokens: u32,
@@ -139,6 +141,7 @@ impl Journey {
             groups: Vec::new(),
             under_way: 0,
             kept: SmallVec::new(),
+            read: 0,
             generated: 0,
             cached_tokens: 0,
             preemptions: 0,
@@ -156,6 +159,12 @@ impl Journey {
     /// When the answer came out.
     pub fn times(&self) -> TokenTimes {
         self.threads[0].times
+    }
+
+    /// Tokens that models read for it: its text, once for each prefill, scoring or classification, whether
+    /// its KV was there or not.
+    pub const fn read(&self) -> u64 {
+        self.read
     }
 
     /// Tokens generated, those of branches that were dropped too.
@@ -207,6 +216,18 @@ impl Journey {
             || self.groups.iter().flat_map(|group| &group.ends).any(|end| holds(&end.payload));
         let at = self.kept.iter().position(|kept| *kept == left).filter(|_| !used)?;
         Some(self.kept.swap_remove(at))
+    }
+
+    /// The branch that `thread` is, by the numbers of branches from the outermost in.
+    pub(super) fn branch(&self, thread: u32) -> SmallVec<[u32; 2]> {
+        let mut arms = SmallVec::new();
+        let mut at = &self.threads[thread as usize];
+        while let Some(group) = at.group {
+            arms.push(at.arm);
+            at = &self.threads[self.groups[group as usize].parent as usize];
+        }
+        arms.reverse();
+        arms
     }
 
     /// Lets one client do both the prefill that `thread` is at and the decode that follows.

@@ -84,6 +84,8 @@ pub(super) struct Generate {
     pub keep: bool,
     /// Of prefill, reasoning and answer.
     pub labels: [u8; 3],
+    /// Of the way of KV from prefill to decode, where they may have clients of their own.
+    pub transfer: Option<u8>,
 }
 
 /// Whose prefill it is.
@@ -167,6 +169,13 @@ impl Programs {
         ops.iter().any(|op| matches!(op, Op::Generate(Generate { prefill: Some(by), .. }) if split(*by)))
     }
 
+    /// Whether requests may go on with KV of their own that is there: kept from an earlier visit, or found by
+    /// another stage.
+    pub fn hand_on_kv(&self) -> bool {
+        let hands_on = |op: &Op| matches!(op, Op::Visit { .. } | Op::Generate(Generate { keep: true, .. }));
+        self.programs.iter().any(|program| program.ops.iter().any(hands_on))
+    }
+
     /// Whether requests for `model` through the `at`-th pipeline make a single visit: prefill and
     /// decode on one client.
     pub fn is_single_visit(&self, at: u16, model: u16) -> bool {
@@ -225,7 +234,9 @@ impl Program {
                         renumber(label);
                     }
                     // Labels of parts that are not there stand for nothing.
-                    Op::Generate(generate) => generate.labels.iter_mut().for_each(renumber),
+                    Op::Generate(Generate { labels, transfer, .. }) => {
+                        labels.iter_mut().chain(transfer).for_each(renumber);
+                    }
                     _ => {}
                 }
             }

@@ -191,6 +191,11 @@ fn tree_search(search: &mut TreeSearch, registry: &StageRegistry) -> Built {
     within("width", search.width as usize, 2, 1024)?;
     within("keep", search.keep as usize, 1, search.width as usize)?;
     within("rounds", search.rounds as usize, 1, 10_000)?;
+    if search.rounds == 1 && search.keep > 1 {
+        let message = format!("has no effect in one round, whose best goes on alone, found {}", search.keep);
+        let help = "leave it out, or allow more `rounds`".to_owned();
+        return Err(ChoiceError { help: Some(help), ..ChoiceError::new("keep", message) });
+    }
     let run = build_some(&mut search.run, "run", registry)?;
     Ok(Step::Search { width: search.width, keep: search.keep, rounds: search.rounds, run })
 }

@@ -174,6 +174,8 @@ fn build(raws: &[Raw], mut kv: bool, joins: bool, steps: &mut Vec<Named>) -> boo
             Raw::Choose(tokens) => {
                 let cases = vec![(below(*tokens), "1".to_owned())];
                 steps.push(named("Choose", Step::ChooseModel { cases, otherwise: None }));
+                // Somebody may take it.
+                steps.push(named("Append", Step::stage(Append(0))));
             }
             Raw::Exit if joins => {}
             Raw::Exit => {
@@ -446,6 +448,7 @@ impl World<'_> {
         let _ = place;
         let visited = Visited {
             client: pool.into(),
+            way: None,
             started: now,
             first_token: first,
             answer,

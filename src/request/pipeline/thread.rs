@@ -116,7 +116,14 @@ impl Thread {
     pub(super) fn generated(&mut self, generate: Generate, visited: &Visited, now: SimTime) -> u64 {
         let [prefill, reason, answer] = generate.labels;
         let [reasons, answers] = self.plan;
-        let waited = visited.started.since(self.since);
+        let since = match (visited.way, generate.transfer) {
+            (Some([set_out, landed]), Some(transfer)) => {
+                self.lap(transfer, set_out.since(self.since), landed.since(set_out));
+                landed
+            }
+            _ => self.since,
+        };
+        let waited = visited.started.since(since);
         let first = visited.first_token;
         self.payload.kv = visited.kept;
         let prefills = generate.prefill.is_some() && self.phase == 0;

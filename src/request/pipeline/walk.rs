@@ -106,6 +106,8 @@ impl Work {
 pub struct Visited {
     /// Position among all clients of the one that was visited.
     pub client: u32,
+    /// When KV that it goes on with set out for the client and when it landed, if any had to.
+    pub way: Option<[SimTime; 2]>,
     /// When its first step began.
     pub started: SimTime,
     /// When its first token was out.
@@ -209,12 +211,16 @@ impl Ground<'_> {
                 Op::Pass { model, .. } => {
                     let served = &self.models[usize::from(*model)];
                     let work = Work { model: *model, ..at.pass(served.max_model_len) };
+                    journey.read += u64::from(work.prompt_tokens);
                     return visit(journey, thread, (served.prefill, work), None, None, actions);
                 }
                 Op::Generate(generate) => match at.generate(*generate, self.models) {
                     Some((pool, work)) => {
                         let base = at.goes_on_with(*generate);
                         let split = at.split(*generate, self.models, work);
+                        // The KV of what was generated last is still to be computed, and nothing read anew.
+                        let there = base.map_or(0, |kv| kv.tokens.saturating_add(1));
+                        journey.read += u64::from(work.prompt_tokens.saturating_sub(there));
                         return visit(journey, thread, (pool, work), base, split, actions);
                     }
                     None => at.pc += 1,

@@ -52,6 +52,10 @@ pub(in crate::scenario) fn some_of(schema: &Value) -> Option<&Value> {
 
 /// A type as a user would say it, `root` holding the definitions; empty for a struct on its own.
 pub(in crate::scenario) fn type_name(schema: &Value, root: &Value) -> String {
+    // Where the type says less than is meant, such as text that is JSON.
+    if let Some(words) = schema["x-words"].as_str() {
+        return words.to_owned();
+    }
     if let Some(kind) = schema["x-choice"].as_str() {
         return kind.to_owned();
     }

@@ -177,9 +177,12 @@ struct Stage<'a> {
     #[serde(borrow)]
     #[schemars(with = "String")]
     stage: Label<'a>,
-    /// The fields that a scenario writes, as a JSON object.
+    /// The fields of the stage that a scenario would write, as a JSON object: `{"documents": 10}` for
+    /// `Rag(documents: 10)`, `{"takes": {"Exactly": {"ms": 5}}}` for `RunTool(takes: Exactly(ms(5)))`. Stages
+    /// inside it are texts: `{"run": ["Prefill", "Decode(tokens: Exactly(9))"], "times": {"Exactly": 2}}` for
+    /// `Repeat`. What is left out has its default; absent, all of it. `mist trace export` writes them.
     #[serde(borrow)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("x-words" = "JSON object, or None"))]
     params: Option<&'a RawValue>,
 }
 

@@ -133,9 +133,16 @@ fn rates_that_are_no_rates() {
 
 #[test]
 fn fractions_that_are_none() {
-    for watermark in ["-0.1", "1.5", "NaN"] {
-        let err = refused_set(&format!("clients[0].runs.batching=Continuous(watermark: {watermark})"));
-        assert_says(&err, &["error: a fraction must be 0 to 1, found ", "runs.batching.watermark\n"]);
+    for (policy, watermark) in [
+        ("Continuous", "-0.1"),
+        ("Continuous", "1.5"),
+        ("Continuous", "NaN"),
+        ("Chunked", "1"),
+        ("Chunked", "2"),
+    ] {
+        let err = refused_set(&format!("clients[0].runs.batching={policy}(watermark: {watermark})"));
+        let said = format!("error: watermark must be 0 to below 1, found {watermark}");
+        assert_says(&err, &[&said, "runs.batching.watermark\n"]);
     }
     let err = refused_set("clients[0].runs.gpu_memory_utilization=1.1");
     assert_says(&err, &["must be above 0 and at most 1, found 1.1", "runs.gpu_memory_utilization\n"]);
@@ -304,4 +311,73 @@ fn what_batching_and_packing_do_not_know() {
     assert_says(&err, &["must be above 0 and finite, found 0"]);
     let err = refused_set("clients[0].runs.batching=Chunked(reserve: Promt)");
     assert_says(&err, &["Promt", "Prompt"]);
+}
+
+#[test]
+fn settings_without_effect() {
+    let client = |field: &str| format!("clients[0].runs.{field}");
+    let share = "has no effect: prefill and decode share their clients";
+    let role = "leave it out, or give clients a `role`";
+    for (field, value, said, help) in [
+        ("coordinator.decode_choice", "AtArrival", share, role),
+        (
+            "coordinator.routing",
+            "MixedPool",
+            "MixedPool has nobody to borrow from: prefill and decode share their clients",
+            "write `routing: TokenJsq`, or give clients a `role`",
+        ),
+        (&client("num_reserved_decode_tokens"), "16", share, role),
+        (
+            &client("packing"),
+            "LongestPrefixMatch",
+            "has no effect: no KV is there before a request comes",
+            "write `prefix_caching: Radix` or `BlockHash`, or another `packing`",
+        ),
+    ] {
+        let err = refused_set(&format!("{field}={value}"));
+        assert_says(&err, &[&format!("error: {said}\n"), help, &format!("= field: {field}\n")]);
+    }
+    for batching in ["Static", "Orca"] {
+        let swap = client("preemption=Swap(host_memory: gib(4))");
+        let batching = format!("{}={batching}", client("batching"));
+        let err = Sandbox::with_quickstart().refused(&[
+            "run",
+            "quickstart.ron",
+            "--set",
+            &swap,
+            "--set",
+            &batching,
+        ]);
+        assert_says(
+            &err,
+            &["has no effect: batching ", " never preempts", "= field: clients[0].runs.preemption"],
+        );
+    }
+    let err = refused_set("clients[0].runs.packing=Priority(ageing: s(0))");
+    assert_says(&err, &["ageing must be above 0, found 0 s", "= field: clients[0].runs.packing.ageing\n"]);
+}
+
+#[test]
+fn settings_without_effect_where_prefill_and_decode_are_apart() {
+    let path = format!("{}/scenarios/examples/disaggregated.ron", env!("CARGO_MANIFEST_DIR"));
+    let sandbox = Sandbox::new();
+    sandbox.write("apart.ron", &std::fs::read_to_string(path).unwrap());
+    for (set, said, help) in [
+        (
+            "clients[0].runs.lends=true",
+            "has no effect: the routing policy LeastOutstanding borrows no clients",
+            "leave it out, or write `routing: MixedPool` in `coordinator`",
+        ),
+        (
+            "clients[0].runs.num_reserved_decode_tokens=16",
+            "has no effect with `role: Prefill`: no KV comes here",
+            "leave it out; clients that decode have it",
+        ),
+    ] {
+        let err = sandbox.refused(&["check", "apart.ron", "--set", set]);
+        let field = set.split('=').next().unwrap();
+        assert_says(&err, &[said, help, &format!("= field: {field}\n")]);
+    }
+    sandbox.ok(&["check", "apart.ron", "--set", "clients[1].runs.num_reserved_decode_tokens=16"]);
+    sandbox.ok(&["check", "apart.ron", "--set", "clients[1].runs.packing=LongestPrefixMatch"]);
 }

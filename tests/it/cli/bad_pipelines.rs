@@ -12,9 +12,13 @@ fn refused(pipeline: &str, faults: &[(&str, &str, &str)]) {
 #[track_caller]
 fn refused_with(pipeline: &str, (from, to): (&str, &str), faults: &[(&str, &str, &str)]) {
     let text = QUICKSTART.replace("requests: 5000,", &format!("requests: 300, pipeline: {pipeline},"));
-    let text = text.replacen(from, to, 1);
+    refused_text(&text.replacen(from, to, 1), faults);
+}
+
+#[track_caller]
+fn refused_text(text: &str, faults: &[(&str, &str, &str)]) {
     let sandbox = Sandbox::new();
-    sandbox.write("quickstart.ron", &text);
+    sandbox.write("quickstart.ron", text);
     let err = sandbox.refused(&["check", "quickstart.ron"]);
     assert_eq!(err.matches("error: ").count(), faults.len(), "{err}");
     for (message, at, help) in faults {
@@ -83,6 +87,11 @@ fn a_model_no_client_serves() {
     let fault = "no client serves `Llama-3.1-70B`";
     let help = "help: did you mean `Llama-3.1-8B`?";
     refused("[Prefill, Decode, Score(model: \"Llama-3.1-70B\")]", &[(fault, "\"Llama-3.1-70B\"", help)]);
+    let unknown = "[Prefill, Decode, Score(model: \"Llama-3.2-8B\")]";
+    refused(
+        unknown,
+        &[("unknown model `Llama-3.2-8B`", "\"Llama-3.2-8B\"", "`Llama-3.1-8B`? Allowed: `Llama-3.1-8B`\n")],
+    );
     let default = "no client serves `Qwen2.5-Math-PRM-7B`";
     refused("[Prefill, Decode, Score]", &[(default, "Score", "help: Allowed: `Llama-3.1-8B`")]);
     let choose = "[ChooseModel(cases: [(when: Chance(0.5), model: \"Llama-3.1-70B\")]), Prefill, Decode]";
@@ -127,10 +136,92 @@ fn a_wrong_name_inside_nested_lists() {
         &inside("Decod"),
         &[("unknown pipeline stage `Decod`", "Decod]", "help: did you mean `Decode`?")],
     );
-    let wrong = [("unknown field `tokns`", "Decode(tokns", "help: did you mean `tokens`?")];
+    let wrong = [("unknown field `tokns`", "tokns", "help: did you mean `tokens`?")];
     refused(&inside("Decode(tokns: Exactly(3))"), &wrong);
     let when = "Branch(cases: [(when: Chance(1.5), run: [])])";
     refused(&inside(when), &[("a chance must be 0 to 1, found 1.5", "Chance(1.5)", "")]);
+}
+
+#[test]
+fn what_has_no_effect() {
+    let search =
+        "[Prefill, TreeSearch(width: 4, keep: 2, rounds: 1, run: [Decode, Score(model: \"Llama-3.1-8B\")])]";
+    let fault = "has no effect in one round, whose best goes on alone, found 2";
+    refused(search, &[(fault, "2, rounds", "help: leave it out, or allow more `rounds`")]);
+
+    let choose = "ChooseModel(cases: [(when: Chance(0.5), model: \"Llama-3.1-8B\")])";
+    let fault = "has no effect: no `Prefill` after it takes the request's model";
+    refused(
+        &format!("[Prefill, Decode, {choose}]"),
+        &[(fault, "ChooseModel", "help: put it before a `Prefill`")],
+    );
+    let named = format!("[Prefill, Decode, {choose}, Prefill(model: \"Llama-3.1-8B\"), Decode]");
+    refused(&named, &[(fault, "ChooseModel", "help: put it before a `Prefill`")]);
+    // In a loop, what comes after it comes before it too.
+    let looped = format!("[Repeat(times: Exactly(2), run: [Prefill, Decode, {choose}])]");
+    let text = QUICKSTART.replace("requests: 5000,", &format!("requests: 300, pipeline: {looped},"));
+    let sandbox = Sandbox::new();
+    sandbox.write("quickstart.ron", &text);
+    sandbox.ok(&["check", "quickstart.ron"]);
+}
+
+/// The quickstart beside a client on processors.
+#[track_caller]
+fn refused_on_processors(runs: &str, pipeline: &str, fault: (&str, &str, &str)) {
+    let text = QUICKSTART.replace("requests: 5000,", &format!("requests: 300, pipeline: {pipeline},"));
+    let text = text.replacen(
+        "nodes: [(name",
+        "nodes: [(name: \"cpu\", hardware: \"EPYC 7763 (Milan 64c)\"), (name",
+        1,
+    );
+    let client = format!(
+        "clients: [(name: \"cpu\", cluster: Take(platform: \"server\", nodes: [(\"cpu\", 1)]), runs: {runs}),"
+    );
+    let text = text.replacen("clients: [", &client, 1);
+    refused_text(&text, &[fault]);
+}
+
+#[test]
+fn what_has_no_effect_on_the_clients_there_are() {
+    let rag = "[Rag(documents: 4, candidates: 20), Prefill, Decode]";
+    let fault = "candidates has no effect, found 20: no `Rag` client re-ranks";
+    let help = "help: leave it out, or write `rerank: \"bge-reranker-base\"` in the `Rag` client";
+    refused_on_processors("Rag(rerank: None)", rag, (fault, "20), Prefill", help));
+
+    let tier = "(name: \"DDR4\", lookup: ns(80), bandwidth: gb_per_s(150))";
+    let late = "[Prefill, Decode, KvRetrieval(prefix: Tokens(90))]";
+    let fault = "the KV that this stage brings is never used: no `Prefill` follows";
+    refused_on_processors(
+        &format!("KvStore(tiers: [{tier}])"),
+        late,
+        (fault, "KvRetrieval", "help: put it before"),
+    );
+
+    let early = "[Preprocess(tasks: [Tokenize, Detokenize]), Prefill, Decode]";
+    let fault = "`detokenize` has no effect: there is no answer before this stage";
+    refused_on_processors("PrePost", early, (fault, "Detokenize", "help: put it behind a `Decode`"));
+}
+
+#[test]
+fn faults_of_stages_inside_others_are_said_together() {
+    refused(
+        "[Prefill, Parallel(branches: [[Decod(tokns: Exactly(3))], [Decode(tokes: Share(1)), Clasify]])]",
+        &[
+            ("unknown pipeline stage `Decod`", "Decod(", "help: did you mean `Decode`?"),
+            ("unknown field `tokns`", "tokns", "help: did you mean `tokens`?"),
+            ("unknown field `tokes`", "tokes", "help: did you mean `tokens`?"),
+            ("unknown pipeline stage `Clasify`", "Clasify", "help: did you mean `Classify`?"),
+            ("no client serves `Gemma-2-2B`", "Clasify", "help: Allowed: `Llama-3.1-8B`"),
+        ],
+    );
+    refused(
+        "[Prefill, BestOf(n: 2, run: [Reason(tokens: 64), Decode(tokens: 9), Score(modl: \"Llama-3.1-8B\")])]",
+        &[
+            ("expected a name, found `64`", "64", "help: write `Exactly(64)`"),
+            ("expected a name, found `9`", "9)", "help: write `Exactly(9)`"),
+            ("unknown field `modl`", "modl", "help: did you mean `model`?"),
+        ],
+    );
 }
 
 #[test]

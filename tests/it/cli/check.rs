@@ -57,6 +57,8 @@ fn blocks_may_be_stated() {
 fn every_scenario_that_ships_is_sound() {
     let sandbox = Sandbox::new();
     sandbox.write_trace("AzureLLMInferenceTrace_conv.csv", ["374,44".into()]);
+    let row = "{\"timestamp\": 0, \"input_length\": 9, \"output_length\": 5, \"hash_ids\": [0]}";
+    sandbox.write("conversation_trace.jsonl", row);
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "ron") {

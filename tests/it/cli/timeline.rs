@@ -20,7 +20,7 @@ fn the_schedule_of_figure_1b_is_as_the_readme_prints_it() {
 
     let rows = sandbox.read("results/news_search_timeline/stages.csv");
     let rows: Vec<Vec<&str>> = rows.lines().map(|line| line.split(',').collect()).collect();
-    assert_eq!(rows[0].join(","), "request,source,stage,client,routed_ns,started_ns,done_ns");
+    assert_eq!(rows[0].join(","), "request,source,stage,client,routed_ns,started_ns,done_ns,branch");
     assert_eq!(rows.len(), 10);
     // Retrievals one after the other, on three GPUs a request each.
     for (at, row) in rows[1..].iter().enumerate() {
@@ -70,6 +70,27 @@ fn too_many_requests_are_refused_and_the_first_of_them_shown() {
     // Without being asked there is none.
     sandbox.ok(&["run", "quickstart.ron"]);
     assert!(!sandbox.path("results/quickstart/stages.csv").exists());
+}
+
+#[test]
+fn branches_are_numbered() {
+    let sandbox = Sandbox::with_edited(
+        "requests: 5000,",
+        "requests: 1, pipeline: [Prefill, Parallel(branches: [[Decode], \
+         [Parallel(branches: [[ToolCall(takes: Exactly(ms(1)))], [Decode]])]])],",
+    );
+    let out = sandbox.ok(&["run", "quickstart.ron", "--timeline"]);
+    for stage in ["  Prefill   ", "  Decode [0]   ", "  ToolCall [1.0]   ", "  Decode [1.1]   "] {
+        assert!(out.contains(stage), "{stage}: {out}");
+    }
+    let rows = sandbox.read("results/quickstart/stages.csv");
+    let mut branches: Vec<(&str, &str)> = rows
+        .lines()
+        .skip(1)
+        .filter_map(|row| Some((row.split(',').nth(2)?, row.rsplit(',').next()?)))
+        .collect();
+    branches.sort_unstable();
+    assert_eq!(branches, [("Decode", "0"), ("Decode", "1.1"), ("Prefill", ""), ("ToolCall", "1.0")]);
 }
 
 #[test]

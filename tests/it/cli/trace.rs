@@ -74,6 +74,21 @@ fn a_trace_is_replayed_to_the_token() {
 }
 
 #[test]
+fn what_prompts_of_a_trace_share_is_found() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mooncake_prefixes.ron", include_str!("../../../scenarios/mooncake_prefixes.ron"));
+    let row = |ms: u32| {
+        format!(
+            "{{\"timestamp\": {ms}, \"input_length\": 1500, \"output_length\": 5, \"hash_ids\": [0, 1, 2]}}\n"
+        )
+    };
+    sandbox.write("conversation_trace.jsonl", &(row(0) + &row(60_000)));
+    // All full blocks of 16 tokens of the second prompt, but for the one with its last token.
+    let out = sandbox.ok(&["run", "mooncake_prefixes.ron", "--set", "clients[0].count=1"]);
+    assert!(out.contains("49.6% of prompt tokens found, by 50.0% of requests"), "{out}");
+}
+
+#[test]
 fn a_trace_elsewhere_is_named_by_set() {
     let sandbox = Sandbox::new();
     sandbox.write("azure_conv_trace.ron", include_str!("../../../scenarios/azure_conv_trace.ron"));

@@ -19,6 +19,10 @@ pub struct Case {
     block_size: u32,
     reserved: u32,
     batching: &'static str,
+    packing: &'static str,
+    kv: &'static str,
+    /// Tokens that prompts have in common, and turns of a conversation.
+    shared: [u32; 2],
     bandwidth: f64,
     local: bool,
     latency_us: u32,
@@ -36,12 +40,30 @@ const ROUTING: [&str; 6] = [
     "MixedPool(max_pending_tokens: 100, expected_output_tokens: 20)",
 ];
 
-const BATCHING: [&str; 4] = [
+const BATCHING: [&str; 9] = [
     "Chunked(max_num_batched_tokens: 64)",
     "Chunked(max_num_batched_tokens: 512)",
+    "Chunked(max_num_batched_tokens: 64, reserve: ChunkIfAllFits, long_prefill_token_threshold: 20)",
+    "Chunked(max_num_batched_tokens: 128, reserve: Prompt, watermark: 0.01)",
     "Continuous(max_num_batched_tokens: 512)",
     "Mixed(max_num_batched_tokens: 128)",
+    "SGLang(chunked_prefill_size: 64, max_new_tokens: 20)",
+    "Orca(max_num_batched_tokens: 512, max_request_tokens: 100)",
+    "Static(max_num_batched_tokens: 512, max_request_tokens: 100)",
 ];
+
+const PACKING: [&str; 6] = [
+    "Fcfs",
+    "ShortestPrompt",
+    "LeastWorkLeft(expected_output: 12)",
+    "Priority",
+    "Priority(ageing: ms(5))",
+    "LongestPrefixMatch",
+];
+
+/// What becomes of KV, where the client has both parts and may cache prefixes.
+const KV: [&str; 4] =
+    ["", "preemption: Swap(host_memory: mib(2)), ", "prefix_caching: BlockHash, ", "prefix_caching: Radix, "];
 
 const PIPELINES: [&str; 4] = [
     "[Prefill, Decode]",
@@ -56,7 +78,8 @@ fn cases() -> impl Strategy<Value = Case> {
     let control = (
         prop::sample::select(ROUTING.to_vec()),
         any::<bool>(),
-        prop::sample::select(BATCHING.to_vec()),
+        (prop::sample::select(BATCHING.to_vec()), prop::sample::select(PACKING.to_vec())),
+        (prop::sample::select(KV.to_vec()), [0_u32..30, 1_u32..4]),
         prop::sample::select(PIPELINES.to_vec()),
     );
     let links = (prop::sample::select(vec![0.01, 1.0, 1e6]), any::<bool>(), 0_u32..300);
@@ -65,13 +88,17 @@ fn cases() -> impl Strategy<Value = Case> {
         |(seed, clients, (blocks, block_size), control, links, (rate, requests, reserved))| Case {
             seed,
             clients: [clients.0, clients.1, clients.2],
-            lends: clients.3,
+            // Where nobody borrows, to lend is refused.
+            lends: if control.0.starts_with("MixedPool") { clients.3 } else { [false; 2] },
             routing: control.0,
             at_arrival: control.1,
-            batching: control.2,
-            pipeline: control.3,
+            batching: control.2.0,
+            packing: control.2.1,
+            kv: control.3.0,
+            shared: control.3.1,
+            pipeline: control.4,
             // In any case as many as the longest request needs.
-            blocks: (blocks * 16 / block_size).max(200 / block_size),
+            blocks: (blocks * 16 / block_size).max(220 / block_size),
             block_size,
             reserved,
             bandwidth: links.0,
@@ -110,12 +137,20 @@ impl Case {
                 continue;
             }
             let lends = self.lends.get(at).is_some_and(|lends| *lends);
+            let receives = self.reserved > 0 && (name != "prefill" || lends);
+            let reserved = if receives {
+                format!("num_reserved_decode_tokens: {}, ", self.reserved)
+            } else {
+                String::new()
+            };
+            let (kv, packing) = self.kv_and_packing(name != "decode");
             write!(
                 clients,
                 "(name: \"{name}\", count: {}, cluster: Take(platform: \"p\", nodes: [(\"gpu\", 1)]), \
                  runs: Llm(model: \"Qwen2.5-0.5B\", role: {role}, lends: {lends}, block_size: {}, \
-                 num_gpu_blocks: {}, max_num_seqs: 32, num_reserved_decode_tokens: {}, batching: {})),",
-                self.clients[at], self.block_size, self.blocks, self.reserved, self.batching
+                 num_gpu_blocks: {}, max_num_seqs: 32, {reserved}{kv}\
+                 batching: {}, packing: {packing})),",
+                self.clients[at], self.block_size, self.blocks, self.batching
             )
             .unwrap();
         }
@@ -126,7 +161,7 @@ impl Case {
              nodes: [(name: \"gpu\", hardware: \"L40S\", count: 2)])], clients: [{clients}], \
              coordinator: (routing: {}, latency: us({}), decode_choice: {choice}, \
              kv_transfer: (bandwidth: gb_per_s({:?}), latency: us({}){local})), \
-             workload: [(name: \"w\", model: \"Qwen2.5-0.5B\", requests: {}, pipeline: {}, \
+             workload: [(name: \"w\", model: \"Qwen2.5-0.5B\", requests: {}, pipeline: {}, {}\
              arrivals: Poisson(rate: per_s({:?})), lengths: Uniform(prompt: (mean: 50, range_ratio: 0.9), \
              output: (mean: 12, range_ratio: 0.95)))])",
             self.seed,
@@ -136,7 +171,29 @@ impl Case {
             self.latency_us,
             self.requests,
             self.pipeline,
+            self.shared(),
             self.rate,
         )
+    }
+
+    /// What becomes of KV and who is first, as far as that goes with the batching and the client's role.
+    fn kv_and_packing(&self, both: bool) -> (&str, &str) {
+        let caches = both && self.kv.contains("prefix");
+        let reserves = self.batching.contains("max_request_tokens");
+        let swaps = self.kv.contains("Swap") && !reserves;
+        let matches = self.packing == "LongestPrefixMatch" && !caches;
+        (if caches || swaps { self.kv } else { "" }, if matches { "Fcfs" } else { self.packing })
+    }
+
+    fn shared(&self) -> String {
+        let [tokens, turns] = self.shared;
+        let mut text = String::new();
+        if tokens > 0 {
+            write!(text, "prefix: [System(tokens: {tokens})], ").unwrap();
+        }
+        if turns > 1 {
+            write!(text, "sessions: (turns: Exactly({turns}), think: Exactly(ms(1))), ").unwrap();
+        }
+        text
     }
 }

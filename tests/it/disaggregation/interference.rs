@@ -18,10 +18,12 @@ fn gap_p99(roles: [&str; 2], documents: bool) -> f64 {
     let document = "(name: \"documents\", model: \"Llama-3.1-8B\", requests: 30, \
                     arrivals: Uniform(rate: per_s(0.3)), lengths: Fixed(prompt: 30000, output: 2))";
     let classes = if documents { format!("{chat}, {document}") } else { chat.to_owned() };
+    let apart = roles != ["Both"; 2];
+    let link = if apart { "coordinator: (kv_transfer: (bandwidth: gb_per_s(100))), " } else { "" };
     let text = format!(
         "(mist: 1, seed: 5, \
          platforms: [(name: \"p\", nodes: [(name: \"gpu\", hardware: \"H100-SXM5-80GB\", count: 2)])], \
-         clients: [{}, {}], coordinator: (kv_transfer: (bandwidth: gb_per_s(100))), workload: [{classes}])",
+         clients: [{}, {}], {link}workload: [{classes}])",
         client(0),
         client(1),
     );

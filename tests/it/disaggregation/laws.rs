@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use mist::clients::Usage;
 use mist::clients::llm::LlmClient;
 use mist::engine::Sim;
+use mist::memory::BlockPool;
 use mist::metrics::{RequestRecord, StageRecord};
 use mist::simulation::{Outcome, Simulation};
 use mist::units::SimTime;
@@ -28,7 +29,7 @@ fn usages(sim: &mut Sim) -> Vec<Usage> {
 }
 
 /// Every block is accounted for; nothing was received that was not sent; nobody idles for no reason.
-fn check(sim: &mut Sim) {
+pub fn check(sim: &mut Sim) {
     let now = sim.now();
     let over = sim.next_time().is_none();
     let world = sim.world_mut();
@@ -36,11 +37,12 @@ fn check(sim: &mut Sim) {
     for (client, usage) in world.query::<(&LlmClient, &Usage)>().iter(world) {
         let scheduler = client.scheduler();
         let index = client.index();
-        if !client.is_busy() {
-            assert_eq!(scheduler.held(), scheduler.kv().used(), "client {index} at {now}");
-        }
+        assert_eq!(scheduler.held(), scheduler.kv().used(), "client {index} at {now}");
+        let host = scheduler.host_kv().map_or(0, BlockPool::used);
+        assert_eq!(scheduler.held_by_host(), host, "host of client {index} at {now}");
         if over {
-            assert!(scheduler.is_empty() && scheduler.kv().used() == 0, "client {index} at the end");
+            assert!(scheduler.is_empty(), "client {index} has work at the end");
+            assert_eq!((scheduler.kv().used(), scheduler.held()), (0, 0), "client {index} at the end");
         }
         sent += usage.kv_sent_bytes;
         received += usage.kv_received_bytes;
@@ -87,6 +89,7 @@ fn check_stages(case: &Case, stages: &[StageRecord]) {
 #[test]
 fn laws_hold_whatever_borrows_and_moves() {
     let (moved, preempted, lent) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let (swapped, hits) = (Cell::new(0), Cell::new(0));
     let count = std::env::var("MIST_CASES").ok().and_then(|count| count.parse().ok()).unwrap_or(120);
     on_random_cases(count, |case| {
         let one = run(case, &Simulation::new());
@@ -102,8 +105,14 @@ fn laws_hold_whatever_borrows_and_moves() {
         }
         moved.set(moved.get() + one.usages.iter().map(|usage| usage.kv_received_bytes).sum::<u64>());
         preempted.set(preempted.get() + one.usages.iter().map(|usage| usage.preemptions).sum::<u64>());
+        let swaps = |usage: &Usage| usage.swapped.unwrap_or_default().preemptions;
+        swapped.set(swapped.get() + one.usages.iter().map(swaps).sum::<u64>());
+        hits.set(
+            hits.get() + one.usages.iter().map(|usage| usage.prefix.unwrap_or_default().hits).sum::<u64>(),
+        );
         let guest = |stage: &&StageRecord| stage.stage == "Prefill" && stage.client.starts_with("decode");
         lent.set(lent.get() + one.outcome.stages.iter().filter(guest).count());
     });
     assert!(count < 100 || moved.get() > 0 && preempted.get() > 30 && lent.get() > 5);
+    assert!(count < 100 || swapped.get() > 5 && hits.get() > 30);
 }

@@ -102,6 +102,8 @@ fn check_row(row: &RequestRecord, kv: &BlockPool) {
     assert!(row.prompt_tokens > 0 && row.output_tokens > 0);
     assert_eq!(row.first_token == row.done, row.output_tokens == 1, "{row:?}");
     let longest = row.prompt_tokens + row.output_tokens - 1;
+    assert!(row.cached_tokens < row.prompt_tokens, "the last token is computed: {row:?}");
+    assert!(row.cached_tokens.is_multiple_of(kv.block_size()), "full blocks are found: {row:?}");
     assert!(kv.groups().most(longest, Some(1), kv.block_size()) <= kv.total(), "{row:?}");
     assert_eq!(row.ttft() + row.decode(), row.e2e());
     assert!(row.queueing() < row.ttft());
@@ -120,13 +122,21 @@ fn check_tokens(own: &[&RequestRecord], usage: &Usage) {
     let decodes: u64 = own.iter().map(|row| u64::from(row.output_tokens) - 1).sum();
     // A sequence that comes back gets its next token from the prefill that recomputes it.
     assert!(usage.decode_tokens <= decodes && decodes <= usage.decode_tokens + preemptions);
-    assert!(usage.prefill_tokens >= prompts);
+    let found: u64 = own.iter().map(|row| u64::from(row.cached_tokens)).sum();
+    let computed = prompts - found;
+    assert!(usage.prefill_tokens >= computed, "{} tokens of {computed} computed", usage.prefill_tokens);
+    let tally = usage.prefix.unwrap_or_default();
+    assert_eq!(tally.hit_tokens, found, "found by the client and by its requests");
+    assert_eq!(tally.hits, own.iter().filter(|row| row.cached_tokens > 0).count() as u64);
+    if usage.prefix.is_some() {
+        assert_eq!((tally.queries, tally.query_tokens), (own.len() as u64, prompts));
+    }
     let swapped = usage.swapped.unwrap_or_default();
     assert_eq!(swapped.blocks_out, swapped.blocks_in, "all that was swapped out came back");
     if preemptions == swapped.preemptions {
         assert_eq!(
             (usage.prefill_tokens, usage.decode_tokens),
-            (prompts, decodes),
+            (computed, decodes),
             "nothing is computed twice"
         );
     }

@@ -192,6 +192,8 @@ fn what_makes_no_sense_is_said_where_it_stands() {
     };
     assert!(wrong("swap: s(1)").contains("clients[0].runs.swap"));
     assert!(wrong("stay: s(1)").contains("has no effect"));
+    let room = wrong("also: [\"Llama-3.2-1B\"], num_reserved_decode_tokens: 16, ");
+    assert!(room.contains("num_reserved_decode_tokens") && room.contains("several models"), "{room}");
     let twice = wrong("also: [\"Llama-3.2-1B\", \"Qwen2.5-0.5B\"]");
     assert!(twice.contains("clients[0].runs.also[1]") && twice.contains("named twice"), "{twice}");
     let unknown = wrong("also: [\"Llama-3.2-1\"]");

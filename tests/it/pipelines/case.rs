@@ -35,24 +35,38 @@ struct Servers {
     max_num_seqs: u32,
     budget: u32,
     max_model_len: u32,
-    chunked: bool,
+    batching: &'static str,
+    caching: &'static str,
 }
 
 fn servers() -> impl Strategy<Value = Servers> {
     let kv = ([12_u32..60, 12_u32..60], prop::sample::select(vec![1_u32, 4, 16]));
-    let batching = (1_u32..12, prop_oneof![1 => 1_u32..60, 2 => 60_u32..500], any::<bool>());
+    let policies = prop::sample::select(vec![
+        "Chunked(max_num_batched_tokens: ",
+        "Chunked(reserve: Prompt, max_num_batched_tokens: ",
+        "Continuous(max_num_batched_tokens: ",
+        "Orca(max_request_tokens: 150, max_num_batched_tokens: ",
+        "Static(max_request_tokens: 150, max_num_batched_tokens: ",
+        "Mixed(max_num_batched_tokens: ",
+        "SGLang(max_new_tokens: 20, chunked_prefill_size: ",
+    ]);
+    let caching = prop::sample::select(vec!["Off", "BlockHash", "Radix"]);
+    let batching = (1_u32..12, prop_oneof![1 => 1_u32..60, 2 => 60_u32..500], policies);
     let length = prop_oneof![4 => Just(2_000_u32), 1 => 40_u32..200];
-    (prop::bool::weighted(0.3), 1_u32..=2, kv, batching, length).prop_map(
-        |(split, count, (blocks, block_size), (max_num_seqs, budget, chunked), max_model_len)| Servers {
-            split,
-            count,
-            // Enough for a prompt and some of what comes of it.
-            blocks: blocks.map(|blocks| blocks + if block_size == 1 { 90 } else { 0 }),
-            block_size,
-            max_num_seqs,
-            budget,
-            max_model_len,
-            chunked,
+    (prop::bool::weighted(0.3), 1_u32..=2, kv, batching, length, caching).prop_map(
+        |(split, count, (blocks, block_size), (max_num_seqs, budget, batching), max_model_len, caching)| {
+            Servers {
+                split,
+                count,
+                // Enough for a prompt and some of what comes of it.
+                blocks: blocks.map(|blocks| blocks + if block_size == 1 { 90 } else { 0 }),
+                block_size,
+                max_num_seqs,
+                budget,
+                max_model_len,
+                batching,
+                caching,
+            }
         },
     )
 }
@@ -131,7 +145,7 @@ impl Case {
     }
 
     fn class(&self, at: usize, nodes: &[Node]) -> String {
-        let Self { requests, arrivals, prompt, output, .. } = self;
+        let Self { seed, requests, arrivals, prompt, output, .. } = self;
         let mut pipeline = tree::ron(nodes);
         // Who asks for a score must be given one.
         let asks = pipeline.contains("when: Score") || pipeline.contains("until: Score");
@@ -145,8 +159,9 @@ impl Case {
         format!(
             "(name: \"w{at}\", {model}requests: {requests}, arrivals: {arrivals}, lengths: Normal(\
                prompt: (mean: {prompt}, std_dev: {at}), output: (mean: {output}, std_dev: {})), \
-             pipeline: {pipeline}),",
-            at * *output as usize / 2
+             prefix: [System(tokens: {})], pipeline: {pipeline}),",
+            at * *output as usize / 2,
+            seed % 20 + 1
         )
     }
 }
@@ -176,12 +191,13 @@ impl Servers {
             block_size,
         };
         let utilization = server.utilization_for(self.blocks[part]);
-        let policy = if self.chunked { "Chunked" } else { "Continuous" };
+        let Self { batching, caching, .. } = self;
+        let caching = if part == 1 { "Off" } else { caching };
         format!(
             "(name: \"{model}{part}\", count: {count}, cluster: {TAKE}, \
              runs: Llm(model: \"{model}\", block_size: {block_size}, max_num_seqs: {max_num_seqs}, {role}\
                gpu_memory_utilization: {utilization:?}, max_model_len: {max_model_len}, runtime: {runtime}, \
-               batching: {policy}(max_num_batched_tokens: {max_num_batched_tokens}))),"
+               prefix_caching: {caching}, batching: {batching}{max_num_batched_tokens}))),"
         )
     }
 }

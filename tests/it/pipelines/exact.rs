@@ -129,6 +129,32 @@ fn branches_share_the_blocks_of_their_prefix() {
     }
 }
 
+/// A prompt of 33 tokens, answers of 9: text is read once a prefill or score, and in between what is added to it.
+#[test]
+fn what_models_read_is_counted_as_by_hand() {
+    let clients = format!("{}, {}", llm("Qwen2.5-0.5B", 100, 4), llm("Qwen3-0.6B", 100, 4));
+    let call = "ToolCall(takes: Exactly(ms(2)), adds: Exactly(7))";
+    for (pipeline, read, generated) in [
+        ("[Prefill, Decode]".to_owned(), 33, 9),
+        ("[Prefill, BestOf(n: 3, run: [Decode, Score(model: \"Qwen3-0.6B\")])]".to_owned(), 33 + 3 * 42, 25),
+        (format!("[Prefill, Decode, {call}, Prefill, Decode]"), 33 + 49, 18),
+        (format!("[Prefill, Decode, {call}, Decode]"), 33 + 7, 18),
+        (format!("[{call}, Repeat(times: Exactly(2), run: [Prefill, Decode])]"), 40 + 49, 18),
+    ] {
+        let text = scenario(&clients, SMALL, 1, [33, 9], &pipeline);
+        let (row, _) = run(&simulation(), &text, |_| {})[0];
+        assert_eq!(
+            (row.read_tokens, row.generated_tokens, row.prompt_tokens),
+            (read, generated, 33),
+            "{pipeline}"
+        );
+        let summary = simulation().read(&text, "case.ron").unwrap().run().unwrap().summary;
+        assert_eq!(summary.tokens.total(), read + generated);
+        let per_s = (read + generated) as f64 / summary.duration_s;
+        assert!((summary.throughput.total_tokens_per_s / per_s - 1.0).abs() < 1e-9);
+    }
+}
+
 /// Nobody waits: what joins last decides, to the nanosecond.
 #[test]
 fn a_join_is_the_maximum_of_its_branches() {

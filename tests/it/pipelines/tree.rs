@@ -224,6 +224,9 @@ fn write(nodes: &[Node], mut kv: bool, joins: bool, parts: &mut Vec<String>) -> 
             }
             Node::Choose { when } => {
                 parts.push(format!("ChooseModel(cases: [(when: {when}, model: \"{}\")])", MODELS[1]));
+                // Somebody must take it.
+                parts.extend(["Prefill", "Decode(tokens: Exactly(2))"].map(str::to_owned));
+                kv = true;
             }
             Node::Exit if joins => {}
             Node::Exit => {

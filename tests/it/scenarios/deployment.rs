@@ -1,8 +1,10 @@
 //! Random clients on random hardware, many with so few KV blocks that they preempt and reject.
 
 use mist::catalog::{Catalog, Precision};
-use mist::memory::KvSizing;
+use mist::memory::{KvGroups, KvSizing};
 use proptest::prelude::*;
+
+use super::policies::{Policies, policies};
 
 const MODELS: [&str; 6] =
     ["Llama-3.2-1B", "Qwen2.5-0.5B", "Qwen3-0.6B", "Llama-3.1-8B", "Qwen2.5-7B", "Gemma-3-1B"];
@@ -22,35 +24,9 @@ pub struct Group {
     block_size: u32,
     max_num_seqs: u32,
     max_model_len: Option<u32>,
-    batching: Batching,
-    packing: Packing,
-    /// Host memory that it swaps to (MiB); none where it recomputes.
-    swap_mib: Option<u32>,
+    pub policies: Policies,
     /// What the token budget exceeds `max_num_seqs` by.
     budget: u32,
-    threshold: u32,
-    watermark: f64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Batching {
-    Chunked,
-    WholePrompts,
-    Continuous,
-    Static,
-    Orca,
-    Mixed,
-    Sglang,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Packing {
-    Fcfs,
-    ShortestPrompt,
-    LeastWorkLeft,
-    LongestPrefixMatch,
-    Priority,
-    Ageing,
 }
 
 pub fn groups() -> impl Strategy<Value = Group> {
@@ -62,40 +38,15 @@ pub fn groups() -> impl Strategy<Value = Group> {
         any::<bool>(),
     );
     let limits = (
-        prop_oneof![3 => (4_u32..80).prop_map(Some), 1 => (80_u32..600).prop_map(Some), 1 => Just(None)],
+        prop_oneof![3 => (4_u32..60).prop_map(Some), 1 => (60_u32..600).prop_map(Some), 1 => Just(None)],
         prop::sample::select(vec![1_u32, 8, 16, 32]),
-        prop_oneof![1_u32..8, 8_u32..64],
+        prop_oneof![1 => 1_u32..8, 2 => 8_u32..64],
         prop_oneof![3 => Just(None), 1 => (16_u32..400).prop_map(Some)],
     );
-    let policies = (
-        prop_oneof![
-            2 => Just(Batching::Chunked),
-            1 => Just(Batching::WholePrompts),
-            2 => Just(Batching::Continuous),
-            1 => Just(Batching::Static),
-            1 => Just(Batching::Orca),
-            1 => Just(Batching::Mixed),
-            2 => Just(Batching::Sglang),
-        ],
-        prop_oneof![
-            3 => Just(Packing::Fcfs),
-            1 => Just(Packing::ShortestPrompt),
-            1 => Just(Packing::LeastWorkLeft),
-            1 => Just(Packing::LongestPrefixMatch),
-            1 => Just(Packing::Priority),
-            1 => Just(Packing::Ageing),
-        ],
-    );
-    let batching = (
-        (policies, prop_oneof![1 => Just(None), 1 => (4_u32..100).prop_map(Some)]),
-        prop_oneof![1_u32..100, 100_u32..2048],
-        prop_oneof![2 => Just(0_u32), 1 => 1_u32..64],
-        prop_oneof![Just(0.0), Just(0.01), Just(0.1)],
-    );
-    (hardware, limits, batching).prop_map(|(hardware, limits, batching)| {
+    let budget = prop_oneof![1_u32..100, 100_u32..2048];
+    (hardware, limits, policies(), budget).prop_map(|(hardware, limits, policies, budget)| {
         let (model, hardware, tensor_parallel, count, together) = hardware;
         let (blocks, block_size, max_num_seqs, max_model_len) = limits;
-        let (((batching, packing), swap_mib), budget, threshold, watermark) = batching;
         Group {
             model,
             hardware,
@@ -106,12 +57,8 @@ pub fn groups() -> impl Strategy<Value = Group> {
             block_size,
             max_num_seqs,
             max_model_len,
-            batching,
-            packing,
-            swap_mib,
+            policies,
             budget,
-            threshold,
-            watermark,
         }
     })
 }
@@ -135,49 +82,14 @@ impl Group {
         let Self { model, tensor_parallel, count, block_size, max_num_seqs, max_model_len, .. } = self;
         let utilization = self.utilization();
         let length = max_model_len.map_or(String::new(), |length| format!("max_model_len: {length}, "));
-        let budget = self.step_tokens();
-        let (batching, packing) = (self.batching(budget), self.packing());
-        let swap = |mib| format!("preemption: Swap(host_memory: mib({mib})), ");
-        let preemption = self.swap_mib.map_or(String::new(), swap);
+        let policies = self.policies.ron(self.step_tokens());
         format!(
             "(name: \"g{at}\", count: {count}, \
              cluster: Take(platform: \"p{at}\", nodes: [(\"gpu\", {tensor_parallel})]), \
              runs: Llm(model: \"{model}\", tensor_parallel: {tensor_parallel}, block_size: {block_size}, \
              gpu_memory_utilization: {utilization:?}, max_num_seqs: {max_num_seqs}, {length}\
-             {preemption}batching: {batching}, packing: {packing}, runtime: {runtime})),"
+             {policies}, runtime: {runtime})),"
         )
-    }
-
-    fn batching(&self, budget: u32) -> String {
-        let Self { threshold, watermark, .. } = self;
-        let limit = format!("max_num_batched_tokens: {budget}");
-        match self.batching {
-            Batching::Chunked => format!("Chunked({limit}, long_prefill_token_threshold: {threshold})"),
-            Batching::WholePrompts => format!("Chunked({limit}, reserve: Prompt, watermark: {watermark:?})"),
-            Batching::Continuous => format!("Continuous({limit}, watermark: {watermark:?})"),
-            Batching::Static => format!("Static({limit}, max_request_tokens: {})", 64 + threshold),
-            Batching::Orca => format!("Orca({limit}, max_request_tokens: {})", 64 + threshold),
-            Batching::Mixed => format!("Mixed({limit}, max_passes: {})", threshold % 5),
-            Batching::Sglang => {
-                format!("SGLang(chunked_prefill_size: {budget}, max_new_tokens: {})", 1 + 4 * threshold)
-            }
-        }
-    }
-
-    fn packing(&self) -> &'static str {
-        match self.packing {
-            Packing::Fcfs => "Fcfs",
-            Packing::ShortestPrompt => "ShortestPrompt",
-            Packing::LeastWorkLeft => "LeastWorkLeft(expected_output: 30)",
-            Packing::LongestPrefixMatch => "LongestPrefixMatch",
-            Packing::Priority => "Priority",
-            Packing::Ageing => "Priority(ageing: ms(20))",
-        }
-    }
-
-    /// Whether requests may have priorities.
-    pub fn reads_priority(&self) -> bool {
-        matches!(self.packing, Packing::Priority | Packing::Ageing)
     }
 
     fn step_tokens(&self) -> u32 {
@@ -194,7 +106,8 @@ impl Group {
             max_num_seqs: self.max_num_seqs,
             block_size: self.block_size,
         };
-        self.blocks.map_or(0.9, |blocks| server.utilization_for(blocks))
+        let in_full = self.policies.mode().2.caches();
+        self.blocks.map_or(0.9, |blocks| server.utilization(blocks, in_full))
     }
 }
 
@@ -211,6 +124,11 @@ pub struct Server {
 impl Server {
     /// The memory utilisation at which it has so many KV blocks.
     pub fn utilization_for(&self, blocks: u32) -> f64 {
+        self.utilization(blocks, false)
+    }
+
+    /// The same; `in_full`: layers with a window keep all KV, too, as with prefix caching.
+    fn utilization(&self, blocks: u32, in_full: bool) -> f64 {
         let catalog = Catalog::embedded();
         let model = catalog.model(self.model).unwrap();
         let device_memory = catalog.accelerator(self.hardware).unwrap().memory_bytes();
@@ -221,7 +139,7 @@ impl Server {
             parameters: model.parameters() as f64,
             weight_bytes: Precision::Bf16.bytes(),
             kv_bytes_per_token: model.kv_bytes_per_token(Precision::Bf16),
-            groups: model.kv_groups(),
+            groups: if in_full { KvGroups::ONE } else { model.kv_groups() },
             heads: model.attention.heads,
             kv_heads: model.attention.kv_heads,
             hidden: model.hidden,

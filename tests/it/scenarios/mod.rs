@@ -2,6 +2,7 @@
 
 mod checked;
 mod deployment;
+pub mod policies;
 mod workload;
 
 use std::fmt::Write;
@@ -63,7 +64,7 @@ impl Case {
         }
         let Self { routing, latency_us, .. } = self;
         write!(text, "], coordinator: (routing: {routing}, latency: us({latency_us})), workload: [").unwrap();
-        let priorities = self.groups.iter().any(Group::reads_priority);
+        let priorities = self.groups.iter().any(|group| group.policies.reads_priority());
         for (at, source) in self.sources.iter().enumerate() {
             let priority = if priorities { 1 - i16::try_from(at).unwrap() } else { 0 };
             text += &source.workload(at, self.groups[at % self.groups.len()].model(), priority);
@@ -77,6 +78,17 @@ impl Case {
 }
 
 impl Case {
+    /// How each client schedules, in order.
+    pub fn modes(&self) -> Vec<policies::Mode> {
+        let of = |group: &Group| vec![group.policies.mode(); group.count as usize];
+        self.groups.iter().flat_map(of).collect()
+    }
+
+    /// Whether tests look at it after every single tick.
+    pub const fn looks_at_every_tick(&self) -> bool {
+        self.seed.is_multiple_of(8)
+    }
+
     /// What it takes from the coordinator to a client.
     pub fn latency(&self) -> SimSpan {
         SimSpan::from_ns(u64::from(self.latency_us) * 1_000)

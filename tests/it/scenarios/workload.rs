@@ -14,7 +14,7 @@ pub struct Source {
     lengths: Lengths,
     /// Targets (ms): TTFT, TPOT, E2E.
     slo: [Option<u32>; 3],
-    /// Documents: how many, tokens of each, how many a prompt begins with.
+    /// System prompts or documents: how many, tokens of each, how many documents a prompt begins with.
     prefix: Option<[u32; 3]>,
     /// Conversations: turns in the mean, thinking in the mean (us).
     sessions: Option<(f64, u32)>,
@@ -59,9 +59,9 @@ pub fn sources() -> impl Strategy<Value = Source> {
     let target = || prop::option::of(1_u32..2_000);
     let slo = (target(), prop::option::of(1_u32..20), target());
     let prefix =
-        (1_u32..5, 1_u32..40, 1_u32..3).prop_map(|(count, tokens, draw)| [count, tokens, draw.min(count)]);
+        (1_u32..5, 1_u32..60, 0_u32..3).prop_map(|(count, tokens, draw)| [count, tokens, draw.min(count)]);
     let sessions = (1_f64..6.0, 0_u32..50_000);
-    let shared = (prop::option::weighted(0.2, prefix), prop::option::weighted(0.3, sessions));
+    let shared = (prop::option::weighted(0.4, prefix), prop::option::weighted(0.3, sessions));
     (1_u32..40, arrivals, lengths, slo, shared).prop_map(
         |(requests, arrivals, lengths, (ttft, tpot, e2e), (prefix, sessions))| Source {
             requests,
@@ -87,8 +87,17 @@ impl Source {
 
     fn shared(&self) -> String {
         let mut text = String::new();
-        if let Some([count, tokens, draw]) = self.prefix {
-            write!(text, "prefix: [Documents(tokens: {tokens}, count: {count}, draw: {draw})], ").unwrap();
+        match self.prefix {
+            Some([count, tokens, 0]) => {
+                let count = count.max(2);
+                write!(text, "prefix: [System(tokens: {tokens}, count: {count}, popularity: Zipf(1.1))], ")
+                    .unwrap();
+            }
+            Some([count, tokens, draw]) => {
+                write!(text, "prefix: [Documents(tokens: {tokens}, count: {count}, draw: {draw})], ")
+                    .unwrap();
+            }
+            None => {}
         }
         if let Some((turns, think)) = self.sessions {
             let think = if think % 2 == 0 {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchingPolicy, fraction};
+use super::{BatchingPolicy, watermark};
 use crate::clients::llm::scheduler::{Back, Reserve, Scheduler};
 use crate::clients::llm::sequence::SeqId;
 use crate::memory::BlockPool;
@@ -36,9 +36,9 @@ pub struct Chunked {
     pub long_prefill_token_threshold: u32,
     /// For how much of a prompt blocks are taken when it is admitted. Default `Chunk`. Mirrors no knob.
     pub reserve: Blocks,
-    /// Fraction of all blocks that admission leaves free, 0 to 1. Default 0: vLLM V1 has none;
+    /// Fraction of all blocks that admission leaves free, 0 to below 1. Default 0: vLLM V1 has none;
     /// Sarathi-Serve's is 0.01.
-    #[serde(deserialize_with = "fraction")]
+    #[serde(deserialize_with = "watermark")]
     pub watermark: f64,
 }
 

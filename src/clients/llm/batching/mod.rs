@@ -3,8 +3,9 @@
 //! A policy is asked whenever its client is idle and has work. It looks at the [`Scheduler`] and
 //! composes the step with its verbs: [`decode_all`](Scheduler::decode_all),
 //! [`continue_prefill`](Scheduler::continue_prefill), [`admit`](Scheduler::admit), and where it
-//! must be [`preempt_last`](Scheduler::preempt_last) or [`pause`](Scheduler::pause). It sees prompt
-//! lengths, never how long an output will be.
+//! must be [`preempt_last`](Scheduler::preempt_last) or [`pause`](Scheduler::pause); where the next step would
+//! be composed the same, it says so with [`repeat_decodes`](Scheduler::repeat_decodes). It sees prompt lengths,
+//! never how long an output will be.
 //!
 //! To add one: a struct with its parameters in a file of its own, `impl BatchingPolicy`, and a line
 //! in [`built_in`].
@@ -96,6 +97,11 @@ pub trait BatchingPolicy: Send + Sync + 'static {
         0
     }
 
+    /// Whether sequences may have to give way for want of KV blocks.
+    fn preempts(&self) -> bool {
+        true
+    }
+
     /// The client has nothing to do: no sequence waits or runs. Called at least once each time that is so.
     fn idle(&mut self) {}
 
@@ -149,12 +155,12 @@ pub fn built_in(sim: &mut SimBuilder) {
         .batching_policy::<Static>("Static");
 }
 
-/// Reads a number from 0 to 1.
-fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+/// Reads a number from 0 to below 1: with all blocks kept free nobody could join those who run.
+fn watermark<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;
-    if (0.0..=1.0).contains(&value) {
+    if (0.0..1.0).contains(&value) {
         Ok(value)
     } else {
-        Err(de::Error::custom(format!("a fraction must be 0 to 1, found {value}")))
+        Err(de::Error::custom(format!("watermark must be 0 to below 1, found {value}")))
     }
 }

@@ -51,6 +51,10 @@ impl BatchingPolicy for Orca {
         self.max_num_batched_tokens
     }
 
+    fn preempts(&self) -> bool {
+        false
+    }
+
     fn longest_prompt(&self) -> Option<u32> {
         Some(self.max_num_batched_tokens)
     }

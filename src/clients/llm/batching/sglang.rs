@@ -268,6 +268,8 @@ impl Sglang {
         }
         // Beside a long prompt that is under way the last one may find no room, and then that prompt goes.
         retracted |= scheduler.decode_all();
+        // It goes, too, where nobody decodes whose end would make room for its next chunk.
+        retracted |= !scheduler.has_step() && scheduler.prefilling() > 0 && scheduler.preempt_last();
         if scheduler.decoding() < self.state.expected {
             self.state.full = false;
         }

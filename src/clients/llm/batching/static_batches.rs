@@ -58,6 +58,10 @@ impl BatchingPolicy for Static {
         self.max_num_batched_tokens
     }
 
+    fn preempts(&self) -> bool {
+        false
+    }
+
     fn longest_prompt(&self) -> Option<u32> {
         Some(self.max_num_batched_tokens)
     }

@@ -27,4 +27,8 @@ impl PackingPolicy for LongestPrefixMatch {
     fn key(&self, waiting: &Waiting) -> i128 {
         -i128::from(waiting.cached_tokens)
     }
+
+    fn reads_cached_tokens(&self) -> bool {
+        true
+    }
 }

@@ -85,6 +85,11 @@ pub trait PackingPolicy: Send + Sync + 'static {
     fn reads_priority(&self) -> bool {
         false
     }
+
+    /// Whether it goes by [`cached_tokens`](Waiting::cached_tokens) and nothing else.
+    fn reads_cached_tokens(&self) -> bool {
+        false
+    }
 }
 
 /// Makes a policy for each client of an entry.

@@ -1,10 +1,10 @@
 //! Priority classes, with ageing.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{PackingPolicy, Waiting};
-use crate::units::Span;
+use crate::units::{SimSpan, Span};
 
 /// The most urgent first: by the `priority` of a class of traffic, lower values first, then by arrival.
 /// Where memory is short, the least urgent that runs is preempted, the latest among equals.
@@ -17,8 +17,18 @@ use crate::units::Span;
 #[serde(default, deny_unknown_fields)]
 pub struct Priority {
     /// For how long a request waits until it counts as one class more urgent, such as `s(5)`: one of
-    /// priority 2 goes ahead of all of priority 0 that come 10 s later. Default: none, as in vLLM.
+    /// priority 2 goes ahead of all of priority 0 that come 10 s later. Above 0. Default: none, as in vLLM.
+    #[serde(deserialize_with = "ageing")]
     pub ageing: Option<Span>,
+}
+
+/// Reads a span above 0: with 0 all would count alike, whatever their priority.
+fn ageing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Span>, D::Error> {
+    let ageing = Option::<Span>::deserialize(deserializer)?;
+    if ageing.is_some_and(|ageing| ageing.to_sim() == SimSpan::ZERO) {
+        return Err(de::Error::custom("ageing must be above 0, found 0 s: all priorities would count alike"));
+    }
+    Ok(ageing)
 }
 
 impl PackingPolicy for Priority {

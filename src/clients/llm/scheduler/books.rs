@@ -1,8 +1,8 @@
 //! The bookkeeping behind the verbs: blocks, decode set, queue, admissions.
 
-use smallvec::SmallVec;
-
 use super::Scheduler;
+use super::holdings::{Blocks, Holdings};
+use super::prefix::Prefixes;
 use super::queue::{Back, Facts};
 use crate::clients::llm::packing::Waiting;
 use crate::clients::llm::sequence::{SeqId, Sequence, State};
@@ -59,11 +59,31 @@ impl Scheduler {
     /// [`take`](Self::take), if so many blocks stay `spare`.
     pub(in crate::clients::llm) fn take_leaving(&mut self, blocks: u64, spare: u64) -> bool {
         if blocks + spare > self.kv.free() {
-            self.step.evicts |= self.holdings.reclaim(blocks + spare, &mut self.kv);
+            self.reclaim(blocks + spare);
         }
         let took = blocks + spare <= self.kv.free() && self.kv.take(blocks);
         self.evict_prefixes();
         took
+    }
+
+    /// The holdings, and where their blocks go back to.
+    pub(super) fn holdings_mut(&mut self) -> (&mut Holdings, Blocks<'_>) {
+        let cache = self.prefixes.as_deref_mut().map(Prefixes::cache_mut);
+        (&mut self.holdings, Blocks { kv: &mut self.kv, cache })
+    }
+
+    /// Evicts holdings, so that as many blocks are free; tells whether any were.
+    pub(super) fn reclaim(&mut self, needed: u64) -> bool {
+        let (holdings, mut blocks) = self.holdings_mut();
+        let evicts = holdings.reclaim(needed, &mut blocks);
+        self.step.evicts |= evicts;
+        evicts
+    }
+
+    /// A sequence no longer refers to the holding `id`.
+    pub(super) fn forget(&mut self, id: u32) {
+        let (holdings, mut blocks) = self.holdings_mut();
+        holdings.forget(id, &mut blocks);
     }
 
     /// Tokens of a waiting sequence that need not be computed, and the holding they are in, if any. The last
@@ -89,7 +109,7 @@ impl Scheduler {
             self.holdings.refer(base);
         }
         if let Some(old) = seq.base {
-            self.holdings.forget(old, &mut self.kv);
+            self.forget(old);
         }
         let shared = if base.is_some() { computed / self.kv.block_size() } else { self.pin_prefix(id) };
         let seq = self.seq_mut(id);
@@ -173,11 +193,12 @@ impl Scheduler {
 
     /// Brings a queue up to date whose order changes while sequences wait.
     pub(in crate::clients::llm) fn arrange_queue(&mut self) {
-        let known = self.waiting.to_sort().map(|id| self.known(id, self.waiting.facts(id)));
-        let known: SmallVec<[Waiting; 1]> = known.collect();
-        if !known.is_empty() {
-            self.waiting.sort(&known);
+        if !self.waiting.changes() {
+            return;
         }
+        let known = self.waiting.iter().map(|id| self.known(id, self.waiting.facts(id)));
+        let known: Vec<Waiting> = known.collect();
+        self.waiting.sort(&known);
     }
 
     /// Whom to preempt where memory is short: the sequence admitted last, or the one that the packing

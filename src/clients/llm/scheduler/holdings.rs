@@ -7,6 +7,24 @@
 //! was evicted is computed again from the nearest ancestor that was not, as by vLLM's prefix cache.
 
 use crate::memory::BlockPool;
+use crate::memory::prefix::{Pin, PrefixCache};
+
+/// Where the blocks of holdings come from and go back to.
+pub(super) struct Blocks<'a> {
+    pub kv: &'a mut BlockPool,
+    pub cache: Option<&'a mut PrefixCache>,
+}
+
+impl Blocks<'_> {
+    /// Gives back `own` blocks, and those of the cache that `pin` alone still uses.
+    fn give_back(&mut self, own: u32, pin: Option<Pin>) {
+        if let (Some(pin), Some(cache)) = (pin, &mut self.cache) {
+            cache.evict(self.kv.free());
+            self.kv.give_back(cache.unpin(&pin).into());
+        }
+        self.kv.give_back(own.into());
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Holding {
@@ -15,6 +33,8 @@ struct Holding {
     tokens: u32,
     /// Blocks of its own.
     blocks: u32,
+    /// Those that it has in the prefix cache.
+    cached: Option<Pin>,
     /// Whether the pipeline may still go on with it.
     owned: bool,
     evicted: bool,
@@ -34,12 +54,22 @@ pub(super) struct Holdings {
 }
 
 impl Holdings {
-    /// Keeps `blocks` that a sequence leaves, which went on with `parent`; the number of the holding.
-    pub fn keep(&mut self, parent: Option<u32>, tokens: u32, blocks: u32) -> u32 {
+    /// Keeps `blocks` that a sequence leaves, which went on with `parent`, and what it has in the prefix cache;
+    /// the number of the holding.
+    pub fn keep(&mut self, parent: Option<u32>, tokens: u32, blocks: u32, cached: Option<Pin>) -> u32 {
         self.uses += 1;
         let last_use = self.uses;
-        let holding =
-            Holding { parent, tokens, blocks, owned: true, evicted: false, users: 0, pins: 0, last_use };
+        let holding = Holding {
+            parent,
+            tokens,
+            blocks,
+            cached,
+            owned: true,
+            evicted: false,
+            users: 0,
+            pins: 0,
+            last_use,
+        };
         if let Some(parent) = parent {
             self.refer(parent);
             self.pin(parent);
@@ -68,7 +98,7 @@ impl Holdings {
         self.slots.len() - self.vacant.len()
     }
 
-    /// Blocks that they hold together.
+    /// Blocks that they hold together, without those in the prefix cache.
     pub fn blocks(&self) -> u64 {
         self.slots.iter().map(|holding| u64::from(holding.blocks)).sum()
     }
@@ -79,9 +109,9 @@ impl Holdings {
     }
 
     /// Something no longer refers to `id`.
-    pub fn forget(&mut self, id: u32, kv: &mut BlockPool) {
+    pub fn forget(&mut self, id: u32, blocks: &mut Blocks<'_>) {
         self.slots[id as usize].users -= 1;
-        self.free_unused(id, kv);
+        self.free_unused(id, blocks);
     }
 
     /// A running sequence or a holding stands on the blocks of `id`.
@@ -98,39 +128,43 @@ impl Holdings {
     }
 
     /// The pipeline will not go on with `id`.
-    pub fn release(&mut self, id: u32, kv: &mut BlockPool) {
+    pub fn release(&mut self, id: u32, blocks: &mut Blocks<'_>) {
         let holding = &mut self.slots[id as usize];
         debug_assert!(holding.owned, "a holding is released once");
         holding.owned = false;
-        self.free_unused(id, kv);
+        self.free_unused(id, blocks);
     }
 
-    /// Evicts holdings until `blocks` are free; `false`, and none evicted, if there are too few.
-    pub fn reclaim(&mut self, blocks: u64, kv: &mut BlockPool) -> bool {
-        if kv.free() + self.idle_blocks() < blocks {
+    /// Evicts holdings until `needed` blocks are free, or none if there are too few, and tells whether any were.
+    /// What they have in the prefix cache may be in use by others all the same: then it may be in vain.
+    pub fn reclaim(&mut self, needed: u64, blocks: &mut Blocks<'_>) -> bool {
+        if blocks.kv.free() + self.idle_blocks() < needed {
             return false;
         }
-        while kv.free() < blocks {
+        let mut evicts = false;
+        while blocks.kv.free() < needed {
             let idle = |(_, holding): &(usize, &Holding)| holding.pins == 0 && !holding.evicted;
             let oldest =
                 self.slots.iter().enumerate().filter(idle).min_by_key(|(_, holding)| holding.last_use);
-            let Some((id, _)) = oldest else { return false };
-            self.empty(id as u32, kv);
+            let Some((id, _)) = oldest else { break };
+            self.empty(id as u32, blocks);
+            evicts = true;
         }
-        true
+        evicts
     }
 
     /// Evicts all holdings; no running sequence stands on any.
-    pub fn lose(&mut self, kv: &mut BlockPool) {
+    pub fn lose(&mut self, blocks: &mut Blocks<'_>) {
         for holding in &mut self.slots {
             if holding.owned || holding.users > 0 {
-                kv.give_back(u64::from(holding.blocks));
+                blocks.give_back(holding.blocks, holding.cached.take());
                 (holding.blocks, holding.evicted, holding.pins) = (0, true, 0);
             }
         }
     }
 
-    /// Blocks of the holdings that no running sequence needs.
+    /// Blocks of the holdings that no running sequence needs, as if nobody else used what is in the prefix
+    /// cache.
     pub fn idle_blocks(&self) -> u64 {
         if self.slots.is_empty() {
             return 0;
@@ -140,7 +174,8 @@ impl Holdings {
         let mut idle: Vec<usize> = self.slots.iter().enumerate().filter(idle).map(|(id, _)| id).collect();
         let mut blocks = 0;
         while let Some(id) = idle.pop() {
-            blocks += u64::from(self.slots[id].blocks);
+            let Holding { blocks: own, cached, .. } = &self.slots[id];
+            blocks += u64::from(own + cached.as_ref().map_or(0, Pin::blocks));
             if let Some(parent) = self.slots[id].parent {
                 pins[parent as usize] -= 1;
                 if pins[parent as usize] == 0 {
@@ -152,18 +187,17 @@ impl Holdings {
     }
 
     /// Gives back the blocks of `id`.
-    fn empty(&mut self, id: u32, kv: &mut BlockPool) {
+    fn empty(&mut self, id: u32, blocks: &mut Blocks<'_>) {
         let holding = &mut self.slots[id as usize];
         debug_assert!(!holding.evicted && holding.pins == 0, "only idle KV is freed, and once");
         holding.evicted = true;
-        kv.give_back(u64::from(holding.blocks));
-        holding.blocks = 0;
+        blocks.give_back(std::mem::take(&mut holding.blocks), holding.cached.take());
         if let Some(parent) = holding.parent {
             self.unpin(parent);
         }
     }
 
-    fn free_unused(&mut self, id: u32, kv: &mut BlockPool) {
+    fn free_unused(&mut self, id: u32, blocks: &mut Blocks<'_>) {
         let mut next = Some(id);
         while let Some(id) = next {
             let holding = &self.slots[id as usize];
@@ -171,7 +205,7 @@ impl Holdings {
                 return;
             }
             if !holding.evicted {
-                self.empty(id, kv);
+                self.empty(id, blocks);
             }
             next = self.slots[id as usize].parent.take();
             if let Some(parent) = next {
@@ -188,49 +222,51 @@ mod tests {
 
     #[test]
     fn shared_blocks_are_counted_once_and_freed_once() {
-        let mut kv = BlockPool::new(10, 16);
+        let mut pool = BlockPool::new(10, 16);
+        let mut blocks = Blocks { kv: &mut pool, cache: None };
         let mut holdings = Holdings::default();
-        assert!(kv.take(3));
-        let prefix = holdings.keep(None, 48, 3);
+        assert!(blocks.kv.take(3));
+        let prefix = holdings.keep(None, 48, 3, None);
         // Two branches stand on it.
         for _ in 0..2 {
             holdings.refer(prefix);
             holdings.pin(prefix);
-            assert!(kv.take(1));
+            assert!(blocks.kv.take(1));
         }
-        assert!(!holdings.reclaim(6, &mut kv), "a running branch needs it");
-        let branch = holdings.keep(Some(prefix), 64, 1);
+        assert!(!holdings.reclaim(6, &mut blocks), "a running branch needs it");
+        let branch = holdings.keep(Some(prefix), 64, 1, None);
         for _ in 0..2 {
             holdings.unpin(prefix);
-            holdings.forget(prefix, &mut kv);
+            holdings.forget(prefix, &mut blocks);
         }
-        kv.give_back(1);
-        holdings.release(prefix, &mut kv);
-        assert_eq!(kv.used(), 4, "the branch that is kept stands on it");
+        blocks.kv.give_back(1);
+        holdings.release(prefix, &mut blocks);
+        assert_eq!(blocks.kv.used(), 4, "the branch that is kept stands on it");
         assert_eq!(holdings.nearest(branch), Some((branch, 64)));
-        assert!(!holdings.reclaim(11, &mut kv) && kv.used() == 4, "nothing is evicted in vain");
-        assert!(holdings.reclaim(8, &mut kv));
-        assert_eq!((kv.used(), holdings.nearest(branch)), (0, None), "leaf first, then the prefix");
-        holdings.release(branch, &mut kv);
-        assert_eq!(kv.used(), 0);
-        assert_eq!(holdings.keep(None, 1, 0), prefix, "numbers are used again");
+        assert!(!holdings.reclaim(11, &mut blocks) && blocks.kv.used() == 4, "nothing is evicted in vain");
+        assert!(holdings.reclaim(8, &mut blocks));
+        assert_eq!((blocks.kv.used(), holdings.nearest(branch)), (0, None), "leaf first, then the prefix");
+        holdings.release(branch, &mut blocks);
+        assert_eq!(blocks.kv.used(), 0);
+        assert_eq!(holdings.keep(None, 1, 0, None), prefix, "numbers are used again");
     }
 
     #[test]
     fn what_is_lost_is_not_freed_again() {
-        let mut kv = BlockPool::new(10, 16);
+        let mut pool = BlockPool::new(10, 16);
+        let mut blocks = Blocks { kv: &mut pool, cache: None };
         let mut holdings = Holdings::default();
-        assert!(kv.take(5));
-        let prefix = holdings.keep(None, 48, 3);
-        let branch = holdings.keep(Some(prefix), 80, 2);
-        holdings.lose(&mut kv);
-        assert_eq!((kv.used(), holdings.nearest(branch)), (0, None));
-        assert!(kv.take(1));
-        let later = holdings.keep(None, 16, 1);
-        holdings.release(prefix, &mut kv);
-        holdings.release(branch, &mut kv);
-        assert_eq!((kv.used(), holdings.nearest(later)), (1, Some((later, 16))));
-        holdings.release(later, &mut kv);
-        assert_eq!(kv.used(), 0);
+        assert!(blocks.kv.take(5));
+        let prefix = holdings.keep(None, 48, 3, None);
+        let branch = holdings.keep(Some(prefix), 80, 2, None);
+        holdings.lose(&mut blocks);
+        assert_eq!((blocks.kv.used(), holdings.nearest(branch)), (0, None));
+        assert!(blocks.kv.take(1));
+        let later = holdings.keep(None, 16, 1, None);
+        holdings.release(prefix, &mut blocks);
+        holdings.release(branch, &mut blocks);
+        assert_eq!((blocks.kv.used(), holdings.nearest(later)), (1, Some((later, 16))));
+        holdings.release(later, &mut blocks);
+        assert_eq!(blocks.kv.used(), 0);
     }
 }

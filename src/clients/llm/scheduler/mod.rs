@@ -133,7 +133,8 @@ impl Scheduler {
         text: Option<&Text>,
         now: SimTime,
     ) -> bool {
-        let id = self.enter(stage, work, base, text, now);
+        let id = self.enter(stage, work, base, now);
+        self.name_tokens(id, text);
         self.wait(id, Back::Tail)
     }
 
@@ -142,7 +143,7 @@ impl Scheduler {
     pub(super) fn enqueue_landed(&mut self, stage: Entity, work: &Work, now: SimTime) -> bool {
         let blocks = self.landing(work.fetched_tokens);
         self.expected -= u64::from(blocks);
-        let id = self.enter(stage, work, None, None, now);
+        let id = self.enter(stage, work, None, now);
         self.seq_mut(id).blocks = blocks;
         self.wait(id, Back::Tail)
     }
@@ -153,14 +154,7 @@ impl Scheduler {
     }
 
     /// Makes a sequence of a request, which does not wait yet.
-    fn enter(
-        &mut self,
-        stage: Entity,
-        work: &Work,
-        base: Option<u32>,
-        text: Option<&Text>,
-        now: SimTime,
-    ) -> SeqId {
+    fn enter(&mut self, stage: Entity, work: &Work, base: Option<u32>, now: SimTime) -> SeqId {
         let seq = Sequence::new(stage, work, base, self.arrivals, now);
         if let Some(base) = base {
             self.holdings.refer(base);
@@ -173,14 +167,14 @@ impl Scheduler {
             self.seqs.push(seq);
             SeqId(self.seqs.len() as u32 - 1)
         };
-        self.name_tokens(id, text);
         self.waiting.know(id, work.priority, now);
         id
     }
 
     /// What a finished sequence left in the holding `id` is no longer needed.
     pub fn release_holding(&mut self, id: u32) {
-        self.holdings.release(id, &mut self.kv);
+        let (holdings, mut blocks) = self.holdings_mut();
+        holdings.release(id, &mut blocks);
     }
 
     /// Keeps the KV of the holding `id`, which is there, from being evicted.
@@ -209,7 +203,8 @@ impl Scheduler {
     /// again.
     pub fn lose_holdings(&mut self) {
         debug_assert!(self.is_empty(), "a running sequence needs its blocks");
-        self.holdings.lose(&mut self.kv);
+        let (holdings, mut blocks) = self.holdings_mut();
+        holdings.lose(&mut blocks);
         self.lose_prefixes();
     }
 

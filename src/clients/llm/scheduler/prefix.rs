@@ -6,8 +6,10 @@
 //! idle: free, yet found by others until they are taken for something else. A preempted sequence looks again,
 //! and finds what of its own KV is still there.
 //!
-//! Sequences that go on with a holding, or whose KV is kept as one, have nothing to do with the cache: their
-//! blocks are their request's. Fetched KV counts as computed; of that and the cache, what goes further is used.
+//! What is kept of a sequence as a holding stays in use until that is released, as with vLLM where KV is sent
+//! to another instance (`delay_free_blocks`). Sequences that go on with a holding, or whose KV was sent here,
+//! have nothing to do with the cache. Fetched KV counts as computed; of that and the cache, what goes further
+//! is used.
 
 use super::Scheduler;
 use crate::clients::llm::sequence::{SeqId, Sequence};
@@ -35,6 +37,10 @@ struct Entry {
 }
 
 impl Prefixes {
+    pub const fn cache_mut(&mut self) -> &mut PrefixCache {
+        &mut self.cache
+    }
+
     fn entry(&self, id: SeqId) -> Option<&Entry> {
         self.entries.get(id.0 as usize)?.as_ref()
     }
@@ -98,22 +104,23 @@ impl Scheduler {
         self.kv.free() - cached.map_or(0, |prefixes| prefixes.cache.idle())
     }
 
-    /// A sequence comes, whose prompt consists of `text` as far as that is known.
+    /// A sequence comes that looks for its prompt in the cache, which consists of `text` as far as that is known.
     pub(super) fn name_tokens(&mut self, id: SeqId, text: Option<&Text>) {
         let Some(prefixes) = &mut self.prefixes else { return };
-        let Sequence { prompt, output, base, keep, .. } = self.seqs[id.0 as usize];
+        let Sequence { prompt, output, base, .. } = self.seqs[id.0 as usize];
+        if base.is_some() {
+            return;
+        }
         let at = id.0 as usize;
         prefixes.entries.resize(prefixes.entries.len().max(at + 1), None);
-        let takes_part = base.is_none() && !keep;
-        prefixes.entries[at] = takes_part.then(|| {
-            let names = Names::new(text, prompt, output, &mut prefixes.own);
-            Entry { names, pin: None, found: 0 }
-        });
+        let names = Names::new(text, prompt, output, &mut prefixes.own);
+        prefixes.entries[at] = Some(Entry { names, pin: None, found: 0 });
     }
 
     /// A sequence is gone: the tokens that it found when it was first admitted.
     pub(super) fn unname_tokens(&mut self, id: SeqId) -> u32 {
-        let entry = self.prefixes.as_mut().and_then(|prefixes| prefixes.entries[id.0 as usize].take());
+        let entry =
+            self.prefixes.as_mut().and_then(|prefixes| prefixes.entries.get_mut(id.0 as usize)?.take());
         entry.map_or(0, |entry| entry.found)
     }
 
@@ -130,13 +137,15 @@ impl Scheduler {
             return true; // `compute` will see
         }
         let (computed, _) = self.head_start(id);
-        let Found { blocks, idle } = self.found(id);
-        let own = self.kv.blocks_for((computed + tokens).max(hold)).saturating_sub(blocks);
-        let need = u64::from(own) + u64::from(idle) + spare;
-        if need > self.kv.free() {
-            self.step.evicts |= self.holdings.reclaim(need, &mut self.kv);
+        loop {
+            let Found { blocks, idle } = self.found(id);
+            let own = self.kv.blocks_for((computed + tokens).max(hold)).saturating_sub(blocks);
+            let need = u64::from(own) + u64::from(idle) + spare;
+            // What is found may be idle only after a holding is evicted.
+            if need <= self.kv.free() || !self.reclaim(need) {
+                return need <= self.kv.free();
+            }
         }
-        need <= self.kv.free()
     }
 
     /// A sequence that is admitted uses what is there of it: the blocks.
@@ -145,7 +154,7 @@ impl Scheduler {
         let Sequence { goal, admission, .. } = *self.seq(id);
         let Some(prefixes) = &mut self.prefixes else { return 0 };
         let Prefixes { cache, entries, tally, .. } = &mut **prefixes;
-        let Some(entry) = &mut entries[id.0 as usize] else { return 0 };
+        let Some(Some(entry)) = entries.get_mut(id.0 as usize) else { return 0 };
         let took = self.kv.take(found.idle.into());
         debug_assert!(took, "idle blocks are free");
         let pin = cache.pin(&entry.names, goal - 1);
@@ -178,12 +187,19 @@ impl Scheduler {
         self.evict_prefixes();
         let Some(prefixes) = &mut self.prefixes else { return };
         let Prefixes { cache, entries, .. } = &mut **prefixes;
-        let Some(Entry { names, pin: Some(pin), .. }) = &mut entries[id.0 as usize] else { return };
+        let Some(Some(Entry { names, pin: Some(pin), .. })) = entries.get_mut(id.0 as usize) else { return };
         let shared = cache.store(pin, names, tokens);
         let seq = &mut self.seqs[id.0 as usize];
         seq.blocks -= shared.blocks;
         seq.shared += shared.blocks;
         self.kv.give_back(u64::from(shared.blocks - shared.idle));
+    }
+
+    /// A sequence that is done leaves in the cache what it computed, and goes on using that: what it uses of it.
+    pub(super) fn keep_prefix(&mut self, id: SeqId) -> Option<Pin> {
+        self.evict_prefixes();
+        self.store_prefix(id, self.seq(id).computed);
+        self.prefixes.as_mut()?.entry_mut(id)?.pin.take()
     }
 
     /// A sequence that is `done`, or preempted, leaves in the cache what it computed. What remains as its own
@@ -207,6 +223,7 @@ impl Scheduler {
         if let Some(prefixes) = &mut self.prefixes {
             let matters = prefixes.cache.is_radix() || self.waiting.has_keys();
             self.step.evicts |= prefixes.cache.evict(self.kv.free()) && matters;
+            prefixes.tally.evicted_blocks += prefixes.cache.take_evicted();
         }
     }
 

@@ -177,16 +177,12 @@ impl Queue {
         }
     }
 
-    /// Those that wait, if their order must be looked at again before a step is composed.
-    pub fn to_sort(&self) -> impl Iterator<Item = SeqId> {
-        let line = match &self.line {
-            Line::Changing(changing) => Some(&changing.line),
-            _ => None,
-        };
-        line.into_iter().flatten().map(|(_, id)| *id)
+    /// Whether the order changes while sequences wait.
+    pub const fn changes(&self) -> bool {
+        matches!(self.line, Line::Changing(_))
     }
 
-    /// Sorts those that wait by what is known of each now, in the order of [`to_sort`](Self::to_sort).
+    /// Sorts those that wait by what is known of each now, in the order of [`iter`](Self::iter).
     pub fn sort(&mut self, known: &[Waiting]) {
         let Line::Changing(Changing { most, line, .. }) = &mut self.line else { return };
         let by_key = line.len() <= *most;
@@ -274,7 +270,7 @@ mod tests {
                 assert!(queue.join(SeqId(id), id.into(), Back::Tail, None));
             }
             // Three prefixes, the longest of the last.
-            let known: Vec<_> = queue.to_sort().map(|SeqId(id)| waiting(id * 3 / count, 0, 0)).collect();
+            let known: Vec<_> = queue.iter().map(|SeqId(id)| waiting(id * 3 / count, 0, 0)).collect();
             queue.sort(&known);
             let mut expected: Vec<u32> = (0..count).collect();
             if count == 128 {

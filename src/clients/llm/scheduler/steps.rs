@@ -146,24 +146,26 @@ impl Scheduler {
         let Sequence { stage, preemptions, base, .. } = seq;
         // The last token may be the answer's first.
         let answer = if seq.reason > 0 { seq.answer.min(now) } else { seq.first_token };
-        self.leave_prefix(id, true);
         let kept = seq.keep.then(|| self.keep(id));
+        self.leave_prefix(id, true);
         let cached_tokens = self.unname_tokens(id);
         landed.finished.push(Finished { stage, answer, kept, preemptions, cached_tokens });
         self.release(id, State::Gone);
         if let Some(base) = base {
             self.holdings.unpin(base);
-            self.holdings.forget(base, &mut self.kv);
+            self.forget(base);
         }
         self.vacant.push(id);
     }
 
     /// Keeps the KV of a finished sequence: the holding, and the tokens it covers.
     fn keep(&mut self, id: SeqId) -> (u32, u32) {
+        let cached = self.keep_prefix(id);
         let Sequence { base, computed, shared, blocks, .. } = *self.seq(id);
         let own = self.kv.blocks_of(shared, computed, computed);
         self.kv.give_back(u64::from(blocks - own));
         self.seq_mut(id).blocks = 0;
-        (self.holdings.keep(base, computed, own), computed)
+        let own = cached.as_ref().map_or(own, |cached| own + shared - cached.blocks());
+        (self.holdings.keep(base, computed, own, cached), computed)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A sequence that is preempted copies the blocks that it has filled to the host and keeps its tokens. Who was
 //! swapped out first comes back first, as soon as nobody who runs is short of blocks for the next step, the
-//! watermark of the batching policy stays free, and there is room for its own next token; until then, and in
+//! watermark of the batching policy stays free, and there is room for its own next token, or
+//! the next chunk of its prompt; until then, and in
 //! the step in which the last one comes back, nobody from the queue is let in. Whoever comes back counts as
 //! admitted last. Who finds the host full is computed again, as without it.
 //!
@@ -129,7 +130,7 @@ impl Scheduler {
         let seq = *self.seq(id);
         if let Some(base) = seq.base {
             self.holdings.unpin(base);
-            self.holdings.forget(base, &mut self.kv);
+            self.forget(base);
         }
         self.release(id, State::Swapped);
         let filled = self.filled(seq.computed);
@@ -151,11 +152,12 @@ impl Scheduler {
     }
 
     /// Lets those come back who are swapped out, as far as there is room for them beside `watermark` blocks;
-    /// to be called before a step is composed. Tells whether somebody did.
-    pub(in crate::clients::llm) fn swap_in(&mut self, watermark: u64) -> bool {
+    /// to be called before a step is composed, which holds `chunk` tokens of a prompt at most. Tells whether
+    /// somebody did.
+    pub(in crate::clients::llm) fn swap_in(&mut self, watermark: u64, chunk: u32) -> bool {
         let before = self.swapped();
         while let Some(id) = self.host.as_ref().and_then(|host| host.line.front().copied()) {
-            if self.running >= self.max_num_seqs || !self.bring_back(id, watermark) {
+            if self.running >= self.max_num_seqs || !self.bring_back(id, watermark, chunk) {
                 break;
             }
         }
@@ -166,9 +168,11 @@ impl Scheduler {
         came
     }
 
-    fn bring_back(&mut self, id: SeqId, watermark: u64) -> bool {
+    fn bring_back(&mut self, id: SeqId, watermark: u64, chunk: u32) -> bool {
         let seq = *self.seq(id);
-        let next = self.kv.blocks_of(0, seq.computed, seq.computed + 1).saturating_sub(seq.blocks);
+        // Of a prompt that is under way, the whole next chunk: else it would give way again at once.
+        let tokens = seq.goal.saturating_sub(seq.computed).min(chunk).max(1);
+        let next = self.kv.blocks_of(0, seq.computed, seq.computed + tokens).saturating_sub(seq.blocks);
         let watermark = if self.running == 0 { 0 } else { watermark };
         let spare = u64::from(next) + self.wanted_by_running() + watermark;
         if !self.take_leaving(seq.blocks.into(), spare) {

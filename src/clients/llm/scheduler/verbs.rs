@@ -54,6 +54,7 @@ impl Scheduler {
         }
         self.stand_on(id);
         if !self.compute(id, tokens, hold, spare) {
+            debug_assert!(self.in_cache(id).is_none(), "there was room");
             self.step_off(id);
             return false;
         }
@@ -86,7 +87,7 @@ impl Scheduler {
     fn give_up_base_of(&mut self, id: SeqId) -> bool {
         let base = self.seq_mut(id).base.take();
         if let Some(base) = base {
-            self.holdings.forget(base, &mut self.kv);
+            self.forget(base);
         }
         base.is_some()
     }
@@ -110,7 +111,7 @@ impl Scheduler {
             self.wait(id, back);
             // If nobody else runs, KV that waits for its turn has the room that this one lacks, or else what it
             // goes on with holds blocks that it cannot share.
-            if !self.give_up_landed() && self.running == 0 {
+            if self.running == 0 && !self.give_up_landed() {
                 self.give_up_base_of(id);
             }
         }

@@ -142,6 +142,24 @@ fn what_users_get_wrong_is_named_with_its_place() {
         wrong(&RagClient { cores: 0, ..default() }, &[EPYC]),
         "cores: cores must be 1 to 4096, found 0"
     );
+    let none = RagClient { rerank: None, ..default() };
+    assert_eq!(
+        wrong(&RagClient { rerank_on: Some(Place::Processor), ..none.clone() }, &[EPYC]),
+        "rerank_on: rerank_on has no effect, found Processor: nothing is re-ranked (leave it out, or name a \
+         `rerank` model)"
+    );
+    assert_eq!(
+        wrong(&RagClient { cores: 32, ..default() }, &[EPYC, H100]),
+        "cores: cores has no effect, found 32: accelerators search the index (leave it out, or write \
+         `search_on: Processor`)"
+    );
+    let runtime = Choice::new("Analytical", "step_overhead: ms(2)");
+    assert_eq!(
+        wrong(&RagClient { accelerator_runtime: runtime.clone(), ..default() }, &[EPYC]),
+        "accelerator_runtime: accelerator_runtime has no effect: no encoder runs on accelerators (leave it out, \
+         or write `embed_on: Accelerator`)"
+    );
+    assert!(deploy(&RagClient { processor_runtime: runtime, cores: 32, ..default() }, &[EPYC]).is_ok());
     let probed = RagClient { index: Choice::new("IvfPq", "nprobe: 100000"), ..default() };
     assert_eq!(wrong(&probed, &[EPYC]), "index.nprobe: must be 1 to 65536, found 100000");
     assert!(wrong(&default(), &["Vera CPU (88c)"]).starts_with("weights: Vera CPU (88c) has no bf16"));
