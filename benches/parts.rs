@@ -35,6 +35,7 @@ fn prices(criterion: &mut Criterion<CpuTime>) {
     let models = [
         ("analytical", support::analytical_model()),
         ("empirical", support::empirical_model()),
+        ("whole", support::whole_model()),
         ("table", support::profiled_model()),
     ];
     for (name, model) in models {
@@ -55,6 +56,13 @@ fn prices(criterion: &mut Criterion<CpuTime>) {
                 let (decode_seqs, decode_context) = next();
                 let prefill = [Chunk { tokens: 16 * decode_seqs, context: 0, last: true }];
                 model.price(black_box(&StepShape { prefill: &prefill, decode_seqs, decode_context }))
+            });
+        });
+        group.bench_function(BenchmarkId::new("prompts", name), |bencher| {
+            bencher.iter(|| {
+                let (sequences, _) = next();
+                let prefill = [Chunk { tokens: 16 * sequences, context: 0, last: true }];
+                model.price(black_box(&StepShape { prefill: &prefill, ..StepShape::default() }))
             });
         });
         let mut costs = [StepCost::default(); 64];

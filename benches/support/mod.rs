@@ -47,10 +47,55 @@ pub fn empirical_model() -> std::sync::Arc<dyn mist::runtime::StepModel> {
     model(&mist::runtime::Empirical::default())
 }
 
+/// The same with whole steps that were measured, made up.
+pub fn whole_model() -> std::sync::Arc<dyn mist::runtime::StepModel> {
+    use mist::runtime::profile::{Phase, Profile, Residuals};
+    use mist::runtime::{Deployed, Empirical, WHOLE_STEPS_FORM, WholeStep, WholeSteps};
+    let target = target();
+    let of = Deployed {
+        model: target.model.name.clone(),
+        engine: mist::runtime::Engine::Vllm,
+        version: (0, 15),
+        tensor_parallel: target.tensor_parallel,
+        weights: target.weights,
+        kv_cache: target.kv_cache,
+    };
+    let step = |phase, tokens: Vec<f64>, step_us, token_us| WholeStep {
+        of: of.clone(),
+        phase,
+        rows: 4,
+        held_out: (0.0, 0.0),
+        step_us,
+        token_us,
+        key_ns: 1.0,
+        residual: Residuals::new([0.0; 4], 2),
+        tokens,
+        length: vec![100.0, 4000.0],
+    };
+    let steps = WholeSteps {
+        form: WHOLE_STEPS_FORM,
+        gpu: target.accelerator.name.clone(),
+        source: "made up".to_owned(),
+        licence: "none".to_owned(),
+        command: "none".to_owned(),
+        steps: vec![
+            step(Phase::Decode, vec![1.0, 256.0], 25_000.0, 40.0),
+            step(Phase::Prefill, vec![128.0, 16_384.0], 26_000.0, 90.0),
+        ],
+    };
+    let profile = Profile::read(Profile::embedded(&steps.gpu).unwrap()).unwrap();
+    std::sync::Arc::new(Empirical::default().build_with(&profile, &steps, &target).unwrap())
+}
+
 /// `kind` compiled for a client of `rack_256`.
 fn model(kind: &dyn mist::runtime::RuntimeKind) -> std::sync::Arc<dyn mist::runtime::StepModel> {
+    kind.compile(&target()).unwrap()
+}
+
+/// A client of `rack_256`.
+fn target() -> mist::runtime::Target<'static> {
     let catalog = mist::catalog::Catalog::embedded();
     let model = catalog.model("Llama-3.1-70B").unwrap();
     let target = mist::runtime::Target::new(model, catalog.accelerator("H100-SXM5-80GB").unwrap());
-    kind.compile(&mist::runtime::Target { tensor_parallel: 2, max_step_tokens: 8192, ..target }).unwrap()
+    mist::runtime::Target { tensor_parallel: 2, max_step_tokens: 8192, ..target }
 }

@@ -9,6 +9,8 @@
 //!
 //! [`validate`] lays predictions beside other measurements, of whole steps and of engines.
 //!
+//! Whole steps of an engine, where somebody measured them, become [estimators of their own](calibrate_steps).
+//!
 //! One file an operator: [`gemm`], [`attention`], [`chunks`], [`moe`], [`collectives`]. Of several tables of
 //! the same operator, the newest that passes the checks is taken, unless the user names one.
 
@@ -25,6 +27,7 @@ mod report;
 mod score;
 mod silicon;
 mod simplex;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod trees;
@@ -38,6 +41,7 @@ use thiserror::Error;
 pub use choose::Choice;
 pub use report::{Line, Report};
 pub use score::Errors;
+pub use steps::calibrate_steps;
 
 use crate::catalog::Accelerator;
 use crate::runtime::profile::{Elementwise, FORM, Library, MixedRule, Operation, Phase, PrefixRule, Profile};

@@ -82,6 +82,10 @@ impl Report {
         self.add(&format!("moe {} {routing}", set.kind), &set.origin.table, regimes);
     }
 
+    pub(super) fn step(&mut self, operator: &str, regime: &str, errors: Errors) {
+        self.add(operator, "", vec![(regime, errors)]);
+    }
+
     pub(super) fn collectives(&mut self, operator: &str, errors: Errors) {
         self.add(operator, "", vec![("sizes left out", errors)]);
     }

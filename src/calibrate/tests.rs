@@ -183,3 +183,94 @@ fn a_device_whose_cores_are_not_known_is_refused() {
     let unknown = Catalog::embedded().accelerator("MI300X").unwrap();
     assert!(silicon::of(unknown).unwrap_err().to_string().contains("multiprocessors"));
 }
+
+/// Steps of Llama-3.1-8B on one H100: 6 ms, 30 µs a sequence, 40 ns a key; prompts 8 ms, 20 µs a token, 1 ns a key.
+fn own_steps() -> String {
+    let mut text =
+        "model,gpu,engine,version,tp,weights,kv_cache,stage,batch,tokens,context,time_ms\n".to_owned();
+    let head = format!("Llama-3.1-8B,{GPU},vLLM,0.15.1,1,bf16,bf16");
+    for batch in [1.0, 4.0, 16.0, 64.0, 128.0] {
+        for length in [256.0, 1024.0, 4096.0] {
+            let decode = 6.0 + 0.030 * batch + 40e-6 * batch * length;
+            writeln!(text, "{head},decode,{batch},1,{length},{decode}").unwrap();
+            let prefill = 8.0 + 0.020 * batch * length * 2.0 + 1e-6 * batch * length * (length + 1.0) / 2.0;
+            writeln!(text, "{head},prefill,{batch},{length},0,{prefill}").unwrap();
+        }
+    }
+    text
+}
+
+fn fit_steps(text: &str) -> Result<(crate::runtime::WholeSteps, Report), CalibrateError> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mist_steps.csv"), text).unwrap();
+    let request = Request {
+        folder: folder.path(),
+        accelerator: Catalog::embedded().accelerator(GPU).unwrap(),
+        choices: &[],
+        scored: true,
+        source: "a formula",
+        licence: "CC0-1.0",
+        command: "mist calibrate made-up --whole-steps",
+    };
+    calibrate_steps(&request, |_| ())
+}
+
+#[test]
+fn whole_steps_by_a_law_are_found_again() {
+    let (steps, report) = fit_steps(&own_steps()).unwrap();
+    assert_eq!(steps.steps.len(), 2);
+    for step in &steps.steps {
+        assert_eq!((step.rows, step.of.version), (15, (0, 15)));
+        for (tokens, length) in [(8.0, 600.0), (100.0, 2000.0)] {
+            let (tokens, law) = match step.phase {
+                crate::runtime::profile::Phase::Decode => {
+                    (tokens, 6.0 + 0.030 * tokens + 40e-6 * tokens * length)
+                }
+                crate::runtime::profile::Phase::Prefill => {
+                    let all = tokens * length;
+                    (all, 8.0 + 0.040 * all + 1e-6 * all * (length + 1.0) / 2.0)
+                }
+            };
+            let found = step.seconds(tokens, length) * 1e3;
+            assert!(
+                (found / law - 1.0).abs() < 0.01,
+                "{:?} {tokens} × {length}: {found} for {law}",
+                step.phase
+            );
+        }
+    }
+    assert!(report.lines.iter().all(|line| line.errors.mean < 1.0), "{:?}", report.lines);
+    assert_eq!(crate::runtime::WholeSteps::read(&steps.write()).unwrap(), steps);
+}
+
+#[test]
+fn whole_steps_in_other_units_or_of_other_things_are_refused() {
+    let refused = |text: &str| {
+        let error = fit_steps(text).map(|_| ()).unwrap_err().to_string();
+        error.split_once("mist_steps.csv: ").map_or(error.clone(), |(_, what)| what.to_owned())
+    };
+    let text = own_steps();
+    let seconds = refused(&text.replace(",6.04024", ",0.00604024"));
+    assert!(seconds.starts_with("column `time_ms`, row 2: 0.00604024 ms is less than the "), "{seconds}");
+    assert!(seconds.ends_with("is it in milliseconds?"), "{seconds}");
+    let micros = refused(&text.replace(",6.04024", ",6040.24"));
+    assert!(micros.contains("is over 300 times the"), "{micros}");
+    assert!(refused(&text.replace("time_ms", "time_us")).contains("unknown column `time_us`"));
+    assert!(
+        refused(&text.replacen("decode", "mixed", 1))
+            .contains("expected one of prefill, decode, found `mixed`")
+    );
+    assert!(
+        refused(&text.replacen("Llama-3.1-8B", "Llama-3.1-9B", 1)).contains("no model named `Llama-3.1-9B`")
+    );
+    assert!(refused(&text.replacen("decode,1,1,", "decode,1,7,", 1)).contains("a decode step has 1 token"));
+    let elsewhere = refused(&text.replace(GPU, "H200-SXM-141GB"));
+    assert!(elsewhere.contains("no whole steps of H100-SXM5-80GB here, of H200-SXM-141GB"), "{elsewhere}");
+    let few: String = text.lines().take(5).map(|line| line.to_owned() + "\n").collect();
+    let (steps, report) = fit_steps(&few).unwrap();
+    assert!(
+        steps.steps.is_empty() && report.remarks[0].contains("steps are too few"),
+        "{:?}",
+        report.remarks
+    );
+}

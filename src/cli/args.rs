@@ -127,7 +127,8 @@ A step is one forward pass. `512@8192` are 512 tokens of a prompt whose first 8,
     /// Lay predictions beside measurements, and say how far off they are
     #[command(after_help = "\
 Examples:
-  mist validate facts                      every set there is
+  mist validate facts                      every set whose files are there
+  mist validate scenarios/validation       the paper's runs, predicted
   mist validate facts static vllm019
   mist validate facts trtllm --every 10    every tenth row of the closed loops
   mist validate facts nim --format json | jq '.[0].points'
@@ -138,13 +139,13 @@ mist::calibrate::validate.")]
         /// The folder with the measurements
         #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         folder: PathBuf,
-        /// The sets to judge; default: all
+        /// The sets to judge; default: all whose files are there
         #[arg(value_name = "SET")]
         sets: Vec<String>,
         /// The runtime model, as a scenario says it
         #[arg(long, value_name = "CHOICE", default_value = "Analytical")]
         runtime: String,
-        /// Simulate every Nth row of the closed loops only
+        /// Simulate every Nth row of the closed loops and of one's own runs only
         #[arg(long, value_name = "N", default_value_t = 1)]
         every: u32,
         /// Form of the report
@@ -157,10 +158,13 @@ Examples:
   mist calibrate kernels/h100 --gpu H100-SXM5-80GB -o h100.ron
   mist calibrate kernels/h100 --gpu H100-SXM5-80GB --use gemm=vllm-0.19.0 --use moe.bf16=vllm-0.14.0
   mist calibrate kernels/h100 --gpu H100-SXM5-80GB --no-scores -o h100.ron --force
+  mist calibrate my_steps --gpu H100-SXM5-80GB --whole-steps -o steps.ron
 
 The folder is searched for aiconfigurator's tables (gemm_perf.parquet, ENGINE-VERSION by the name of its folder),
 LLMServingSim's MODEL/tpN/attention.csv and dense.csv, and mist_gemm.csv, mist_attention.csv and mist_all_reduce.csv
 with measurements of your own. Rows faster than the device can be are left out, tables full of them refused.
+With --whole-steps it is searched for mist_steps.csv and step_static_batch_trtllm.csv, whose columns are in the
+documentation of mist::calibrate::calibrate_steps; `Empirical(steps: \"steps.ron\")` takes what comes of them.
 
 Errors are of what was held out: a fifth of the shapes at a time, foretold from the others.")]
     Calibrate {
@@ -179,6 +183,9 @@ Errors are of what was held out: a fifth of the shapes at a time, foretold from 
         /// Take this table where there are several, such as `gemm.fp8=vllm-0.19.0`; repeatable
         #[arg(long = "use", value_name = "OPERATOR=TABLE")]
         tables: Vec<String>,
+        /// Fit whole steps of a model with an engine, not operators
+        #[arg(long, conflicts_with_all = ["tables", "no_scores"])]
+        whole_steps: bool,
         /// Do not find out how well the fits foretell, which takes most of the time
         #[arg(long)]
         no_scores: bool,

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::options::CalibrateOptions;
 use super::sink::{Drafts, Sink};
 use super::terminal;
-use crate::calibrate::{CalibrateError, Line, Report, Request, calibrate as fit};
+use crate::calibrate::{CalibrateError, Line, Report, Request, calibrate as fit, calibrate_steps};
 use crate::catalog::Catalog;
 use crate::output::figures::thousands;
 use crate::workload::trace_tools::TraceToolError;
@@ -34,13 +34,17 @@ pub(super) fn calibrate(options: &CalibrateOptions) -> Result<(), Failure> {
         licence: &options.licence,
         command: &command,
     };
-    let (profile, report) = fit(&request, terminal::say).map_err(|error| match error {
+    let fitted = if options.whole_steps {
+        calibrate_steps(&request, terminal::say).map(|(steps, report)| (steps.write(), report))
+    } else {
+        fit(&request, terminal::say).map(|(profile, report)| (profile.write(), report))
+    };
+    let (text, report) = fitted.map_err(|error| match error {
         error @ CalibrateError::Unreadable { .. } => Failure::input(format!("cannot read {error}")),
         error => Failure::input(error.to_string()),
     })?;
     terminal::print(page(&report).as_bytes())?;
     if let Some(mut sink) = sink {
-        let text = profile.write();
         sink.fill(|out| out.write_all(text.as_bytes()).map(|()| 1).map_err(TraceToolError::Write))?;
         sink.keep()?;
     }
@@ -52,6 +56,9 @@ fn command(options: &CalibrateOptions) -> String {
     let folder =
         options.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut command = format!("mist calibrate {folder} --gpu {}", options.gpu);
+    if options.whole_steps {
+        command.push_str(" --whole-steps");
+    }
     for choice in &options.tables {
         let _ = write!(command, " --use {choice}");
     }

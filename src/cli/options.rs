@@ -53,6 +53,8 @@ pub(super) struct CalibrateOptions {
     pub(super) choices: Vec<Choice>,
     /// As written, for the record.
     pub(super) tables: Vec<String>,
+    /// Whether whole steps are fitted, not operators.
+    pub(super) whole_steps: bool,
     pub(super) scored: bool,
     pub(super) source: String,
     pub(super) licence: String,
@@ -233,7 +235,17 @@ impl Command {
                 Self::List(ListOptions { what, filter, catalog })
             }
             Verb::Trace { what } => Self::Trace(Trace::new(what)),
-            Verb::Calibrate { folder, gpu, output, force, tables, no_scores, source, licence } => {
+            Verb::Calibrate {
+                folder,
+                gpu,
+                output,
+                force,
+                tables,
+                whole_steps,
+                no_scores,
+                source,
+                licence,
+            } => {
                 let read = |text: &String| {
                     Choice::read(text).map_err(|why| Failure::input(format!("`--use {text}`: {why}")))
                 };
@@ -246,6 +258,7 @@ impl Command {
                     replace,
                     choices,
                     tables,
+                    whole_steps,
                     scored,
                     source,
                     licence,

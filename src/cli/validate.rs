@@ -6,14 +6,14 @@ use super::columns::{Align, table};
 use super::failure::Failure;
 use super::options::ValidateOptions;
 use super::terminal;
-use crate::calibrate::validate::{Context, Errors, SetReport, sets, validate as judge};
+use crate::calibrate::validate::{Context, Errors, Prediction, SetReport, sets_in, validate as judge};
 
 /// Prints the errors, set by set.
 pub(super) fn validate(options: &ValidateOptions) -> Result<(), Failure> {
     let runtime = super::price::choice(&options.runtime)?;
     let context = Context { runtime: &runtime, every: options.every.max(1) as usize };
     let names: Vec<&str> = if options.sets.is_empty() {
-        sets().collect()
+        sets_in(&options.folder).map_err(|error| Failure::input(error.to_string()))?
     } else {
         options.sets.iter().map(String::as_str).collect()
     };
@@ -70,9 +70,18 @@ fn page(report: &SetReport, runtime: &str) -> String {
         ));
     }
     let mut text = format!("{}\n{}\n\n", report.title, "=".repeat(report.title.chars().count()));
-    text.push_str(&table(&heads, &rows));
+    if !report.predictions.is_empty() {
+        text.push_str(&predicted(&report.predictions));
+        text.push('\n');
+    }
+    if !rows.is_empty() {
+        text.push_str(&table(&heads, &rows));
+        text.push('\n');
+    }
+    // Runs of one's own have the runtime models that their scenarios name.
+    let runtime = if report.predictions.is_empty() { runtime } else { "as the scenarios name it" };
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "\n  runtime   {runtime}");
+    let _ = writeln!(text, "  runtime   {runtime}");
     let _ = writeln!(text, "  fitted    {}", report.fitted);
     let _ = writeln!(text, "  noise     {}", report.noise);
     for (why, count) in &report.left_out {
@@ -80,6 +89,26 @@ fn page(report: &SetReport, runtime: &str) -> String {
     }
     let _ = writeln!(text, "  again     {}", report.command);
     text
+}
+
+/// Runs, with what was measured in brackets behind what is predicted.
+fn predicted(predictions: &[Prediction]) -> String {
+    let mut heads = vec![("RUN", Align::Words)];
+    let quantities = predictions.first().map_or(&[][..], |first| &first.figures);
+    heads.extend(quantities.iter().map(|(quantity, ..)| (*quantity, Align::Numbers)));
+    let rows: Vec<Vec<String>> = predictions
+        .iter()
+        .map(|Prediction { run, figures }| {
+            let figure = |value: f64| format!("{value:.*}", if value < 100.0 { 2 } else { 0 });
+            let cell = |measured: Option<f64>, value: f64| match measured {
+                Some(measured) => format!("{} ({})", figure(value), figure(measured)),
+                None => figure(value),
+            };
+            let cells = figures.iter().map(|(_, value, measured)| cell(*measured, *value));
+            std::iter::once(run.clone()).chain(cells).collect()
+        })
+        .collect();
+    table(&heads, &rows)
 }
 
 /// How errors are spread, in 21 cells of 4 %: `.` some, `:` a tenth, `+` a fifth, `#` two fifths of them.

@@ -19,7 +19,10 @@ pub use analytical::{
     Analytical, AnalyticalModel, Architecture, CollectiveFits, CollectivesError, Counting, DecoderShape,
     Deployment, Device, LowerBound, Mla, Moe, Window, collectives_from_csv,
 };
-pub use empirical::{Empirical, EmpiricalModel, Engine, EngineRecord};
+pub use empirical::{
+    Deployed, Empirical, EmpiricalModel, Engine, EngineRecord, WHOLE_STEPS_FORM, WholeStep, WholeSteps,
+};
+pub(crate) use empirical::{keys, version as engine_version};
 pub use item::{Item, Part};
 pub use kind::{RuntimeExt, RuntimeKind, RuntimeRegistry, built_in};
 pub use step::{Bound, Chunk, StepCost, StepModel, StepShape};

@@ -5,6 +5,7 @@
 mod aiconfigurator;
 mod llmservingsim;
 mod plain;
+pub(super) mod steps;
 pub(super) mod table;
 
 use std::fs;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use super::CalibrateError;
 use super::measurements::Measurements;
+use super::steps::StepSet;
+use crate::catalog::Catalog;
 
 /// Folders within folders that are looked into.
 const DEEPEST: usize = 8;
@@ -28,6 +31,20 @@ pub(super) fn gather(folder: &Path, gpu: &str) -> Result<Measurements, Calibrate
     }
     if found.is_empty() {
         return Err(CalibrateError::Nothing { folder: folder.to_owned() });
+    }
+    Ok(found)
+}
+
+/// Every whole step below `folder`, by deployment and stage; `remarks` are told what was left out.
+pub(super) fn whole_steps(
+    folder: &Path,
+    catalog: &Catalog,
+    remarks: &mut Vec<String>,
+) -> Result<Vec<StepSet>, CalibrateError> {
+    let (mut files, mut found) = (Vec::new(), Vec::new());
+    walk(folder, 0, &mut files)?;
+    for file in &files {
+        steps::read(file, catalog, &mut found, remarks)?;
     }
     Ok(found)
 }

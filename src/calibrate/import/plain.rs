@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path, into: &mut Measurements) -> Result<bool, Calibra
 }
 
 /// The table, which must have no other columns: a `time_ms` is not to be passed over.
-fn only(path: &Path, columns: &[&str]) -> Result<Table, CalibrateError> {
+pub(super) fn only(path: &Path, columns: &[&str]) -> Result<Table, CalibrateError> {
     let table = Table::read(path)?;
     match table.names().iter().find(|name| !columns.contains(&name.as_str())) {
         None => Ok(table),
@@ -51,7 +51,7 @@ fn only(path: &Path, columns: &[&str]) -> Result<Table, CalibrateError> {
 }
 
 /// What a word of a column stands for.
-fn one_of<T: Copy>(
+pub(super) fn one_of<T: Copy>(
     table: &Table,
     column: &str,
     row: usize,

@@ -159,6 +159,7 @@ pub(super) fn trtllm(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
         noise: "TPOT 2 %, TTFT 6 to 9 %",
         left_out: vec![("Llama-3.1-8B on 4 and 8 GPUs with 64 and more in flight: bound by the front end", host_bound)],
         points: all(said, context)?,
+        predictions: Vec::new(),
     })
 }
 
@@ -228,6 +229,7 @@ pub(super) fn nim(folder: &Path, context: &Context<'_>) -> Result<SetReport, Val
         noise: "TPOT 2 %, TTFT 6 to 9 %",
         left_out: vec![("never in a steady state: requests/s times latency is not the concurrency", unsteady)],
         points: all(said, context)?,
+        predictions: Vec::new(),
     })
 }
 
@@ -278,5 +280,6 @@ pub(super) fn sglang(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
         noise: "TPOT 2 %, TTFT 6 to 9 %",
         left_out: Vec::new(),
         points: all(said, context)?,
+        predictions: Vec::new(),
     })
 }

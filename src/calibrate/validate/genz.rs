@@ -125,6 +125,7 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
             mixtures,
         )],
         points,
+        predictions: Vec::new(),
     })
 }
 

@@ -78,6 +78,7 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
         noise: "not known",
         left_out: Vec::new(),
         points: vec![point(0, "prefill layer"), point(1, "decode layer")],
+        predictions: Vec::new(),
     })
 }
 

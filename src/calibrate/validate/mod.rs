@@ -12,6 +12,7 @@
 //! | `vllm019` | 300 requests of an open loop, one by one |
 //! | `vllm015` | mean end-to-end latencies of open loops whose prompts were cached |
 //! | `trtllm`, `nim`, `sglang` | mean latencies of closed loops |
+//! | `runs` | runs of one's own: makespans, mean latencies |
 
 mod bench;
 mod closed_loop;
@@ -21,6 +22,7 @@ mod llmcompass;
 mod open_loop;
 mod opsums;
 mod report;
+mod runs;
 mod serving;
 mod static_batch;
 mod table;
@@ -29,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use bench::{BenchClient, OnePrompt};
 pub use errors::Errors;
-pub use report::{Point, SetReport};
+pub use report::{Point, Prediction, SetReport};
 use thiserror::Error;
 
 use crate::scenario::Choice;
@@ -71,27 +73,47 @@ pub enum ValidationError {
 pub struct Context<'a> {
     /// The runtime model; engines' overheads are set in it where it has them.
     pub runtime: &'a Choice,
-    /// Simulate every so manyth row of the closed loops, 1 for all.
+    /// Simulate every so manyth row of the closed loops and of one's own runs, 1 for all.
     pub every: usize,
 }
 
 type Judge = fn(&Path, &Context<'_>) -> Result<SetReport, ValidationError>;
 
-const SETS: [(&str, Judge); 9] = [
-    ("genz", genz::judge),
-    ("llmcompass", llmcompass::judge),
-    ("opsums", opsums::judge),
-    ("static", static_batch::judge),
-    ("vllm019", open_loop::vllm_019),
-    ("vllm015", open_loop::vllm_015),
-    ("trtllm", closed_loop::trtllm),
-    ("nim", closed_loop::nim),
-    ("sglang", closed_loop::sglang),
+/// Name, file (none if it needs none), judge.
+const SETS: [(&str, &str, Judge); 10] = [
+    ("genz", "genz/grid.csv", genz::judge),
+    ("llmcompass", "llmcompass/measured.csv", llmcompass::judge),
+    ("opsums", "", opsums::judge),
+    ("static", "e2e/step_static_batch_trtllm.csv", static_batch::judge),
+    ("vllm019", "e2e/open_loop_vllm019_rtxpro6000_llama8b_requests.csv", open_loop::vllm_019),
+    ("vllm015", "e2e/open_loop_vllm015_h100.csv", open_loop::vllm_015),
+    ("trtllm", "e2e/closed_loop_llama8b_h100_h200.csv", closed_loop::trtllm),
+    ("nim", "e2e/closed_loop_trtllm_llama8b_a100_h100.csv", closed_loop::nim),
+    ("sglang", "e2e/closed_loop_llama8b_h100_h200.csv", closed_loop::sglang),
+    ("runs", "runs.csv", runs::judge),
 ];
 
 /// The names of all sets.
 pub fn sets() -> impl Iterator<Item = &'static str> {
-    SETS.iter().map(|(name, _)| *name)
+    SETS.iter().map(|(name, ..)| *name)
+}
+
+/// The sets that `folder` has the files of.
+///
+/// # Errors
+/// It has none.
+pub fn sets_in(folder: &Path) -> Result<Vec<&'static str>, ValidationError> {
+    let there: Vec<&str> = SETS
+        .iter()
+        .filter(|(_, file, _)| !file.is_empty() && folder.join(file).is_file())
+        .map(|(name, ..)| *name)
+        .collect();
+    if there.is_empty() {
+        let files: Vec<&str> = SETS.iter().map(|(_, file, _)| *file).collect();
+        let why = format!("it has no measurements: none of {}", files.join(", "));
+        return Err(ValidationError::Unreadable { path: folder.to_owned(), why });
+    }
+    Ok(there)
 }
 
 /// Judges the set of that name on the measurements in `folder`.
@@ -99,9 +121,9 @@ pub fn sets() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// No such set, no such file, or a row that makes no sense.
 pub fn validate(folder: &Path, name: &str, context: &Context<'_>) -> Result<SetReport, ValidationError> {
-    let (_, judge) = SETS
+    let (_, _, judge) = SETS
         .iter()
-        .find(|(set, _)| *set == name)
+        .find(|(set, ..)| *set == name)
         .ok_or_else(|| ValidationError::Unknown { name: name.to_owned() })?;
     judge(folder, context)
 }

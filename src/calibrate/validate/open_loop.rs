@@ -91,6 +91,7 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
         noise: "TPOT 2 %, TTFT 6 to 9 %; one step, 30 ms, is 18 % of an unqueued TTFT",
         left_out: Vec::new(),
         points,
+        predictions: Vec::new(),
     })
 }
 
@@ -169,5 +170,6 @@ pub(super) fn vllm_015(folder: &Path, context: &Context<'_>) -> Result<SetReport
             ("overloads: more in flight than slots", overloads),
         ],
         points,
+        predictions: Vec::new(),
     })
 }

@@ -19,6 +19,15 @@ pub struct Point {
     pub predicted: f64,
 }
 
+/// What is predicted of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The run.
+    pub run: String,
+    /// Quantities with their unit: predicted, and measured where that was done.
+    pub figures: Vec<(&'static str, f64, Option<f64>)>,
+}
+
 /// A set, judged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SetReport {
@@ -38,6 +47,9 @@ pub struct SetReport {
     pub left_out: Vec<(&'static str, usize)>,
     /// What was compared.
     pub points: Vec<Point>,
+    /// What is predicted whether it was measured or not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub predictions: Vec<Prediction>,
 }
 
 impl SetReport {

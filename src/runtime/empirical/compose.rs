@@ -5,13 +5,16 @@
 //! division and a multiplication.
 
 use super::EngineRecord;
+use super::surface::{self, Composed, PromptSurface, Rows};
+use super::whole::WholeStep;
 use crate::catalog::Precision;
 use crate::runtime::profile::{
-    AttentionShape, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeShape, PrefillCurve, Profile,
+    AttentionShape, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeShape, Phase, PrefillCurve, Profile,
     ProfileError, Routing, WeightKind,
 };
 use crate::runtime::{
-    AnalyticalModel, Bound, Chunk, Item, OperatorList, Part, StepCost, StepModel, StepShape, Target,
+    AnalyticalModel, Bound, Chunk, Item, LowerBound, OperatorList, Part, StepCost, StepModel, StepShape,
+    Target,
 };
 
 /// Most sequences and tokens that are tabulated.
@@ -19,7 +22,7 @@ const TABULATED_SEQUENCES: u32 = 1024;
 const TABULATED_TOKENS: u32 = 16_384;
 
 /// Contexts of the tables: 2^e and 1.5·2^e from 16 on, up to 2²⁰.
-const KNOTS: usize = 33;
+pub(super) const KNOTS: usize = 33;
 const FIRST_KNOT: f64 = 16.0;
 
 /// An [`Empirical`](super::Empirical) model compiled for one deployment.
@@ -36,6 +39,10 @@ pub struct EmpiricalModel {
     head: Box<[f64]>,
     /// Decode attention by batch: value and slope at each context.
     decode: Box<[[(f64, f64); KNOTS]]>,
+    /// Steps of sequences that only decode, as they were measured whole.
+    whole_decode: Option<(WholeStep, LowerBound, Rows)>,
+    /// Steps of prompts alone.
+    whole_prompts: Option<PromptSurface>,
 }
 
 /// Operators with measured times.
@@ -79,11 +86,52 @@ impl EmpiricalModel {
             per_token: Box::default(),
             head: Box::default(),
             decode: Box::default(),
+            whole_decode: None,
+            whole_prompts: None,
         };
         model.per_token = (0..=tokens).map(|tokens| model.tokens(u64::from(tokens))).collect();
         model.head = (0..=sequences).map(|sampled| model.sampled(u64::from(sampled))).collect();
         model.decode = (0..=sequences).map(|sequences| model.decode_row(sequences)).collect();
         Ok(model)
+    }
+
+    /// Prefers whole steps as they were measured to what is composed.
+    pub(super) fn prefer(&mut self, step: &WholeStep, bound: &LowerBound) {
+        match step.phase {
+            Phase::Decode => {
+                let sequences = self.head.len() as u32 - 1;
+                let rows = surface::decode_rows(step, bound, sequences, |n, mean| self.decode_step(n, mean));
+                self.whole_decode = Some((step.clone(), *bound, rows));
+            }
+            Phase::Prefill => {
+                fn of(prefill: &[Chunk]) -> StepShape<'_> {
+                    StepShape { prefill, ..StepShape::default() }
+                }
+                let composed = Composed {
+                    tokens: &|tokens| self.tokens(tokens as u64)[1],
+                    step: &|chunks| self.composed(&of(chunks)),
+                    attention: &|chunks| self.prefill_attention(&of(chunks)),
+                };
+                self.whole_prompts = Some(PromptSurface::new(step, bound, &composed));
+            }
+        }
+    }
+
+    /// A step of sequences that only decode, composed (s).
+    fn decode_step(&self, sequences: u32, mean: f64) -> f64 {
+        let decode_context = (f64::from(sequences) * mean) as u64;
+        self.composed(&StepShape { prefill: &[], decode_seqs: sequences, decode_context })
+    }
+
+    /// The same as it was measured (s).
+    fn whole_decode(&self, sequences: u32, context: u64) -> Option<f64> {
+        let (step, bound, rows) = self.whole_decode.as_ref()?;
+        let mean = (context as f64 / f64::from(sequences)).max(1.0);
+        if let Some(row) = rows.get(sequences as usize) {
+            return Some(surface::read(row, mean));
+        }
+        let composed = |n, mean| self.decode_step(n, mean);
+        Some(surface::read(&surface::decode_row(step, bound, sequences, rows.last(), composed), mean))
     }
 
     /// Everything but attention and LM head: of a decode step, and of a step with prompts (s).
@@ -192,6 +240,25 @@ impl EmpiricalModel {
     }
 
     fn seconds(&self, shape: &StepShape<'_>) -> f64 {
+        let decodes = shape.decode_seqs > 0;
+        let decode = if decodes { self.whole_decode(shape.decode_seqs, shape.decode_context) } else { None };
+        if shape.prefill.is_empty() {
+            return decode.unwrap_or_else(|| self.composed(shape));
+        }
+        let composed = self.composed(shape);
+        let Some(prompts) = &self.whole_prompts else {
+            return decode.map_or(composed, |decode| composed.max(decode));
+        };
+        if !decodes {
+            return prompts.price(shape, composed);
+        }
+        // Both together were not measured.
+        let alone = prompts.price(&StepShape { decode_seqs: 0, decode_context: 0, ..*shape }, 0.0);
+        composed.max(alone).max(decode.unwrap_or(0.0))
+    }
+
+    /// A step as the sum of its operators (s).
+    fn composed(&self, shape: &StepShape<'_>) -> f64 {
         let prefill = !shape.prefill.is_empty();
         let tokens = self.tokens(shape.tokens())[usize::from(prefill)];
         let decode = self.tabulated_attention(shape.decode_seqs, shape.decode_context);
@@ -226,13 +293,13 @@ fn together(curve: &PrefillCurve, chunks: &[Chunk]) -> f64 {
 }
 
 /// The context of a knot.
-fn knot(index: usize) -> f64 {
+pub(super) fn knot(index: usize) -> f64 {
     let octave = f64::from(1_u32 << (index / 2));
     FIRST_KNOT * if index.is_multiple_of(2) { octave } else { 1.5 * octave }
 }
 
 /// The knot at or below a context, by its exponent and the first bit of its mantissa.
-fn place(context: f64) -> usize {
+pub(super) fn place(context: f64) -> usize {
     let base = FIRST_KNOT.to_bits() >> 51;
     ((context.to_bits() >> 51).saturating_sub(base) as usize).min(KNOTS - 1)
 }
@@ -286,6 +353,12 @@ impl StepModel for EmpiricalModel {
         }
         push("gaps between kernels", Part::Host, layers, layers * engine.layer, Bound::Host);
         push("engine", Part::Host, 1.0, self.host(shape.decode_seqs, prefill), Bound::Host);
+        if self.whole_decode.is_some() || self.whole_prompts.is_some() {
+            // What a measured step takes longer than its operators, or shorter.
+            let (operator, seconds) = ("measured beyond", self.seconds(shape) - self.composed(shape));
+            let (part, bound) = (Part::Host, Bound::Host);
+            items.push(Item { operator, part, calls: 1.0, seconds, bound, flops: 0.0, bytes: 0.0 });
+        }
         // What is computed and moved is counted as in the analytical model.
         for item in &mut items {
             if let Some(same) = counted.iter().find(|other| other.operator == item.operator) {

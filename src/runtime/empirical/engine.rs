@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A serving engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Engine {
     /// vLLM.
     #[default]
@@ -35,9 +35,28 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// Every engine.
+    pub const ALL: [Self; 4] = [Self::Vllm, Self::TensorRt, Self::Nim, Self::Sglang];
+
+    /// What users call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vllm => "vLLM",
+            Self::TensorRt => "TensorRT",
+            Self::Nim => "NIM",
+            Self::Sglang => "SGLang",
+        }
+    }
+
     /// Whether prompts and decoding sequences of a step attend in one launch, where the device's kernel allows it.
     pub const fn attends_in_one_launch(self) -> bool {
         matches!(self, Self::Vllm)
+    }
+}
+
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -14,11 +14,16 @@
 //! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p` +
 //! `A_d` is that instead.
 //!
+//! Where whole steps of the model were measured on the GPU with the engine, `steps` names the [file](WholeSteps) fitted to
+//! them, which takes precedence over sums.
+//!
 //! Left out: what was never measured is priced analytically: latent attention, encoders, collectives of other numbers of
 //! devices. Token counts that fill no tile in fp8 are priced as if they did.
 
 mod compose;
 mod engine;
+mod surface;
+mod whole;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,9 +33,11 @@ use serde::{Deserialize, Serialize};
 
 pub use compose::EmpiricalModel;
 pub use engine::{Engine, EngineRecord};
+pub(crate) use whole::keys;
+pub use whole::{Deployed, WHOLE_STEPS_FORM, WholeStep, WholeSteps};
 
 use super::profile::{Profile, Routing};
-use super::{Analytical, RuntimeKind, StepModel, Target};
+use super::{Analytical, LowerBound, RuntimeKind, StepModel, Target};
 use crate::catalog::Precision;
 use crate::units::Span;
 
@@ -42,6 +49,9 @@ pub struct Empirical {
     /// The profile, a file, or a folder with one for each accelerator by its name, `H100-SXM5-80GB.ron`. Default: the
     /// one that ships for the accelerator.
     pub profile: Option<PathBuf>,
+    /// Whole steps of the model on the accelerator with the engine as they were measured, a file written by
+    /// `mist calibrate --whole-steps`, which are preferred to sums of operators. Default: none.
+    pub steps: Option<PathBuf>,
     /// The engine: `vLLM`, `TensorRT`, `NIM` or `SGLang`. Default: `vLLM`.
     pub engine: Engine,
     /// Its version, such as `"0.15"`. Default: the latest that is known.
@@ -81,9 +91,14 @@ impl Empirical {
         }
     }
 
+    fn given_version(&self) -> Result<Option<(u32, u32)>, String> {
+        let text = self.version.as_deref();
+        text.map(version).transpose().map_err(|problem| format!("version: {problem}"))
+    }
+
     /// The engine's record with what is given instead.
     fn record(&self, target: &Target<'_>) -> Result<EngineRecord, String> {
-        let version = self.version.as_deref().map(version).transpose()?;
+        let version = self.given_version()?;
         let mut record = EngineRecord::of(self.engine, version, target.arithmetic().bytes() < 2.0);
         let set = |to: &mut f64, given: Option<Span>| *to = given.map_or(*to, Span::as_secs);
         set(&mut record.step, self.step_overhead);
@@ -147,21 +162,47 @@ impl Empirical {
         }
         EmpiricalModel::new(profile, target, analytical, self.record(target)?, Routing::Skewed)
     }
+
+    /// The same, with whole steps as they were measured preferred.
+    ///
+    /// # Errors
+    /// As of [`build`](Self::build), or the steps are of something else.
+    pub fn build_with(
+        &self,
+        profile: &Profile,
+        steps: &WholeSteps,
+        target: &Target<'_>,
+    ) -> Result<EmpiricalModel, String> {
+        let version = self.given_version()?;
+        let mut model = self.build(profile, target)?;
+        let bound = LowerBound::new(&target.shape(), &target.device()?, &target.deployment());
+        for step in steps.of(target, self.engine, version)? {
+            model.prefer(step, &bound);
+        }
+        Ok(model)
+    }
 }
 
 impl RuntimeKind for Empirical {
     fn compile(&self, target: &Target<'_>) -> Result<Arc<dyn StepModel>, String> {
-        Ok(Arc::new(self.build(&self.read(target)?, target)?))
+        let profile = self.read(target)?;
+        let Some(path) = &self.steps else {
+            return Ok(Arc::new(self.build(&profile, target)?));
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the whole steps {}: {error}", path.display()))?;
+        let found = WholeSteps::read(&text).and_then(|steps| self.build_with(&profile, &steps, target));
+        Ok(Arc::new(found.map_err(|error| format!("{}: {error}", path.display()))?))
     }
 }
 
 /// The first two numbers of a version.
-fn version(text: &str) -> Result<(u32, u32), String> {
+pub(crate) fn version(text: &str) -> Result<(u32, u32), String> {
     let mut parts = text.trim_start_matches('v').split('.').map(|part| part.parse::<u32>().ok());
     match (parts.next().flatten(), parts.next()) {
         (Some(major), None) => Ok((major, 0)),
         (Some(major), Some(Some(minor))) => Ok((major, minor)),
-        _ => Err(format!("version: expected numbers such as \"0.15\", found \"{text}\"")),
+        _ => Err(format!("expected numbers such as \"0.15\", found \"{text}\"")),
     }
 }
 

@@ -142,6 +142,44 @@ proptest! {
     }
 
     #[test]
+    fn more_work_is_never_cheaper_where_steps_were_measured(
+        slower in 0.7f64..2.0, sequences in 0u32..400, mean in 1u64..40_000,
+        chunks in proptest::collection::vec((1u32..3000, 0u32..9000), 0..4), more in 1u32..400,
+    ) {
+        let preferred = preferring(slower);
+        let prefill: Vec<Chunk> =
+            chunks.iter().map(|&(tokens, context)| Chunk { tokens, context, last: true }).collect();
+        let context = u64::from(sequences) * mean;
+        let step = StepShape { prefill: &prefill, decode_seqs: sequences, decode_context: context };
+        let now = preferred.price(&step).seconds;
+        let items: f64 = preferred.itemise(&step).iter().map(|item| item.seconds).sum();
+        prop_assert!((items - now).abs() <= 1e-9 * now, "{items} {now}");
+        let mut wider = vec![StepShape {
+            decode_seqs: sequences + more, decode_context: context + u64::from(more) * mean, ..step
+        }];
+        if sequences > 0 {
+            wider.push(StepShape { decode_context: context + u64::from(more), ..step });
+        }
+        let mut grown = prefill.clone();
+        grown.push(Chunk { tokens: more, context: 0, last: true });
+        wider.push(StepShape { prefill: &grown, ..step });
+        let mut longer = prefill.clone();
+        if let Some(first) = longer.first_mut() {
+            first.context += more;
+            wider.push(StepShape { prefill: &longer, ..step });
+        }
+        for wider in wider {
+            let then = preferred.price(&wider).seconds;
+            prop_assert!(then >= now * (1.0 - 1e-9), "{wider:?}: {then} {now}");
+        }
+        let target = target("Llama-3.1-8B", 1);
+        let bound = crate::runtime::LowerBound::new(
+            &target.shape(), &target.device().unwrap(), &target.deployment(),
+        ).seconds(&step);
+        prop_assert!(now >= bound * (1.0 - 1e-9), "{now} s is below {bound} s");
+    }
+
+    #[test]
     fn a_stride_equals_its_steps_to_the_bit(sequences in 1u32..400, mean in 1u64..20_000) {
         let model = model("Llama-3.1-8B", 1);
         let context = u64::from(sequences) * mean;
@@ -182,4 +220,122 @@ fn what_was_never_measured_is_refused_or_said() {
     assert!(scale.build(&profile(), &target("Llama-3.1-8B", 1)).err().unwrap().contains("prefill_scale"));
     let int8 = Target { weights: Precision::Int8, ..target("Llama-3.1-8B", 1) };
     assert!(Empirical::default().build(&profile(), &int8).err().unwrap().starts_with("weights: int8"));
+}
+
+/// Steps measured at batches of 4 to 256 and contexts of 200 to 3,000, `slower` times the composition or so.
+fn whole(phase: Phase, slower: f64) -> WholeStep {
+    let composed = model("Llama-3.1-8B", 1);
+    let (tokens, length) = match phase {
+        Phase::Decode => (vec![4.0, 32.0, 256.0], vec![200.0, 3000.0]),
+        Phase::Prefill => (vec![2048.0, 8192.0, 16_384.0], vec![128.0, 2048.0]),
+    };
+    let step = WholeStep {
+        of: Deployed {
+            model: "Llama-3.1-8B".to_owned(),
+            engine: Engine::Vllm,
+            version: (0, 15),
+            tensor_parallel: 1,
+            weights: Precision::Bf16,
+            kv_cache: Precision::Bf16,
+        },
+        phase,
+        rows: 6,
+        held_out: (0.0, 0.0),
+        step_us: 1.0,
+        token_us: 0.0,
+        key_ns: 0.0,
+        residual: Residuals::new([0.0; 6], 1),
+        tokens,
+        length,
+    };
+    let seconds = |tokens: f64, length: f64| {
+        let chunks: Vec<Chunk> = match phase {
+            Phase::Decode => Vec::new(),
+            Phase::Prefill => {
+                vec![
+                    Chunk { tokens: length as u32, context: 0, last: true };
+                    (tokens / length).max(1.0) as usize
+                ]
+            }
+        };
+        let decode_seqs = if phase == Phase::Decode { tokens as u32 } else { 0 };
+        let decode_context = (f64::from(decode_seqs) * length) as u64;
+        composed.price(&StepShape { prefill: &chunks, decode_seqs, decode_context }).seconds
+    };
+    let (tokens, length) = (step.tokens.clone(), step.length.clone());
+    let knots = tokens
+        .iter()
+        .flat_map(|tokens| length.iter().map(|length| seconds(*tokens, *length)).collect::<Vec<_>>());
+    WholeStep { residual: Residuals::new(knots.map(|seconds| libm::log(slower * seconds * 1e6)), 1), ..step }
+}
+
+fn whole_steps(slower: f64) -> WholeSteps {
+    WholeSteps {
+        form: WHOLE_STEPS_FORM,
+        gpu: "H100-SXM5-80GB".to_owned(),
+        source: "made up".to_owned(),
+        licence: "none".to_owned(),
+        command: "none".to_owned(),
+        steps: vec![whole(Phase::Decode, slower), whole(Phase::Prefill, slower)],
+    }
+}
+
+fn preferring(slower: f64) -> EmpiricalModel {
+    Empirical::default().build_with(&profile(), &whole_steps(slower), &target("Llama-3.1-8B", 1)).unwrap()
+}
+
+#[test]
+fn measured_steps_come_back_and_far_away_the_composition_does() {
+    let composed = model("Llama-3.1-8B", 1);
+    for slower in [0.9, 1.3] {
+        let preferred = preferring(slower);
+        for (decode_seqs, mean) in [(4, 200), (32, 3000), (256, 3000)] {
+            let step = StepShape { prefill: &[], decode_seqs, decode_context: u64::from(decode_seqs) * mean };
+            let ratio = preferred.price(&step).seconds / composed.price(&step).seconds;
+            assert!((ratio / slower - 1.0).abs() < 0.01, "{decode_seqs} × {mean}: {ratio} for {slower}");
+        }
+        for (count, tokens) in [(16, 128), (64, 128), (128, 128), (1, 2048), (8, 2048)] {
+            let prefill = vec![Chunk { tokens, context: 0, last: true }; count];
+            let step = StepShape { prefill: &prefill, ..StepShape::default() };
+            let ratio = preferred.price(&step).seconds / composed.price(&step).seconds;
+            assert!((ratio / slower - 1.0).abs() < 0.03, "{count} × {tokens}: {ratio} for {slower}");
+        }
+        let far = StepShape { prefill: &[], decode_seqs: 256, decode_context: 256 * 200_000 };
+        let ratio = preferred.price(&far).seconds / composed.price(&far).seconds;
+        assert!((ratio - 1.0).abs() < 0.05, "{ratio} for {slower}");
+    }
+}
+
+#[test]
+fn whole_steps_of_something_else_are_refused() {
+    let steps = whole_steps(1.1);
+    let refusal =
+        |kind: &Empirical, target: &Target<'_>| kind.build_with(&profile(), &steps, target).err().unwrap();
+    let vllm = Empirical::default();
+    let two = refusal(&vllm, &target("Llama-3.1-8B", 2));
+    assert_eq!(
+        two,
+        "none is of Llama-3.1-8B on 2, bf16 with bf16 KV, vLLM: they are of Llama-3.1-8B on 1, bf16 with bf16 KV, vLLM 0.15"
+    );
+    let older = Empirical { version: Some("0.11".to_owned()), ..Empirical::default() };
+    assert!(refusal(&older, &target("Llama-3.1-8B", 1)).starts_with("none is of"));
+    let other = Empirical { engine: Engine::Sglang, ..Empirical::default() };
+    assert!(refusal(&other, &target("Llama-3.1-8B", 1)).contains("SGLang: they are of"));
+    let gpu = Catalog::embedded().accelerator("H200-SXM-141GB").unwrap();
+    let wrong = steps.of(&Target { accelerator: gpu, ..target("Llama-3.1-8B", 1) }, Engine::Vllm, None);
+    assert_eq!(wrong.err().unwrap(), "they are of H100-SXM5-80GB, not of H200-SXM-141GB");
+}
+
+#[test]
+fn whole_steps_survive_their_file() {
+    let steps = whole_steps(1.1);
+    assert_eq!(WholeSteps::read(&steps.write()).unwrap(), steps);
+    let broken = steps.write().replace("step_us: 1.0", "step_us: -1.0");
+    assert!(WholeSteps::read(&broken).err().unwrap().starts_with("Decode of Llama-3.1-8B on 1, bf16"));
+    assert!(
+        WholeSteps::read(&steps.write().replace("form: 1", "form: 9"))
+            .err()
+            .unwrap()
+            .contains("calibrate it anew")
+    );
 }

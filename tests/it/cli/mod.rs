@@ -20,6 +20,7 @@ mod tiers;
 mod timeline;
 mod trace;
 mod trace_verbs;
+mod validate;
 
 use std::fs;
 use std::path::PathBuf;
