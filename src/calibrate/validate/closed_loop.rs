@@ -223,7 +223,8 @@ pub(super) fn nim(folder: &Path, context: &Context<'_>) -> Result<SetReport, Val
         title: "NIM with TensorRT-LLM of 2024, closed loops (ms)",
         command: "mist validate FACTS nim".to_owned(),
         fitted: "overheads (1.2 ms and 28 µs in 16 bit, 0.87 ms and 11 µs in 8) and how much slower than today's kernels \
-                 its decode attention is (1.82 and 3.1 times) on this file by the study before"
+                 its decode attention is (1.82 and 3.1 times) on this file by the study before, and how the client behaves \
+                 on the same rows: nothing is foretold"
             .to_owned(),
         load: "requests in flight",
         noise: "TPOT 2 %, TTFT 6 to 9 %",
@@ -273,8 +274,8 @@ pub(super) fn sglang(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
         name: "sglang",
         title: "SGLang 0.5.6 on H200, closed loops (ms)",
         command: "mist validate FACTS sglang".to_owned(),
-        fitted: "overheads (2.5 ms a step, 1.4 ms with a prompt, 12.5 µs a sequence) on the TPOT of this file; its times to \
-                 first token are not understood"
+        fitted: "overheads (2.5 ms a step, 1.4 ms with a prompt, 12.5 µs a sequence) on the TPOT of this file, and how the \
+                 client behaves on the same rows: nothing is foretold; its times to first token are not understood"
             .to_owned(),
         load: "requests in flight",
         noise: "TPOT 2 %, TTFT 6 to 9 %",
