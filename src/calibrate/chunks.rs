@@ -158,9 +158,9 @@ fn carry_over(profile: &mut Profile) {
         profile.mixed = MixedRule::Together {
             tile: TILE,
             ns_per_key: profile.prefix.ns_per_key,
-            prefill_keys: 332.0,
-            decode_keys: 225.0,
-            exposed: 0.65,
+            prefill_keys: 347.0,
+            decode_keys: 214.0,
+            exposed: 0.58,
             fitted_to: "carried over from RTX PRO 6000: the same kernel, keys at the cost of plain prompts"
                 .to_owned(),
         };
