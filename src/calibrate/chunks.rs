@@ -9,9 +9,8 @@ use super::measurements::{AttentionRow, AttentionSet, ChunkRow, ChunkSet};
 use super::score::Errors;
 use super::simplex::{minimise, soft};
 use crate::catalog::Precision;
-use crate::runtime::profile::{
-    AttentionShape, AttentionTable, MixedRule, Phase, PrefixRule, Profile, Silicon,
-};
+use crate::runtime::Architecture;
+use crate::runtime::profile::{AttentionShape, MixedRule, PrefixRule, Profile, Silicon};
 
 /// The tile of the kernel that chunks were measured with.
 const TILE: u32 = 64;
@@ -56,6 +55,7 @@ pub(super) fn calibrate(
         sets => prefix_rule(profile, &sets.iter().collect::<Vec<_>>()),
     };
     if sets.is_empty() {
+        carry_over(profile);
         return None;
     }
     profile.mixed = mixed_rule(profile, &sets.iter().collect::<Vec<_>>());
@@ -152,19 +152,28 @@ fn from_prompts(silicon: &Silicon, prompts: Option<&AttentionSet>) -> PrefixRule
     )
 }
 
+/// Where vLLM runs the kernel whose mixed steps were measured on RTX PRO 6000, that rule, with what a key costs here.
+fn carry_over(profile: &mut Profile) {
+    if Architecture::of(&profile.gpu).attends_in_one_launch() {
+        profile.mixed = MixedRule::Together {
+            tile: TILE,
+            ns_per_key: profile.prefix.ns_per_key,
+            prefill_keys: 347.0,
+            decode_keys: 214.0,
+            exposed: 0.58,
+            fitted_to: "carried over from RTX PRO 6000: the same kernel, keys at the cost of plain prompts"
+                .to_owned(),
+        };
+    }
+}
+
 fn mixed_rule(profile: &Profile, sets: &[&ChunkSet]) -> MixedRule {
-    let cold = profile
-        .attention
-        .iter()
-        .find(|table| table.phase == Phase::Decode && table.window.is_none() && table.cold.is_some())
-        .and_then(|table: &AttentionTable| table.cold)
-        .unwrap_or(0.8);
     let rule = |x: &[f64]| MixedRule::Together {
         tile: TILE,
         ns_per_key: rounded(libm::exp(x[0])),
         prefill_keys: rounded(libm::exp(x[1])),
         decode_keys: rounded(libm::exp(x[2])),
-        cold,
+        exposed: rounded(libm::exp(x[3])),
         fitted_to: format!("mixed steps, {}", named(sets)),
     };
     let curves: Vec<_> = sets.iter().map(|set| profile.attention(&shape(set))).collect();
@@ -183,5 +192,5 @@ fn mixed_rule(profile: &Profile, sets: &[&ChunkSet]) -> MixedRule {
         });
         each.sum()
     };
-    rule(&minimise(cost, &[3.1, 5.7, 5.3], 0.3, 300))
+    rule(&minimise(cost, &[3.1, 5.7, 5.3, -0.4], 0.3, 500))
 }

@@ -38,6 +38,10 @@ pub struct BenchClient {
     /// any, requests of equal lengths stay in step with each other, which real clients do not.
     #[serde(default = "none")]
     pub turn_round: Span,
+    /// Least time from one request that it sends to the next: a client that sends one after another. What ends together
+    /// is then followed one by one, which is what takes the requests of many slots out of step.
+    #[serde(default = "none")]
+    pub send: Span,
 }
 
 fn none() -> Span {
@@ -49,13 +53,28 @@ impl BenchClient {
         if self.in_flight == 0 {
             return Err("in_flight: must be 1 or more, found 0".to_owned());
         }
-        Ok(Box::new(Users { client: self, started: 0 }))
+        Ok(Box::new(Users { client: self, started: 0, free: SimTime::ZERO }))
     }
 }
 
 struct Users {
     client: BenchClient,
     started: u32,
+    /// When it can send next.
+    free: SimTime,
+}
+
+impl Users {
+    /// When a request leaves that is ready at `at`.
+    fn leave(&mut self, at: SimTime) -> SimTime {
+        let send = self.client.send.as_secs();
+        if send == 0.0 {
+            return at;
+        }
+        let leaves = at.max(self.free);
+        self.free = leaves + SimSpan::from_secs_f64(send);
+        leaves
+    }
 }
 
 impl ArrivalProcess for Users {
@@ -65,12 +84,12 @@ impl ArrivalProcess for Users {
         }
         let at = f64::from(self.started) * self.client.ramp.as_secs();
         self.started += 1;
-        Ok(Some(SimTime::ZERO + SimSpan::from_secs_f64(at)))
+        Ok(Some(self.leave(SimTime::ZERO + SimSpan::from_secs_f64(at))))
     }
 
     fn on_departure(&mut self, now: SimTime, rng: &mut Stream) -> Option<SimTime> {
         let share: f64 = rng.random();
-        Some(now + SimSpan::from_secs_f64(share * self.client.turn_round.as_secs()))
+        Some(self.leave(now + SimSpan::from_secs_f64(share * self.client.turn_round.as_secs())))
     }
 
     fn is_closed(&self) -> bool {

@@ -64,6 +64,8 @@ fn with_overhead(runtime: &Choice, overhead: &Overhead) -> Choice {
             ("sequence_overhead", format!("us({:?})", overhead.sequence_us)),
             ("prompt_step_overhead", format!("ms({:?})", overhead.prompt_step_ms)),
         ];
+        // TensorRT-LLM and SGLang attend to prompts and decoding sequences one after the other.
+        given.extend(overhead.record.starts_with("engine").then(|| ("one_launch", "false".to_owned())));
         given.extend(overhead.kv_efficiency.map(|share| ("kv_efficiency", format!("{share:?}"))));
         let missing = given.iter().filter(|(field, _)| runtime.get(field).is_none());
         let more: Vec<String> = missing.map(|(field, value)| format!("{field}: {value}")).collect();

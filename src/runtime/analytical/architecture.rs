@@ -130,7 +130,7 @@ const BLACKWELL: Efficiencies = Efficiencies {
 };
 
 const BLACKWELL_GDDR: Efficiencies = Efficiencies {
-    compute: [0.80, 0.78, 0.71],
+    compute: [0.845, 0.78, 0.71],
     weights: [0.84, 0.82, 0.59],
     product: [4.0 * US, 4.6 * US, 6.0 * US],
     walk: [0.0, 3.4 * NS, 4.2 * NS],
@@ -183,6 +183,12 @@ impl Architecture {
     pub fn of(name: &str) -> Self {
         let known = NAMES.iter().find(|(start, _)| name.starts_with(start));
         known.map_or(Self::Other, |(_, architecture)| *architecture)
+    }
+
+    /// Whether vLLM attends with `FlashAttention` 2 on it: to prompts and decoding sequences in one launch, in which
+    /// nothing splits the keys of a sequence, and a token that decodes takes a tile of queries to itself.
+    pub const fn attends_in_one_launch(self) -> bool {
+        matches!(self, Self::Ampere | Self::Ada | Self::BlackwellGddr)
     }
 
     /// How well devices of it do.

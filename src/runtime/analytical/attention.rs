@@ -22,7 +22,15 @@
 //! A layer with a window attends to no more than its tokens. Unfused, all pairs are scored, masked or not, and every
 //! score is written, read, normalised and read again (8 bytes a head) by three kernels instead of one.
 //!
-//! Left out: that prefill and decode in one launch may take longer than both, and KV that lies in a cache on the chip.
+//! In one launch with prompts (`FlashAttention` 2), each head of a decoding sequence walks all its keys with a tile of 64
+//! rows, of which it fills one, and half of what its KV takes from memory is not hidden behind that:
+//!
+//! ```text
+//! t = C + 64·φ·(Σcontext + 225·sequences)/F + 0.53·κ·Σcontext/B, where that is longer than both apart
+//! ```
+//! 225 keys and 0.53 are fitted to 75,840 mixed launches on RTX PRO 6000 (`LLMServingSim`, vLLM 0.19).
+//!
+//! Left out: KV that lies in a cache on the chip.
 
 use super::line::{Line, Sink};
 use super::rates::{ACTIVATION_BYTES, ON_CHIP, Rates};
@@ -32,6 +40,13 @@ use crate::runtime::{Bound, Chunk, Part, StepShape};
 
 /// Bytes that a score takes on its way through memory, unfused: written, read, written normalised, read.
 const SCORE_BYTES: f64 = 4.0 * ACTIVATION_BYTES;
+
+/// Rows of queries in a tile.
+const TILE: f64 = 64.0;
+/// What a decoding head costs a launch with prompts beside its keys (keys).
+const DECODE_KEYS: f64 = 225.0;
+/// Share of the time of reading KV that such a launch does not hide.
+const EXPOSED: f64 = 0.53;
 
 /// Attention of one layer on one device.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +67,8 @@ pub(super) struct Attention {
     window: u64,
     bidirectional: bool,
     fused: bool,
+    /// Whether prompts and decoding sequences share a launch that splits no sequence.
+    pub one_launch: bool,
 }
 
 /// The price of decode attention, linear in the tokens attended to.
@@ -100,6 +117,8 @@ impl Attention {
             window: shape.window_tokens(),
             bidirectional: shape.bidirectional,
             fused,
+            // Latent attention decodes with a kernel of its own.
+            one_launch: fused && shape.mla.is_none(),
         };
         match shape.mla {
             None => {
@@ -197,6 +216,37 @@ impl Attention {
             let name = "prefill attention: window";
             sink.take(Line::new(name, Part::Attention, self.windowed_layers, one + ramp, flops, bytes));
         }
+    }
+
+    /// What prompts and decoding sequences take longer in one launch than apart, into `sink`.
+    pub fn add_mixed(&self, shape: &StepShape<'_>, rates: &Rates, sink: &mut impl Sink) {
+        if !self.one_launch || shape.decode_seqs == 0 || shape.prefill_tokens() == 0 {
+            return;
+        }
+        let decode = self.decode(rates);
+        let sequences = f64::from(shape.decode_seqs);
+        let queries = self.ramp(rates) + sequences * self.query_bytes / rates.kv;
+        let mut longer = 0.0;
+        for (layers, per_token, windowed) in [
+            (self.full_layers, decode.per_token, false),
+            (self.windowed_layers, decode.per_windowed_token, true),
+        ] {
+            if layers == 0.0 {
+                continue;
+            }
+            let (context, window) = if windowed {
+                (decode.windowed(shape.decode_seqs, shape.decode_context) as f64, self.window)
+            } else {
+                (shape.decode_context as f64, u64::MAX)
+            };
+            let (prompts, flops, _) = self.prefill_layer(shape, window, rates);
+            let walked = TILE * self.decode_flops * (context + DECODE_KEYS * sequences);
+            let together = (flops + walked) / rates.attention + EXPOSED * context * self.kv_bytes / rates.kv;
+            let apart = prompts.seconds() + queries + context * per_token / layers;
+            longer += layers * (together - apart).max(0.0);
+        }
+        let one = Shares::of(Bound::Compute, longer / self.layers());
+        sink.take(Line::new("attention in one launch", Part::Attention, self.layers(), one, 0.0, 0.0));
     }
 
     /// One layer of it: time, FLOPs, bytes.

@@ -150,6 +150,7 @@ impl AnalyticalModel {
         self.operators.add_decode_queries(shape.decode_seqs, &mut shares);
         shares = shares + Shares::of(self.attention.bound, decode_attention);
         self.operators.add_prefill_attention(shape, &mut shares);
+        self.operators.add_mixed_attention(shape, &mut shares);
         let (device, exposed, hidden) =
             (shares.seconds(), self.host.exposed(sequences, true), self.host.hidden(sequences));
         if hidden > device {
@@ -181,6 +182,7 @@ impl AnalyticalModel {
         self.operators.add_prefill_attention(shape, &mut lines);
         self.operators.add_decode_queries(shape.decode_seqs, &mut lines);
         self.operators.add_decode_attention(shape, &mut lines);
+        self.operators.add_mixed_attention(shape, &mut lines);
         let on_chip = self.operators.genz() && !prefill;
         self.operators.add_head(self.operators.headed(shape), on_chip, &mut lines);
         lines

@@ -59,8 +59,10 @@ impl Operators {
         let ranks = f64::from(deployment.tensor_parallel);
         let [layers, hidden, heads] = [shape.layers, shape.hidden, shape.heads].map(f64::from);
         let heads = heads / ranks;
-        let (attention, kv_written, rotated) =
+        let (mut attention, kv_written, rotated) =
             Attention::new(shape, deployment, params.fused_attention || genz);
+        let one_launch = params.one_launch.unwrap_or(device.architecture.attends_in_one_launch());
+        attention.one_launch &= one_launch && !genz;
 
         let mut products = Vec::new();
         match shape.mla {
@@ -193,6 +195,11 @@ impl Operators {
     /// Prefill attention of all chunks of a step, into `sink`.
     pub(super) fn add_prefill_attention(&self, shape: &StepShape<'_>, sink: &mut impl Sink) {
         self.attention.add_prefill(shape, &self.rates, sink);
+    }
+
+    /// What both kinds of attention take longer in one launch than apart, into `sink`.
+    pub(super) fn add_mixed_attention(&self, shape: &StepShape<'_>, sink: &mut impl Sink) {
+        self.attention.add_mixed(shape, &self.rates, sink);
     }
 
     /// Sequences that the LM head is computed for.

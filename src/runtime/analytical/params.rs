@@ -34,6 +34,10 @@ pub struct Analytical {
     /// Whether attention is one kernel that keeps its scores to itself (`FlashAttention`), not two products and a
     /// softmax over scores in memory. Default: true.
     pub fused_attention: bool,
+    /// Whether prompts and decoding sequences attend in one launch that splits no sequence, as `FlashAttention` 2 does in
+    /// vLLM: with both, a step takes longer than with either. Default by architecture: Ampere, Ada and RTX PRO 6000.
+    /// TensorRT-LLM launches two kernels.
+    pub one_launch: Option<bool>,
     /// Sampling of a step, besides two passes over its logits. Default us(25): vLLM 0.19 on RTX PRO 6000.
     pub sampling_overhead: Span,
     /// How unevenly tokens visit routed experts: the exponent of a power law over experts by popularity, 0 to 2.
@@ -46,7 +50,7 @@ pub struct Analytical {
     /// Which simplifications to make. Default: `Engine`, none.
     pub counting: Counting,
     /// Fraction of peak FLOP/s that large matrix products reach in 16 bit. Default by architecture: Ampere 0.83,
-    /// Ada 0.655, Hopper 0.82, Blackwell 0.75, RTX PRO 6000 0.80, others 0.78.
+    /// Ada 0.655, Hopper 0.82, Blackwell 0.75, RTX PRO 6000 0.845, others 0.78.
     pub compute_efficiency: Option<f64>,
     /// The same in 8 bit. Default by architecture: Ada 0.545, Hopper 0.70, Blackwell 0.34, RTX PRO 6000 0.78, others
     /// 0.60.
@@ -111,6 +115,7 @@ impl Default for Analytical {
             cuda_graphs: true,
             launch_overhead: Span::from_secs(9e-6),
             fused_attention: true,
+            one_launch: None,
             sampling_overhead: Span::from_secs(25e-6),
             routing_skew: 0.0,
             dequantise_efficiency: 0.9,

@@ -71,8 +71,11 @@ impl EmpiricalModel {
         engine: EngineRecord,
         routing: Routing,
     ) -> Result<Self, String> {
-        let operators =
+        let mut operators =
             Operators::new(profile, target, &analytical, routing).map_err(|error| error.to_string())?;
+        if !engine.engine.attends_in_one_launch() {
+            operators.mixed.clear();
+        }
         let sequences = target.max_step_tokens.min(TABULATED_SEQUENCES);
         let tokens = target.max_step_tokens.min(TABULATED_TOKENS);
         let mut model = Self {

@@ -94,7 +94,7 @@ pub(crate) fn profile() -> Profile {
             ns_per_key: 7.0,
             prefill_keys: 300.0,
             decode_keys: 200.0,
-            cold: 0.8,
+            exposed: 0.6,
             fitted_to: "a formula".to_owned(),
         },
         moe: vec![MoeTable {
