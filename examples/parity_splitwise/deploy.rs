@@ -82,13 +82,16 @@ impl Case {
                 "batching: Orca(max_num_batched_tokens: 65536), max_num_seqs: 512, num_gpu_blocks: {}",
                 tokens / 16
             ),
-            Policies::Own => format!(
-                "batching: Mixed(max_num_batched_tokens: 2048), max_num_seqs: 512, num_gpu_blocks: {}, \
-                 num_reserved_decode_tokens: {}",
-                tokens / 16,
+            Policies::Own => {
                 // A router that looks at memory keeps it free.
-                if lends.is_empty() { expected } else { 0 }
-            ),
+                let keeps_free = role.ends_with("Decode") && lends.is_empty();
+                let reserved = if keeps_free { expected } else { 0 };
+                format!(
+                    "batching: Mixed(max_num_batched_tokens: 2048), max_num_seqs: 512, num_gpu_blocks: {}, \
+                     num_reserved_decode_tokens: {reserved}",
+                    tokens / 16
+                )
+            }
         };
         let points: Vec<String> = knots.points.iter().map(|point| format!("{point:?}")).collect();
         format!(
