@@ -11,7 +11,7 @@
 //!
 //! Whole steps of an engine, where somebody measured them, become [estimators of their own](calibrate_steps).
 //!
-//! One file an operator: [`gemm`], [`attention`], [`chunks`], [`moe`], [`collectives`]. Of several tables of
+//! One file an operator: `gemm`, `attention`, `chunks`, `moe`, `collectives`. Of several tables of
 //! the same operator, the newest that passes the checks is taken, unless the user names one.
 
 mod attention;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! so that no time is below physics, and beyond the grid, where `r` stays as it is at the edge, times grow
-//! as work does. When a model is loaded, each of its operators becomes a dense [curve](curve): monotone in
+//! as work does. When a model is loaded, each of its operators becomes a dense curve: monotone in
 //! tokens and in context by construction, and read in some ten nanoseconds.
 //!
 //! | file | operator |
