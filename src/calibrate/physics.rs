@@ -90,14 +90,10 @@ pub(super) fn attention_row(
     judge(seconds, flops, memory, bytes <= 2.0 * silicon.cache_bytes())
 }
 
-/// Looks at products and leaves out what is impossible.
-pub(super) fn check_gemm(silicon: &Silicon, set: &mut GemmSet) -> Result<Verdict, CalibrateError> {
-    let kind = set.kind;
-    let bound = |row: &super::measurements::GemmRow| silicon.gemm(kind, row.m, row.n, row.k);
-    check_unit(&set.origin.file, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
-    let mut verdict = Verdict::default();
-    let before = set.rows.len();
-    set.rows.retain(|row| match gemm_row(silicon, kind, [row.m, row.n, row.k], row.seconds) {
+/// Leaves out the rows that are impossible, and counts those and the hot ones.
+fn sift<T>(rows: &mut Vec<T>, row: impl Fn(&T) -> Row) -> Verdict {
+    let (mut verdict, before) = (Verdict::default(), rows.len());
+    rows.retain(|one| match row(one) {
         Row::Sound => true,
         Row::Hot => {
             verdict.hot += 1;
@@ -105,13 +101,22 @@ pub(super) fn check_gemm(silicon: &Silicon, set: &mut GemmSet) -> Result<Verdict
         }
         Row::Impossible => false,
     });
-    verdict.impossible = before - set.rows.len();
+    verdict.impossible = before - rows.len();
+    verdict.refused = too_many(verdict.impossible, before);
+    verdict
+}
+
+/// Looks at products and leaves out what is impossible.
+pub(super) fn check_gemm(silicon: &Silicon, set: &mut GemmSet) -> Result<Verdict, CalibrateError> {
+    let kind = set.kind;
+    let bound = |row: &super::measurements::GemmRow| silicon.gemm(kind, row.m, row.n, row.k);
+    check_unit(&set.origin.file, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
+    let mut verdict = sift(&mut set.rows, |row| gemm_row(silicon, kind, [row.m, row.n, row.k], row.seconds));
     let mut shapes: Vec<(u64, u64)> = set.rows.iter().map(|row| (row.n as u64, row.k as u64)).collect();
     shapes.sort_unstable();
     shapes.dedup();
-    verdict.refused = too_many(verdict.impossible, before)
-        .or_else(|| host_launched(set.rows.iter().map(|row| row.seconds)))
-        .or_else(|| {
+    verdict.refused =
+        verdict.refused.or_else(|| host_launched(set.rows.iter().map(|row| row.seconds))).or_else(|| {
             (shapes.len() < FEWEST_SHAPES)
                 .then(|| format!("only {} shapes (n, k): a part of a table", shapes.len()))
         });
@@ -134,23 +139,12 @@ pub(super) fn check_attention(silicon: &Silicon, set: &mut AttentionSet) -> Resu
         }
     };
     check_unit(&set.origin.file, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
-    let mut verdict = Verdict::default();
-    let before = set.rows.len();
-    set.rows.retain(|row| {
+    let mut verdict = sift(&mut set.rows, |row| {
         let shape = shape(row.heads, row.kv_heads);
-        match attention_row(silicon, phase, &shape, row.batch, row.length, row.seconds) {
-            Row::Sound => true,
-            Row::Hot => {
-                verdict.hot += 1;
-                true
-            }
-            Row::Impossible => false,
-        }
+        attention_row(silicon, phase, &shape, row.batch, row.length, row.seconds)
     });
-    verdict.impossible = before - set.rows.len();
-    verdict.refused = too_many(verdict.impossible, before)
-        .or_else(|| host_launched(set.rows.iter().map(|row| row.seconds)))
-        .or_else(|| {
+    verdict.refused =
+        verdict.refused.or_else(|| host_launched(set.rows.iter().map(|row| row.seconds))).or_else(|| {
             (set.rows.len() < 300).then(|| format!("only {} rows: a part of a table", set.rows.len()))
         });
     Ok(verdict)

@@ -1,5 +1,6 @@
 //! Reading a catalog: the one that ships, and a user's folder laid over it.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -66,6 +67,14 @@ impl Catalog {
             prices: shipped(PRICES),
         });
         &EMBEDDED
+    }
+
+    /// The shipped catalog, with `folder` laid over it if there is one.
+    ///
+    /// # Errors
+    /// As of [`with_folder`](Self::with_folder).
+    pub fn open(folder: Option<&Path>) -> Result<Cow<'static, Self>, CatalogError> {
+        folder.map_or(Ok(Cow::Borrowed(Self::embedded())), |folder| Self::with_folder(folder).map(Cow::Owned))
     }
 
     /// The shipped catalog with a user's folder laid over it: `hardware.ron`, `models.ron`, `prices.ron`,

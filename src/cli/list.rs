@@ -15,14 +15,8 @@ use Align::{Numbers, Words};
 
 /// Prints the entries whose name holds the filter; a single one in full.
 pub(super) fn list(options: &ListOptions) -> Result<(), Failure> {
-    let own;
-    let catalog = match &options.catalog {
-        None => Catalog::embedded(),
-        Some(folder) => {
-            own = Catalog::with_folder(folder).map_err(|error| Failure::input(error.to_string()))?;
-            &own
-        }
-    };
+    let catalog = Catalog::open(options.catalog.as_deref());
+    let catalog = catalog.map_err(|error| Failure::input(error.to_string()))?;
     let filter = options.filter.as_deref().unwrap_or_default();
     let text = match options.what {
         Listing::Catalogued(Catalogued::Hardware) => {

@@ -17,14 +17,8 @@ use crate::simulation::Simulation;
 
 /// Prints the bill of a step.
 pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(), Failure> {
-    let own;
-    let catalog = match &options.catalog {
-        None => Catalog::embedded(),
-        Some(folder) => {
-            own = Catalog::with_folder(folder).map_err(|error| Failure::input(error.to_string()))?;
-            &own
-        }
-    };
+    let catalog = Catalog::open(options.catalog.as_deref());
+    let catalog = catalog.map_err(|error| Failure::input(error.to_string()))?;
     let model =
         catalog.model_or_config(&options.model).map_err(|error| Failure::Input(model_problem("", &error)))?;
     let accelerator = catalog

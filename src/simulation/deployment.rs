@@ -63,20 +63,14 @@ impl Deployment {
     /// Works the deployment out from a scenario whose choices are settled. What is wrong goes to
     /// `findings`, as far as it can be told beside what is wrong already; then there is no deployment.
     pub(super) fn plan(scenario: &Scenario, world: &World, findings: &mut Findings) -> Option<Self> {
-        let own;
-        let catalog = match &scenario.catalog {
-            None => Catalog::embedded(),
-            Some(folder) => match Catalog::with_folder(folder.as_ref()) {
-                Ok(catalog) => {
-                    own = catalog;
-                    &own
-                }
-                Err(error) => {
-                    findings.report(Problem::new("catalog", error.to_string()));
-                    return None; // no telling which names there are
-                }
-            },
+        let catalog = match Catalog::open(scenario.catalog.as_ref().map(AsRef::as_ref)) {
+            Ok(catalog) => catalog,
+            Err(error) => {
+                findings.report(Problem::new("catalog", error.to_string()));
+                return None; // no telling which names there are
+            }
         };
+        let catalog = &*catalog;
         let hardware = Hardware::look_up(scenario, catalog, findings);
         check_names(scenario, catalog, world, findings);
         if !can_be_carved(scenario, findings) {

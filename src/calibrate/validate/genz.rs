@@ -37,6 +37,20 @@ const SYSTEMS: [(&str, f64, f64, f64); 3] = [
     ("L40S", 362e12, 864.0 * GIB, 32.0 * GIB),
 ];
 
+/// A device of so many FLOP/s, and bytes a second of its memory and its link.
+fn device([flops, memory, link]: [f64; 3]) -> Device {
+    Device {
+        peak_flops: flops,
+        peak_flops_16bit: flops,
+        memory_bandwidth: memory,
+        link_bandwidth: Some(link),
+        host_bandwidth: None,
+        architecture: Architecture::Other,
+        through_host: false,
+        collectives: None,
+    }
+}
+
 pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, ValidationError> {
     let columns = ["model", "hw", "tp", "phase", "batch", "context_or_input_tokens", "linear_ms", "attn_ms"];
     let table = Table::read(&folder.join("genz/grid.csv"), &columns)?;
@@ -51,16 +65,7 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
         let known = SYSTEMS.iter().find(|system| system.0 == row.text("hw"));
         let &(hardware, flops, memory, link) =
             known.ok_or_else(|| row.refuse(format!("unknown system `{}`", row.text("hw"))))?;
-        let device = Device {
-            peak_flops: flops,
-            peak_flops_16bit: flops,
-            memory_bandwidth: memory,
-            link_bandwidth: Some(link),
-            host_bandwidth: None,
-            architecture: Architecture::Other,
-            through_host: false,
-            collectives: None,
-        };
+        let device = device([flops, memory, link]);
         // Any accelerator does: only the shape is taken from the target.
         let any = &Catalog::embedded().accelerators()[0];
         let shape = Target::new(model, any).shape();
@@ -140,16 +145,7 @@ mod tests {
         let model = catalog.model("Llama-3.1-8B").unwrap();
         let shape = Target::new(model, catalog.accelerator("L40S").unwrap()).shape();
         let (_, peak, memory, link) = SYSTEMS[0];
-        let device = Device {
-            peak_flops: peak,
-            peak_flops_16bit: peak,
-            memory_bandwidth: memory,
-            link_bandwidth: Some(link),
-            host_bandwidth: None,
-            architecture: Architecture::Other,
-            through_host: false,
-            collectives: None,
-        };
+        let device = device([peak, memory, link]);
         let priced = Analytical { counting: Counting::GenZ, ..Analytical::ideal() }
             .build(&shape, &device, &Deployment::single(1))
             .unwrap();

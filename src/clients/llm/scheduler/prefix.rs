@@ -6,9 +6,9 @@
 //! idle: free, yet found by others until they are taken for something else. A preempted sequence looks again,
 //! and finds what of its own KV is still there.
 //!
-//! What is kept of a sequence as a holding stays in use until that is released or evicted. Sequences that go on with a holding, or whose KV was sent here,
-//! have nothing to do with the cache. Fetched KV counts as computed; of that and the cache, what goes further
-//! is used.
+//! What is kept of a sequence as a holding stays in use until that is released or evicted. Sequences that go on
+//! with a holding, or whose KV was sent here, have nothing to do with the cache. Fetched KV counts as computed;
+//! of that and the cache, what goes further is used.
 
 use super::Scheduler;
 use crate::clients::llm::sequence::{SeqId, Sequence};

@@ -2,10 +2,9 @@
 //!
 //! A sequence that is preempted copies the blocks that it has filled to the host and keeps its tokens. Who was
 //! swapped out first comes back first, as soon as nobody who runs is short of blocks for the next step, the
-//! watermark of the batching policy stays free, and there is room for its own next token, or
-//! the next chunk of its prompt; until then, and in
-//! the step in which the last one comes back, nobody from the queue is let in. Whoever comes back counts as
-//! admitted last. Who finds the host full is computed again, as without it.
+//! watermark of the batching policy stays free, and there is room for its own next token, or the next chunk of
+//! its prompt; until then, and in the step in which the last one comes back, nobody from the queue is let in.
+//! Whoever comes back counts as admitted last. Who finds the host full is computed again, as without it.
 //!
 //! Mirrors `--preemption-mode swap` of vLLM v0, `_schedule_swapped` and `_schedule_default` in
 //! <https://github.com/vllm-project/vllm/blob/v0.6.6/vllm/core/scheduler.py>, `_can_swap` in
