@@ -154,7 +154,7 @@ pub(super) fn moe(
     Choice::check(choices, "moe", sets.iter().map(|set| set.origin.table.as_str()))?;
     let mut chosen = Vec::new();
     for ((kind, _), sets) in grouped(sets, |set| (set.kind, set.routing as u8)) {
-        let check = |set: &mut MoeSet| Ok(check_moe(silicon, set));
+        let check = |set: &mut MoeSet| check_moe(silicon, set);
         chosen.extend(pick(&format!("moe.{kind}"), sets, choices, report, |set| &set.origin, check)?);
     }
     Ok(chosen)

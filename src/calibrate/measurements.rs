@@ -12,6 +12,28 @@ pub(super) struct Origin {
     pub(super) table: String,
     /// The file.
     pub(super) file: PathBuf,
+    /// In what it has its times.
+    pub(super) times: Times,
+}
+
+/// A column of times, and what they may have been taken for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) column: &'static str,
+    pub(super) unit: &'static str,
+    /// A thousand of the unit.
+    pub(super) larger: &'static str,
+    /// A thousandth of it.
+    pub(super) smaller: &'static str,
+}
+
+impl Times {
+    /// The `latency` of aiconfigurator.
+    pub(super) const LATENCY: Self =
+        Self { column: "latency", unit: "milliseconds", larger: "seconds", smaller: "microseconds" };
+    /// The `time_us` of `LLMServingSim` and of one's own files.
+    pub(super) const TIME_US: Self =
+        Self { column: "time_us", unit: "microseconds", larger: "milliseconds", smaller: "nanoseconds" };
 }
 
 /// Products with weights of one kind.
@@ -69,6 +91,7 @@ pub(super) struct MoeRow {
 
 /// Attention of one model on one number of devices, with prefixes and in mixed steps.
 pub(super) struct ChunkSet {
+    pub(super) origin: Origin,
     /// Model and devices.
     pub(super) name: String,
     pub(super) heads: u32,
@@ -103,7 +126,7 @@ pub(super) struct Measurements {
     pub(super) moe: Vec<MoeSet>,
     pub(super) collectives: Vec<CollectiveTable>,
     pub(super) chunks: Vec<ChunkSet>,
-    pub(super) streams: Vec<StreamRow>,
+    pub(super) streams: Vec<(Origin, Vec<StreamRow>)>,
     /// What was left out, and why.
     pub(super) remarks: Vec<String>,
 }

@@ -83,7 +83,7 @@ pub enum CalibrateError {
         file: PathBuf,
         /// The column.
         column: String,
-        /// The row: of a CSV file its line, if no cell has several; of a Parquet file from 1.
+        /// The row: of a CSV file its line, comments counted; of a Parquet file from 1.
         row: usize,
         /// What is wrong.
         problem: String,
@@ -146,6 +146,13 @@ pub fn calibrate(
     let found = import::gather(request.folder, &request.accelerator.name)?;
     let mut report = Report { remarks: found.remarks.clone(), ..Report::default() };
     let Measurements { gemm, attention, moe, collectives, chunks, streams, .. } = found;
+    for set in &chunks {
+        physics::check_chunks(&silicon, set)?;
+    }
+    for set in &streams {
+        physics::check_streams(&silicon, set)?;
+    }
+    let streams: Vec<StreamRow> = streams.into_iter().flat_map(|(_, rows)| rows).collect();
     let gemm = choose::gemm(&silicon, gemm, request.choices, &mut report)?;
     let attention = choose::attention(&silicon, attention, request.choices, &mut report)?;
     let moe = choose::moe(&silicon, moe, request.choices, &mut report)?;

@@ -6,10 +6,8 @@
 //! what else is in it was taken in the same way. So is one whose fastest kernel takes as long as it takes
 //! a host to launch one, and one that is only a part.
 
-use std::path::Path;
-
 use super::CalibrateError;
-use super::measurements::{AttentionSet, GemmSet, MoeSet};
+use super::measurements::{AttentionSet, ChunkSet, GemmSet, MoeSet, Origin, StreamRow, Times};
 use super::score::quantile;
 use crate::catalog::Precision;
 use crate::runtime::profile::{AttentionShape, Phase, Silicon, WeightKind};
@@ -110,7 +108,7 @@ fn sift<T>(rows: &mut Vec<T>, row: impl Fn(&T) -> Row) -> Verdict {
 pub(super) fn check_gemm(silicon: &Silicon, set: &mut GemmSet) -> Result<Verdict, CalibrateError> {
     let kind = set.kind;
     let bound = |row: &super::measurements::GemmRow| silicon.gemm(kind, row.m, row.n, row.k);
-    check_unit(&set.origin.file, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
+    check_unit(&set.origin, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
     let mut verdict = sift(&mut set.rows, |row| gemm_row(silicon, kind, [row.m, row.n, row.k], row.seconds));
     let mut shapes: Vec<(u64, u64)> = set.rows.iter().map(|row| (row.n as u64, row.k as u64)).collect();
     shapes.sort_unstable();
@@ -138,7 +136,7 @@ pub(super) fn check_attention(silicon: &Silicon, set: &mut AttentionSet) -> Resu
             Phase::Decode => silicon.decode(&shape, row.batch, row.length),
         }
     };
-    check_unit(&set.origin.file, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
+    check_unit(&set.origin, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
     let mut verdict = sift(&mut set.rows, |row| {
         let shape = shape(row.heads, row.kv_heads);
         attention_row(silicon, phase, &shape, row.batch, row.length, row.seconds)
@@ -152,12 +150,59 @@ pub(super) fn check_attention(silicon: &Silicon, set: &mut AttentionSet) -> Resu
 
 /// Looks at layers of experts and leaves out what is impossible: rows faster than the arithmetic of a
 /// device's share of them, or than the weights of one expert arrive.
-pub(super) fn check_moe(silicon: &Silicon, set: &mut MoeSet) -> Verdict {
+pub(super) fn check_moe(silicon: &Silicon, set: &mut MoeSet) -> Result<Verdict, CalibrateError> {
     let before = set.rows.len();
     let kind = set.kind;
-    set.rows.retain(|row| row.seconds >= SLACK * row.shape.bound(silicon, kind, row.tokens));
+    let bound = |row: &super::measurements::MoeRow| row.shape.bound(silicon, kind, row.tokens);
+    check_unit(&set.origin, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
+    set.rows.retain(|row| row.seconds >= SLACK * bound(row));
     let impossible = before - set.rows.len();
-    Verdict { impossible, hot: 0, refused: too_many(impossible, before) }
+    Ok(Verdict { impossible, hot: 0, refused: too_many(impossible, before) })
+}
+
+/// Looks at the unit of chunks and mixed steps of one layer.
+pub(super) fn check_chunks(silicon: &Silicon, set: &ChunkSet) -> Result<(), CalibrateError> {
+    let shape = AttentionShape {
+        heads: set.heads,
+        kv_heads: set.kv_heads,
+        head_dim: set.head_dim,
+        kv_cache: Precision::Bf16,
+        window: None,
+    };
+    let bounds = set.rows.iter().map(|row| {
+        let prompts = silicon.prefill(&shape, 1.0, row.chunk, row.prefix);
+        (row.seconds, prompts + silicon.decode(&shape, row.decodes, row.context))
+    });
+    check_unit(&set.origin, bounds)
+}
+
+/// Looks at the unit of kernels that stream.
+pub(super) fn check_streams(
+    silicon: &Silicon,
+    (origin, rows): &(Origin, Vec<StreamRow>),
+) -> Result<(), CalibrateError> {
+    check_unit(origin, rows.iter().map(|row| (row.seconds, row.bytes / silicon.bandwidth())))
+}
+
+/// Sizes that collectives take no longer than starting one (bytes).
+const SMALL_COLLECTIVE: f64 = 65_536.0;
+/// Between what such a collective takes on any link (s).
+const COLLECTIVE_STARTS: std::ops::Range<f64> = 0.3e-6..3e-3;
+
+/// Looks at the unit of collectives: whatever the link, starting one takes microseconds.
+pub(super) fn check_collectives(
+    origin: &Origin,
+    rows: impl Iterator<Item = (f64, f64)>,
+) -> Result<(), CalibrateError> {
+    let small = rows.filter(|(bytes, _)| *bytes <= SMALL_COLLECTIVE).map(|(_, seconds)| seconds);
+    let Some(least) = small.min_by(f64::total_cmp) else { return Ok(()) };
+    if COLLECTIVE_STARTS.contains(&least) {
+        return Ok(());
+    }
+    let Times { larger, smaller, .. } = origin.times;
+    let guess = if least < COLLECTIVE_STARTS.start { larger } else { smaller };
+    let what = format!("the fastest would take {:.2e} s, where starting one takes microseconds", least);
+    Err(other_unit(origin, &what, guess))
 }
 
 fn too_many(impossible: usize, rows: usize) -> Option<String> {
@@ -183,7 +228,7 @@ fn host_launched(seconds: impl Iterator<Item = f64>) -> Option<String> {
 }
 
 /// Refuses times that are a thousand times off: in another unit than their column's.
-fn check_unit(file: &Path, rows: impl Iterator<Item = (f64, f64)>) -> Result<(), CalibrateError> {
+fn check_unit(origin: &Origin, rows: impl Iterator<Item = (f64, f64)>) -> Result<(), CalibrateError> {
     // Where work is large, launching does not blur the ratio.
     let mut ratios: Vec<f64> =
         rows.filter(|(_, bound)| *bound > 100e-6).map(|(seconds, bound)| seconds / bound).collect();
@@ -193,17 +238,20 @@ fn check_unit(file: &Path, rows: impl Iterator<Item = (f64, f64)>) -> Result<(),
     ratios.sort_unstable_by(f64::total_cmp);
     let middle = quantile(&ratios, 0.5);
     let guess = match middle {
-        ..0.02 => "it seems to be in seconds",
-        200.0.. => "it seems to be in microseconds",
+        ..0.02 => origin.times.larger,
+        200.0.. => origin.times.smaller,
         _ => return Ok(()),
     };
-    Err(CalibrateError::Column {
-        file: file.to_owned(),
-        column: "latency".to_owned(),
-        problem: format!(
-            "expected milliseconds, but times are {middle:.2e} of the least the device could take: {guess}"
-        ),
-    })
+    Err(other_unit(origin, &format!("times are {middle:.2e} of the least the device could take"), guess))
+}
+
+fn other_unit(origin: &Origin, what: &str, guess: &str) -> CalibrateError {
+    let Times { column, unit, .. } = origin.times;
+    CalibrateError::Column {
+        file: origin.file.clone(),
+        column: column.to_owned(),
+        problem: format!("expected {unit}, but {what}: it seems to be in {guess}"),
+    }
 }
 
 impl AttentionSet {

@@ -15,8 +15,9 @@ use std::path::Path;
 
 use super::table::Table;
 use crate::calibrate::measurements::{
-    AttentionRow, AttentionSet, GemmRow, GemmSet, Measurements, MoeRow, MoeSet, Origin,
+    AttentionRow, AttentionSet, GemmRow, GemmSet, Measurements, MoeRow, MoeSet, Origin, Times,
 };
+use crate::calibrate::physics::check_collectives;
 use crate::calibrate::{CalibrateError, trees::median};
 use crate::catalog::Precision;
 use crate::runtime::profile::{CollectiveTable, Library, MoeShape, Operation, Phase, Routing, WeightKind};
@@ -39,7 +40,7 @@ pub(super) fn read(path: &Path, gpu: &str, into: &mut Measurements) -> Result<bo
     };
     let table = Table::read(path)?;
     check_device(&table, gpu)?;
-    read(&table, &Origin { table: version(path), file: path.to_owned() }, into)?;
+    read(&table, &Origin { table: version(path), file: path.to_owned(), times: Times::LATENCY }, into)?;
     Ok(true)
 }
 
@@ -242,7 +243,8 @@ fn moe(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), Ca
 }
 
 fn collectives(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), CalibrateError> {
-    let formats = table.words(if table.has("nccl_dtype") { "nccl_dtype" } else { "allreduce_dtype" })?;
+    let format = if table.has("nccl_dtype") { "nccl_dtype" } else { "allreduce_dtype" };
+    let formats = table.words(format)?;
     let operations = table.words("op_name")?;
     let backends = if table.has("backend") { Some(table.words("backend")?) } else { None };
     let (ranks, sizes) =
@@ -254,7 +256,7 @@ fn collectives(table: &Table, origin: &Origin, into: &mut Measurements) -> Resul
         let width = match formats[row].as_str() {
             "half" | "float16" | "bfloat16" => 2.0,
             "int8" | "fp8" => 1.0,
-            other => return Err(table.fault("nccl_dtype", row, &format!("unknown format `{other}`"))),
+            other => return Err(table.fault(format, row, &format!("unknown format `{other}`"))),
         };
         let library = match backends.as_ref().map(|backends| backends[row].as_str()) {
             None => Library::Nccl,
@@ -275,6 +277,9 @@ fn collectives(table: &Table, origin: &Origin, into: &mut Measurements) -> Resul
         set.entry((sizes[row] * width) as u64).or_default().push(seconds[row]);
     }
     left_out(table, "op_name", &unknown, into);
+    let rows =
+        sets.values().flatten().flat_map(|(bytes, times)| times.iter().map(|time| (*bytes as f64, *time)));
+    check_collectives(origin, rows)?;
     for ((library, operation, ranks), times) in sets {
         let bytes = times.keys().map(|bytes| *bytes as f64).collect();
         let us = times.into_values().map(|mut times| (median(&mut times) * 1e9).round() / 1e3).collect();

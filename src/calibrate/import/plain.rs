@@ -15,13 +15,16 @@ use std::path::Path;
 
 use super::table::Table;
 use crate::calibrate::CalibrateError;
-use crate::calibrate::measurements::{AttentionRow, AttentionSet, GemmRow, GemmSet, Measurements, Origin};
+use crate::calibrate::measurements::{
+    AttentionRow, AttentionSet, GemmRow, GemmSet, Measurements, Origin, Times,
+};
+use crate::calibrate::physics::check_collectives;
 use crate::catalog::Precision;
 use crate::runtime::profile::{CollectiveTable, Library, Operation, Phase, WeightKind};
 
 /// Reads a file if its name is one of ours.
 pub(super) fn read(path: &Path, into: &mut Measurements) -> Result<bool, CalibrateError> {
-    let origin = Origin { table: "own".to_owned(), file: path.to_owned() };
+    let origin = Origin { table: "own".to_owned(), file: path.to_owned(), times: Times::TIME_US };
     match path.file_name().and_then(|name| name.to_str()) {
         Some("mist_gemm.csv") => gemm(&only(path, &["kind", "m", "n", "k", "time_us"])?, &origin, into)?,
         Some("mist_attention.csv") => {
@@ -131,6 +134,8 @@ fn all_reduce(table: &Table, origin: &Origin, into: &mut Measurements) -> Result
         let library = one_of(table, "library", row, &libraries[row], &known)?;
         sets.entry((library, ranks[row] as u32)).or_default().insert(bytes[row] as u64, times[row]);
     }
+    let rows = sets.values().flatten().map(|(bytes, us)| (*bytes as f64, us * 1e-6));
+    check_collectives(origin, rows)?;
     for ((library, ranks), times) in sets {
         into.collectives.push(CollectiveTable {
             library,

@@ -14,8 +14,8 @@ pub(in crate::calibrate) struct Table {
     names: Vec<String>,
     columns: Vec<Column>,
     rows: usize,
-    /// The number of the first row in what the user sees: 2 below a CSV header, 1 in Parquet.
-    first: usize,
+    /// Of text, the line that each row begins in.
+    lines: Option<Vec<usize>>,
 }
 
 enum Column {
@@ -61,26 +61,25 @@ impl Table {
             if numbers.len() == rows { Column::Numbers(numbers) } else { Column::Words(words) }
         };
         let columns = numbers.into_iter().zip(words).map(column).collect();
-        Ok(Self { file: path.to_owned(), names, columns, rows, first: 1 })
+        Ok(Self { file: path.to_owned(), names, columns, rows, lines: None })
     }
 
     fn csv(path: &Path) -> Result<Self, CalibrateError> {
         let broken = |error: csv::Error| CalibrateError::unreadable(path, &error);
-        let mut reader = csv::ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .comment(Some(b'#'))
-            .from_path(path)
-            .map_err(broken)?;
+        let text = std::fs::read(path).map_err(|error| CalibrateError::unreadable(path, &error))?;
+        let mut reader = commented(&text);
         let names: Vec<String> = reader.headers().map_err(broken)?.iter().map(str::to_owned).collect();
         let mut columns: Vec<Vec<String>> = vec![Vec::new(); names.len()];
+        let mut lines = Vec::new();
         for record in reader.records() {
-            for (column, cell) in columns.iter_mut().zip(&record.map_err(broken)?) {
+            let record = record.map_err(broken)?;
+            lines.push(line_of(&text, &record) as usize);
+            for (column, cell) in columns.iter_mut().zip(&record) {
                 column.push(cell.to_owned());
             }
         }
-        let rows = columns.first().map_or(0, Vec::len);
         let columns = columns.into_iter().map(Column::Words).collect();
-        Ok(Self { file: path.to_owned(), names, columns, rows, first: 2 })
+        Ok(Self { file: path.to_owned(), names, columns, rows: lines.len(), lines: Some(lines) })
     }
 
     /// How many rows it has.
@@ -111,22 +110,27 @@ impl Table {
         })
     }
 
-    /// The numbers of a column, each of which must be finite and at least `least`; `unit` says of what.
+    /// The numbers of a column, each of which must be finite and at least `least`; `unit` says of what. What is
+    /// counted, all but times and mean tokens, must be whole.
     pub(in crate::calibrate) fn numbers(
         &self,
         name: &str,
         unit: &str,
         least: f64,
     ) -> Result<Vec<f64>, CalibrateError> {
+        let whole = ["count", "devices", "GPUs", "numbers", "bytes"].contains(&unit);
         let check = |row: usize, value: Option<f64>, found: &str| match value {
-            Some(value) if value.is_finite() && value >= least => Ok(value),
+            Some(value) if value.is_finite() && value >= least && (!whole || value.fract() == 0.0) => {
+                Ok(value)
+            }
             _ => {
+                let kind = if whole { "a whole number" } else { "a number" };
                 let bound = if least > 0.0 && least < 1.0 {
                     "above 0".to_owned()
                 } else {
                     format!("of at least {least}")
                 };
-                Err(self.fault(name, row, &format!("expected a number {bound} [{unit}], found `{found}`")))
+                Err(self.fault(name, row, &format!("expected {kind} {bound} [{unit}], found `{found}`")))
             }
         };
         match self.column(name)? {
@@ -154,10 +158,24 @@ impl Table {
         CalibrateError::Cell {
             file: self.file.clone(),
             column: column.to_owned(),
-            row: row + self.first,
+            row: self.lines.as_ref().map_or(row + 1, |lines| lines[row]),
             problem: problem.to_owned(),
         }
     }
+}
+
+/// A reader of text with commas, in which lines that begin with `#` are comments.
+pub(in crate::calibrate) fn commented(text: &[u8]) -> csv::Reader<&[u8]> {
+    csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text)
+}
+
+/// The line of `text`, from 1, that a record of it begins in: the reader says where it began to look for one.
+pub(in crate::calibrate) fn line_of(text: &[u8], record: &csv::StringRecord) -> u64 {
+    let Some(position) = record.position() else { return 0 };
+    let rest = text.get(position.byte() as usize..).unwrap_or_default();
+    let passed_over = |line: &&[u8]| line.starts_with(b"#") || matches!(line, [b'\n'] | [b'\r', b'\n']);
+    let lines = rest.split_inclusive(|byte| *byte == b'\n');
+    position.line() + lines.take_while(passed_over).count() as u64
 }
 
 fn number(field: &Field) -> Option<f64> {

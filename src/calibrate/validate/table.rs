@@ -1,17 +1,18 @@
-//! Tables of measurements: CSV files whose columns have names.
+//! Tables of measurements: CSV files whose columns have names. Lines that begin with `#` are comments.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
 use super::ValidationError;
+use crate::calibrate::import::table::{commented, line_of};
 
 /// A file in memory.
 pub(super) struct Table {
     path: PathBuf,
     header: StringRecord,
-    rows: Vec<StringRecord>,
+    /// Rows, and the lines that they begin in.
+    rows: Vec<(u64, StringRecord)>,
 }
 
 /// One row of it.
@@ -24,9 +25,9 @@ pub(super) struct Row<'a> {
 impl Table {
     /// The file, which must have these columns.
     pub fn read(path: &Path, columns: &[&str]) -> Result<Self, ValidationError> {
-        let file = File::open(path)
+        let text = std::fs::read(path)
             .map_err(|error| ValidationError::Unreadable { path: path.to_owned(), why: error.to_string() })?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
+        let mut reader = commented(&text);
         let broken = |error: &csv::Error| ValidationError::Row {
             path: path.to_owned(),
             line: error.position().map_or(1, csv::Position::line),
@@ -41,7 +42,8 @@ impl Table {
                 problem: format!("column `{missing}` is missing; there are {}", there.join(", ")),
             });
         }
-        let rows = reader.records().collect::<Result<_, _>>().map_err(|error| broken(&error))?;
+        let rows = reader.records().map(|record| record.map(|record| (line_of(&text, &record), record)));
+        let rows = rows.collect::<Result<_, _>>().map_err(|error| broken(&error))?;
         Ok(Self { path: path.to_owned(), header, rows })
     }
 
@@ -54,7 +56,7 @@ impl Row<'_> {
     /// The cell's text; empty if there is no such column.
     pub fn text(&self, column: &str) -> &str {
         let at = self.table.header.iter().position(|head| head == column);
-        at.and_then(|at| self.table.rows[self.at].get(at)).unwrap_or_default()
+        at.and_then(|at| self.table.rows[self.at].1.get(at)).unwrap_or_default()
     }
 
     /// The cell's number, above zero.
@@ -73,7 +75,29 @@ impl Row<'_> {
 
     /// The error that something is wrong with this row.
     pub fn refuse(&self, problem: String) -> ValidationError {
-        let line = self.table.rows[self.at].position().map_or(0, csv::Position::line);
-        ValidationError::Row { path: self.table.path.clone(), line, problem }
+        ValidationError::Row { path: self.table.path.clone(), line: self.table.rows[self.at].0, problem }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_at_their_lines_whatever_comments_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.csv");
+        let line = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let table = Table::read(&path, &["a"]).unwrap();
+            let faults: Vec<String> =
+                table.rows().filter_map(|row| row.number("a").err()).map(|error| error.to_string()).collect();
+            let place = |fault: String| {
+                fault.split_once("runs.csv:").unwrap().1.split(':').next().unwrap().to_owned()
+            };
+            faults.into_iter().map(place).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(line("# one\na,b\n1,2\n# two\n\n# three\nx,2\n3,4\n# four\ny,5"), "7 10");
+        assert_eq!(line("# one\r\na,b\r\n1,2\r\n# two\r\n\r\nx,2\r\ny,2\r\n"), "6 7");
     }
 }
