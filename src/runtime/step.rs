@@ -106,6 +106,12 @@ pub trait StepModel: Send + Sync + 'static {
         }
     }
 
+    /// What the figures rest on, for reports: measurements, versions, and what was not measured. Empty where the
+    /// name of the model says it all.
+    fn basis(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the price is made of, operator by operator; the seconds add up to it. Not for the hot path.
     fn itemise(&self, shape: &StepShape<'_>) -> Vec<Item> {
         let StepCost { seconds, bound } = self.price(shape);

@@ -217,7 +217,7 @@ impl ClientKind for LlmSpec {
             make_policy,
             make_packing,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),
-            latency: format!("{} for {} on {}", self.runtime.name, names(&models), accelerator.name),
+            latency: self.latency(&models, accelerator),
             models,
         }))
     }
@@ -242,6 +242,16 @@ impl LlmSpec {
     /// The models it serves, by name.
     fn models(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.model).chain(&self.also)
+    }
+
+    /// Where the figures that price its steps come from.
+    fn latency(&self, models: &[Serving], accelerator: &Accelerator) -> String {
+        let mut text = format!("{} for {} on {}", self.runtime.name, names(models), accelerator.name);
+        for line in models.first().map(|model| model.step_model.basis()).unwrap_or_default() {
+            text.push_str("; ");
+            text.push_str(&line);
+        }
+        text
     }
 
     /// What is wrong with serving several models, or none but one.

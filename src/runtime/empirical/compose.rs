@@ -7,7 +7,6 @@
 use super::EngineRecord;
 use super::surface::{self, Composed, PromptSurface, Rows};
 use super::whole::WholeStep;
-use crate::catalog::Precision;
 use crate::runtime::profile::{
     AttentionShape, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeShape, Phase, PrefillCurve, Profile,
     ProfileError, Routing, WeightKind,
@@ -43,6 +42,8 @@ pub struct EmpiricalModel {
     whole_decode: Option<(WholeStep, LowerBound, Rows)>,
     /// Steps of prompts alone.
     whole_prompts: Option<PromptSurface>,
+    /// What its figures rest on.
+    basis: Vec<String>,
 }
 
 /// Operators with measured times.
@@ -88,11 +89,17 @@ impl EmpiricalModel {
             decode: Box::default(),
             whole_decode: None,
             whole_prompts: None,
+            basis: Vec::new(),
         };
         model.per_token = (0..=tokens).map(|tokens| model.tokens(u64::from(tokens))).collect();
         model.head = (0..=sequences).map(|sampled| model.sampled(u64::from(sampled))).collect();
         model.decode = (0..=sequences).map(|sequences| model.decode_row(sequences)).collect();
         Ok(model)
+    }
+
+    /// The same, with what its figures rest on.
+    pub(super) fn resting_on(self, basis: Vec<String>) -> Self {
+        Self { basis, ..self }
     }
 
     /// Prefers whole steps as they were measured to what is composed.
@@ -263,11 +270,29 @@ impl EmpiricalModel {
         let tokens = self.tokens(shape.tokens())[usize::from(prefill)];
         let decode = self.tabulated_attention(shape.decode_seqs, shape.decode_context);
         let decode = self.engine.decode_attention * decode;
-        tokens
+        let step = tokens
             + self.sampled(shape.sampled())
             + if prefill { self.mixed_attention(shape, decode) } else { decode }
-            + self.host(shape.decode_seqs, prefill)
+            + self.host(shape.decode_seqs, prefill);
+        step.max(self.decoding_within(shape))
     }
+
+    /// The decoding sequences of a step with prompts alone (s), where an engine's products are faster in such a step than
+    /// in one without: no prompt that joins makes it shorter.
+    fn decoding_within(&self, shape: &StepShape<'_>) -> f64 {
+        let faster = self.engine.prefill < self.engine.products;
+        if !faster || shape.prefill.is_empty() || shape.decode_seqs == 0 {
+            return 0.0;
+        }
+        self.composed(&StepShape { prefill: &[], ..*shape })
+    }
+}
+
+/// Whether all-reduces are priced as they were measured. Hosts without peer-to-peer are properties of their own, and not
+/// every number of devices was measured.
+pub(super) fn reduces_as_measured(profile: &Profile, target: &Target<'_>) -> bool {
+    let through_host = target.accelerator.name == "L40S" && target.tensor_parallel > 2;
+    target.tensor_parallel > 1 && !through_host && profile.all_reduce(target.tensor_parallel).is_ok()
 }
 
 /// All pieces of prompts in one layer (s): those without a prefix as so many of their root-mean-square length.
@@ -318,6 +343,10 @@ impl StepModel for EmpiricalModel {
         }
     }
 
+    fn basis(&self) -> Vec<String> {
+        self.basis.clone()
+    }
+
     fn itemise(&self, shape: &StepShape<'_>) -> Vec<Item> {
         let mut items: Vec<Item> = Vec::new();
         let (prefill, engine) = (!shape.prefill.is_empty(), &self.engine);
@@ -353,6 +382,12 @@ impl StepModel for EmpiricalModel {
         }
         push("gaps between kernels", Part::Host, layers, layers * engine.layer, Bound::Host);
         push("engine", Part::Host, 1.0, self.host(shape.decode_seqs, prefill), Bound::Host);
+        let sum: f64 = items.iter().map(|item| item.seconds).sum();
+        let short = self.decoding_within(shape) - sum;
+        if short > 0.0 {
+            let (operator, part, bound) = ("decoding at its own pace", Part::Linear, Bound::Memory);
+            items.push(Item { operator, part, calls: 1.0, seconds: short, bound, flops: 0.0, bytes: 0.0 });
+        }
         if self.whole_decode.is_some() || self.whole_prompts.is_some() {
             // What a measured step takes longer than its operators, or shorter.
             let (operator, seconds) = ("measured beyond", self.seconds(shape) - self.composed(shape));
@@ -377,15 +412,11 @@ impl Operators {
         routing: Routing,
     ) -> Result<Self, ProfileError> {
         let list = analytical.operator_list();
-        // Without a measurement of weights that are expanded first, they cost what wide ones do.
+        // Both were looked at before.
         let kind = WeightKind::of(target.arithmetic()).unwrap_or(WeightKind::Bf16);
         let stored = WeightKind::of(target.weights).unwrap_or(kind);
-        let gemm = |n: f64, k: f64| {
-            let (n, k) = (n.round().max(1.0) as u32, k.round().max(1.0) as u32);
-            profile
-                .gemm(n, k, if stored == kind { kind } else { stored })
-                .or_else(|_| profile.gemm(n, k, kind))
-        };
+        let gemm =
+            |n: f64, k: f64| profile.gemm(n.round().max(1.0) as u32, k.round().max(1.0) as u32, stored);
         let products = list
             .products
             .iter()
@@ -419,10 +450,7 @@ impl Operators {
                 heads: shape.heads / target.tensor_parallel,
                 kv_heads: (shape.kv_heads / target.tensor_parallel).max(1),
                 head_dim: shape.head_dim,
-                kv_cache: match target.kv_cache {
-                    Precision::Int8 => Precision::Fp8,
-                    other => other,
-                },
+                kv_cache: target.kv_cache,
                 window,
             };
             let windowed = shape.window.map_or(0, |window| window.layers);
@@ -431,24 +459,18 @@ impl Operators {
             let mut curves = Vec::new();
             for (layers, window) in groups.into_iter().filter(|(layers, _)| *layers > 0) {
                 let shape = of(window);
-                // Devices without kernels for narrow KV keep it in 16 bit.
-                let wide = AttentionShape { kv_cache: Precision::Bf16, ..shape };
-                let prefill =
-                    profile.prefill_attention(&shape).or_else(|_| profile.prefill_attention(&wide))?;
-                let decode = profile.decode_attention(&shape).or_else(|_| profile.decode_attention(&wide))?;
+                let (prefill, decode) =
+                    (profile.prefill_attention(&shape)?, profile.decode_attention(&shape)?);
                 curves.push((f64::from(layers), prefill, decode));
                 if matches!(profile.mixed, MixedRule::Together { .. }) {
-                    let both = profile.attention(&shape).or_else(|_| profile.attention(&wide))?;
-                    mixed.push((f64::from(layers), both));
+                    mixed.push((f64::from(layers), profile.attention(&shape)?));
                 }
             }
             curves
         };
-        // Hosts without peer-to-peer are properties of their own, and other numbers of devices were not measured.
-        let through_host = target.accelerator.name == "L40S" && target.tensor_parallel > 2;
-        let reduce = (target.tensor_parallel > 1 && !through_host)
-            .then(|| profile.all_reduce(target.tensor_parallel).ok())
-            .flatten();
+        let reduce = reduces_as_measured(profile, target)
+            .then(|| profile.all_reduce(target.tensor_parallel))
+            .transpose()?;
         Ok(Self {
             products,
             head,

@@ -48,6 +48,31 @@ impl Engine {
         }
     }
 
+    /// Versions whose overheads were fitted: the first two numbers of each, the earliest first.
+    pub const fn fitted(self) -> &'static [(u32, u32)] {
+        match self {
+            Self::Vllm => &[(0, 11), (0, 15), (0, 19)],
+            Self::TensorRt | Self::Nim => &[(1, 0)],
+            Self::Sglang => &[(0, 5)],
+        }
+    }
+
+    /// Whether anything is known of a version: of one with a greater first number nothing is.
+    ///
+    /// # Errors
+    /// What is known, for the user.
+    pub fn expect_version(self, (major, minor): (u32, u32)) -> Result<(), String> {
+        let fitted = self.fitted();
+        if fitted.iter().any(|(known, _)| major <= *known) {
+            return Ok(());
+        }
+        let known: Vec<String> = fitted.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
+        Err(format!(
+            "{self} {major}.{minor} is not known; overheads were fitted on {}; leave `version` out for the latest",
+            known.join(", ")
+        ))
+    }
+
     /// Whether prompts and decoding sequences of a step attend in one launch, where the device's kernel allows it.
     pub const fn attends_in_one_launch(self) -> bool {
         matches!(self, Self::Vllm)
@@ -222,6 +247,19 @@ impl EngineRecord {
         RECORDS.iter().find(fits).copied().unwrap_or(NONE)
     }
 
+    /// Of which versions it is, in words.
+    pub fn holds(&self) -> String {
+        let earlier = RECORDS.iter().rev().filter(|other| other.engine == self.engine);
+        let next = earlier.filter(|other| other.version > self.version).map(|other| other.version).next();
+        let name = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+        match (self.version, next) {
+            ((0, 0), None) => "of all versions".to_owned(),
+            ((0, 0), Some(next)) => format!("of versions before {}", name(next)),
+            (from, None) => format!("of version {} on", name(from)),
+            (from, Some(next)) => format!("of versions from {} to before {}", name(from), name(next)),
+        }
+    }
+
     /// Host time per decoding sequence on so many devices (s).
     pub fn sequence_on(&self, ranks: u32) -> f64 {
         if ranks > 1 && self.sequence_by_ranks > 0.0 {
@@ -237,6 +275,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_a_version_that_is_to_come_nothing_is_known() {
+        let unknown = Engine::Vllm.expect_version((9, 9)).unwrap_err();
+        let known = "overheads were fitted on 0.11, 0.15, 0.19; leave `version` out for the latest";
+        assert_eq!(unknown, format!("vLLM 9.9 is not known; {known}"));
+        assert!(
+            Engine::Vllm.expect_version((0, 30)).is_ok() && Engine::Sglang.expect_version((1, 0)).is_err()
+        );
+        assert!(Engine::TensorRt.expect_version((0, 9)).is_ok());
+    }
+
+    #[test]
     fn versions_have_the_record_from_which_on_it_holds() {
         let step = |version| EngineRecord::of(Engine::Vllm, version, false).step;
         assert_eq!(
@@ -248,6 +297,12 @@ mod tests {
                 assert_ne!(EngineRecord::of(engine, Some((0, 1)), eight_bit), NONE);
             }
         }
+        let holds = |version| EngineRecord::of(Engine::Vllm, version, false).holds();
+        assert_eq!(
+            [Some((0, 11)), Some((0, 16)), Some((0, 30))].map(holds),
+            ["of versions before 0.14", "of versions from 0.14 to before 0.19", "of version 0.20 on"]
+        );
+        assert_eq!(EngineRecord::of(Engine::Nim, None, true).holds(), "of all versions");
         let trt = EngineRecord::of(Engine::TensorRt, None, true);
         assert!(trt.sequence_on(1) < trt.sequence_on(2) && trt.sequence_on(2) < trt.sequence_on(8));
     }

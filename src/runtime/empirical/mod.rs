@@ -10,6 +10,9 @@
 //! sample with the gather of their logits, `A_d` and `A_p` attention: which operators a model has, how often and how
 //! large, is as in the [analytical model](super::Analytical); what each takes is the [profile's](super::profile).
 //!
+//! A mixed step takes no less than its decoding sequences alone would, though an engine's prefill may be the faster (`s_p`
+//! below `s_g`).
+//!
 //! Prompts without a cached prefix are one launch, priced as so many of their root-mean-square length; pieces behind a
 //! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p` +
 //! `A_d` is that instead.
@@ -18,8 +21,10 @@
 //! them, which takes precedence over sums.
 //!
 //! Left out: what was never measured is priced analytically: latent attention, encoders, collectives of other numbers of
-//! devices. Token counts that fill no tile in fp8 are priced as if they did.
+//! devices. Token counts that fill no tile in fp8 are priced as if they did. Number formats that the profile does not
+//! have are refused.
 
+mod basis;
 mod compose;
 mod engine;
 mod surface;
@@ -38,7 +43,6 @@ pub use whole::{Deployed, WHOLE_STEPS_FORM, WholeStep, WholeSteps};
 
 use super::profile::{Profile, Routing};
 use super::{Analytical, LowerBound, RuntimeKind, StepModel, Target};
-use crate::catalog::Precision;
 use crate::units::Span;
 
 /// Measured operators of the accelerator, put together to steps, plus what an engine adds to them. Profiles for the
@@ -54,7 +58,8 @@ pub struct Empirical {
     pub steps: Option<PathBuf>,
     /// The engine: `vLLM`, `TensorRT`, `NIM` or `SGLang`. Default: `vLLM`.
     pub engine: Engine,
-    /// Its version, such as `"0.15"`. Default: the latest that is known.
+    /// Its version, such as `"0.15"`. One between those that overheads were fitted on has those of the one before it,
+    /// which the report says. Default: the latest that is known.
     pub version: Option<String>,
     /// Host time that every step waits for. Default: the engine's, 0.6 ms for vLLM.
     pub step_overhead: Option<Span>,
@@ -92,8 +97,10 @@ impl Empirical {
     }
 
     fn given_version(&self) -> Result<Option<(u32, u32)>, String> {
-        let text = self.version.as_deref();
-        text.map(version).transpose().map_err(|problem| format!("version: {problem}"))
+        let Some(text) = self.version.as_deref() else { return Ok(None) };
+        let given = version(text).map_err(|problem| format!("version: {problem}"))?;
+        self.engine.expect_version(given).map_err(|problem| format!("version: {problem}"))?;
+        Ok(Some(given))
     }
 
     /// The engine's record with what is given instead.
@@ -155,12 +162,13 @@ impl Empirical {
     /// # Errors
     /// The profile does not hold what the target needs, or the target makes no sense.
     pub fn build(&self, profile: &Profile, target: &Target<'_>) -> Result<EmpiricalModel, String> {
+        let record = self.record(target)?;
+        basis::refuse_unmeasured(profile, target)?;
+        let basis = basis::basis(self, &record, profile, None, target);
         let analytical = Analytical { sampling_overhead: Span::from_secs(0.0), ..Analytical::default() };
         let analytical = analytical.build(&target.shape(), &target.device()?, &target.deployment())?;
-        if target.weights == Precision::Int8 {
-            return Err("weights: int8 was never measured; use fp8, or `Analytical`".to_owned());
-        }
-        EmpiricalModel::new(profile, target, analytical, self.record(target)?, Routing::Skewed)
+        let model = EmpiricalModel::new(profile, target, analytical, record, Routing::Skewed)?;
+        Ok(model.resting_on(basis))
     }
 
     /// The same, with whole steps as they were measured preferred.
@@ -179,7 +187,8 @@ impl Empirical {
         for step in steps.of(target, self.engine, version)? {
             model.prefer(step, &bound);
         }
-        Ok(model)
+        let basis = basis::basis(self, &self.record(target)?, profile, Some(steps), target);
+        Ok(model.resting_on(basis))
     }
 }
 
@@ -206,5 +215,7 @@ pub(crate) fn version(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
+#[cfg(test)]
+mod shipped;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Precision};
 use crate::runtime::profile::{
     AttentionTable, CollectiveTable, Elementwise, GemmTable, Library, MixedRule, MoeForm, MoeTable,
     Operation, Phase, PrefixRule, Residuals, Silicon, WeightKind,

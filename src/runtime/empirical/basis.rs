@@ -1,0 +1,68 @@
+//! What the figures of a compiled model rest on: what is refused because it was not measured, and what a report says
+//! of the rest.
+
+use super::{Empirical, EngineRecord, WholeSteps};
+use crate::catalog::Precision;
+use crate::runtime::Target;
+use crate::runtime::profile::{AttentionShape, Profile, WeightKind};
+
+/// Refuses number formats that the profile has no measurements of: they are not priced as others.
+pub(super) fn refuse_unmeasured(profile: &Profile, target: &Target<'_>) -> Result<(), String> {
+    let help = "use another, calibrate a profile that has it, or use `Analytical`";
+    let Some(kind) = WeightKind::of(target.weights) else {
+        return Err(format!("weights: {} was never measured; {help}", target.weights));
+    };
+    profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
+    if target.shape().mla.is_some() || target.shape().bidirectional {
+        return Ok(()); // attention is priced analytically, whatever the format
+    }
+    if target.kv_cache == Precision::Int8 {
+        return Err(format!("kv_cache: int8 was never measured; {help}"));
+    }
+    let shape = AttentionShape {
+        heads: 8,
+        kv_heads: 8,
+        head_dim: target.model.attention.head_dim,
+        kv_cache: target.kv_cache,
+        window: None,
+    };
+    profile.attention(&shape).map(|_| ()).map_err(|error| format!("kv_cache: {error}; {help}"))
+}
+
+/// What the figures of a model rest on, in words.
+pub(super) fn basis(
+    kind: &Empirical,
+    record: &EngineRecord,
+    profile: &Profile,
+    steps: Option<&WholeSteps>,
+    target: &Target<'_>,
+) -> Vec<String> {
+    let asked = kind.version.as_deref().unwrap_or("of the latest version that is known");
+    let holds = record.holds();
+    let mut lines = vec![format!("{} {asked}, with the overheads {holds}", record.engine)];
+    let place = kind.profile.as_ref().map_or("the profile that ships".to_owned(), |path| {
+        path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    });
+    lines.push(format!("operators measured on {} ({place}: {})", profile.gpu, profile.source));
+    if let Some(steps) = steps {
+        lines.push(format!("whole steps as measured where there are any ({})", steps.source));
+    }
+    let mut analytical = Vec::new();
+    if target.shape().mla.is_some() {
+        analytical.push("latent attention".to_owned());
+    }
+    let ranks = target.tensor_parallel;
+    if ranks > 1 && !super::compose::reduces_as_measured(profile, target) {
+        analytical.push(format!("collectives between {ranks} devices"));
+    }
+    if target.data_parallel > 1 {
+        analytical.push("dispatch and combine of experts".to_owned());
+    }
+    if target.pipeline_parallel > 1 {
+        analytical.push("what stages of a pipeline send".to_owned());
+    }
+    if !analytical.is_empty() {
+        lines.push(format!("analytically, as never measured: {}", analytical.join(", ")));
+    }
+    lines
+}
