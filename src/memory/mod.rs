@@ -9,4 +9,4 @@ pub mod tiers;
 
 pub use blocks::BlockPool;
 pub use groups::KvGroups;
-pub use sizing::{DoesNotFit, KvCapacity, KvSizing, SizingError};
+pub use sizing::{DoesNotFit, KvCapacity, KvSizing, SizingError, Spread};

@@ -68,7 +68,9 @@ fn render(Report { summary, provenance }: Report<'_>) -> String {
     page.gap();
     page.row(0, "Exactness", &exactness(summary));
     for source in &provenance.latency_sources {
-        page.row(0, "Step times", source);
+        for (at, line) in source.split("; ").enumerate() {
+            page.row(0, if at == 0 { "Step times" } else { "" }, line);
+        }
     }
     page.row(0, "Seed", &provenance.seed.to_string());
     page.into_text()

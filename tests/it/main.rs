@@ -10,6 +10,7 @@ mod disaggregation;
 mod fuzz;
 mod laws;
 mod models;
+mod parallelism;
 mod parity;
 mod pipelines;
 mod replications;

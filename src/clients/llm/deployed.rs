@@ -22,6 +22,8 @@ pub(super) struct LlmDeployed {
     /// At least one, the first loaded at the start.
     pub models: Vec<Serving>,
     pub hardware: String,
+    /// How models are split over it, if not by tensor parallelism alone.
+    pub split: Option<String>,
     pub block_size: u32,
     pub prefix_caching: PrefixCaching,
     pub max_num_seqs: u32,
@@ -66,6 +68,7 @@ impl Deployed for LlmDeployed {
         for (at, model) in self.models.iter().enumerate() {
             let serves = if at == 0 { "serves" } else { "and, by turns," };
             facts.push(Fact::new(serves, format!("{} on {}", model.name, self.hardware)));
+            facts.extend(self.split.iter().map(|split| Fact::new("split", split.clone())));
             facts.extend(model.facts(self.block_size, self.max_num_seqs));
             facts.extend(model.swap.filter(|_| self.is_shared()).map(Serving::swap_fact));
         }

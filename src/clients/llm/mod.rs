@@ -14,24 +14,30 @@
 //! run as one *stride*, cut at the next step boundary when a newcomer may change it; the results are those of
 //! one tick a step, to the bit.
 //!
+//! With stages of a pipeline or copies of attention a step is a round of the batches that are in flight at once: see
+//! `rounds.rs`.
+//!
 //! A client may serve several models by turns: see [`Shelf`].
 //!
 //! KV of finished requests may stay for later prompts that begin the same: see
 //! [`prefix`](crate::memory::prefix).
 //!
-//! Left out so far: speculative decoding, pipeline parallelism.
+//! Left out so far: speculative decoding.
 
 mod batching;
 mod client;
+mod cluster;
 mod decoding;
 mod deployed;
 mod incoming;
 mod packing;
 mod preemption;
+mod rounds;
 mod scheduler;
 mod sequence;
 mod serving;
 mod shelf;
+pub(crate) mod sizing;
 mod spec;
 mod step;
 mod stride;

@@ -46,7 +46,9 @@ impl Preemption {
             let help = "say it, such as `bandwidth: gb_per_s(64)`";
             return Err(Problem::new("preemption", message).help(help));
         };
-        let blocks = (host_memory.bytes() / capacity.block_bytes).floor() as u64;
+        // Copies of attention have hosts of their own, and copy side by side.
+        let copies = capacity.copies;
+        let blocks = (host_memory.bytes() / capacity.block_bytes).floor() as u64 * u64::from(copies);
         if blocks == 0 {
             let message = format!(
                 "host_memory holds no KV block, of {:.1} MiB on each accelerator",
@@ -54,7 +56,7 @@ impl Preemption {
             );
             return Err(Problem::new("preemption", message).help("give it more, such as `gib(4)`"));
         }
-        Ok(Some(HostKv { blocks, seconds_per_block: capacity.block_bytes / bandwidth }))
+        Ok(Some(HostKv { blocks, seconds_per_block: capacity.block_bytes / bandwidth / f64::from(copies) }))
     }
 }
 
@@ -64,13 +66,14 @@ mod tests {
     use crate::catalog::Catalog;
     use crate::clients::ClientKind;
     use crate::clients::llm::LlmSpec;
-    use crate::memory::{KvGroups, KvSizing};
+    use crate::memory::{KvGroups, KvSizing, Spread};
 
     fn capacity() -> KvCapacity {
         let sizing = KvSizing {
             device_memory: 8e10,
             utilization: 0.9,
             tensor_parallel: 1,
+            spread: Spread::NONE,
             parameters: 8e9,
             weight_bytes: 2.0,
             kv_bytes_per_token: 131_072.0,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{HostKv, LlmClient, LlmSpec, Parked};
-use crate::catalog::{Accelerator, HfConfig, Model};
+use super::cluster::Cluster;
+use super::sizing::{Limits, sizing};
+use super::{HostKv, LlmClient, LlmSpec, Parked, rounds};
+use crate::catalog::{HfConfig, Model};
 use crate::clients::{Fact, Generates, Offer, Role, Site, model_problem};
 use crate::memory::prefix::PrefixCaching;
-use crate::memory::{KvCapacity, KvGroups, KvSizing, SizingError};
+use crate::memory::{KvCapacity, SizingError};
 use crate::request::pipeline::Served;
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::Problem;
@@ -20,8 +22,8 @@ pub(super) struct Serving {
     /// KV blocks in host memory, if it swaps.
     pub host: Option<HostKv>,
     pub generates: Generates,
-    /// Most tokens in a step.
-    pub max_step_tokens: u32,
+    /// Most tokens of a prompt in a step.
+    pub largest_chunk: u32,
     pub step_model: Arc<dyn StepModel>,
     /// How long it takes to load it, if that is known.
     pub swap: Option<SimSpan>,
@@ -69,7 +71,7 @@ impl Serving {
             let each = seconds_per_block * 1e6;
             facts.push(Fact::new("swaps to the host", format!("{blocks} blocks, {each:.1} µs each way")));
         }
-        let needed = self.capacity.groups.most(max_model_len, Some(self.max_step_tokens), block_size);
+        let needed = self.capacity.groups.most(max_model_len, Some(self.largest_chunk), block_size);
         if needed > blocks {
             // vLLM checks this when it starts; requests that do fit are served here all the same.
             let warning = format!(
@@ -88,32 +90,36 @@ impl Serving {
 }
 
 impl LlmSpec {
-    /// What comes of serving the model of that name on so many accelerators.
+    /// What comes of serving the model of that name on the cluster, with so many tokens in a batch at most.
     pub(super) fn serving(
         &self,
         name: &str,
         site: &Site<'_>,
-        (accelerator, tensor_parallel): (&Accelerator, u32),
-        max_step_tokens: u32,
+        Cluster { accelerator, tensor_parallel }: Cluster<'_>,
+        batch_tokens: u32,
     ) -> Result<Serving, Problem> {
         let found = site.catalog.model_or_config(name).map_err(|error| model_problem("model", &error))?;
         let model: &Model = &found;
-        let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
+        let target = Target {
+            tensor_parallel,
+            pipeline_parallel: self.pipeline_parallel,
+            data_parallel: self.data_parallel,
+            expert_parallel: self.expert_parallel,
+            weights: self.weights,
+            kv_cache: self.kv_cache,
+            max_step_tokens: batch_tokens,
+            ..Target::new(model, accelerator)
+        };
+        let sizing = sizing(&target, &self.limits());
         let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
         let held = capacity.blocks;
         let stated = |blocks| capacity.with_blocks(blocks, self.block_size);
         let capacity = self.num_gpu_blocks.map_or(capacity, stated);
         let host = self.preemption.host(&capacity, accelerator)?;
-        let target = Target {
-            tensor_parallel,
-            weights: self.weights,
-            kv_cache: self.kv_cache,
-            max_step_tokens,
-            ..Target::new(model, accelerator)
-        };
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
         let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
+        let step_model = rounds::priced_by(step_model, &target);
         let mut remarks = found.config().map(|config| self.config_facts(config)).unwrap_or_default();
         if held < capacity.blocks {
             let warning = format!("memory holds {held} KV blocks, and num_gpu_blocks says more");
@@ -133,7 +139,7 @@ impl LlmSpec {
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
                 kv_tokens: capacity.tokens,
             },
-            max_step_tokens,
+            largest_chunk: batch_tokens.saturating_mul(self.pipeline_parallel),
             step_model,
             swap: swap.or_else(|| link.map(|link| SimSpan::from_secs_f64(capacity.weights / link))),
             remarks,
@@ -158,33 +164,22 @@ impl LlmSpec {
         facts
     }
 
-    fn sizing(&self, model: &Model, accelerator: &Accelerator, tensor_parallel: u32, step: u32) -> KvSizing {
-        let experts = model.experts.as_ref();
-        // Prefixes of groups of layers are left out, as is handing on their KV: all layers count in full.
-        let in_full = self.prefix_caching != PrefixCaching::Off || self.role != Role::Both;
-        KvSizing {
-            device_memory: accelerator.memory_bytes(),
+    fn limits(&self) -> Limits {
+        Limits {
             utilization: self.gpu_memory_utilization,
-            tensor_parallel,
-            parameters: model.parameters() as f64,
-            weight_bytes: self.weights.bytes(),
-            kv_bytes_per_token: model.kv_bytes_per_token(self.kv_cache),
-            groups: if in_full { KvGroups::ONE } else { model.kv_groups() },
-            heads: model.attention.heads,
-            kv_heads: if model.attention.latent.is_some() { 1 } else { model.attention.kv_heads },
-            hidden: model.hidden,
-            ffn: experts.map_or(model.ffn.size, |moe| moe.active * moe.size + moe.shared * moe.shared_size),
-            vocab: model.vocab,
-            max_num_batched_tokens: step,
-            max_num_seqs: self.max_num_seqs,
+            // Copies have their own.
+            max_num_seqs: self.max_num_seqs.div_ceil(self.data_parallel.max(1)),
             block_size: self.block_size,
+            // Prefixes of groups of layers are left out, as is handing on their KV: all layers count in full.
+            in_full: self.prefix_caching != PrefixCaching::Off || self.role != Role::Both,
         }
     }
 }
 
 /// Why steps cannot be priced, at the setting that the message begins with.
 fn refused(message: &str) -> Problem {
-    const SETTINGS: [&str; 3] = ["tensor_parallel", "weights", "kv_cache"];
+    const SETTINGS: [&str; 6] =
+        ["tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "weights", "kv_cache"];
     match message.split_once(": ").filter(|(setting, _)| SETTINGS.contains(setting)) {
         Some((setting, what)) => Problem::new(setting, what),
         None => Problem::new("runtime", message),

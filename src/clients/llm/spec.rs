@@ -41,10 +41,27 @@ pub struct LlmSpec {
     /// then the client drains. Default: 0, first come, first served.
     #[serde(default)]
     pub stay: Option<Span>,
-    /// How many accelerators share every layer. Default: all of the cluster, and it must be all of
-    /// them. vLLM `--tensor-parallel-size`, SGLang `--tp`.
+    /// How many accelerators share every layer, at least 1. Default: all of the cluster, over `pipeline_parallel` and
+    /// `data_parallel`; the three multiplied must be all of it.
+    /// vLLM `--tensor-parallel-size`, SGLang `--tp`.
     #[serde(default)]
     pub tensor_parallel: Option<u32>,
+    /// Stages of consecutive layers, 1 to the layers of the model. As many batches are in flight, one in each stage,
+    /// which `max_num_batched_tokens` limits one by one; a step is a round in which every sequence that runs gets its
+    /// token. KV blocks are as many as the stage with least room has. Batching `Chunked` alone knows it. Default: 1.
+    /// vLLM `--pipeline-parallel-size`, SGLang `--pp-size`.
+    #[serde(default = "one")]
+    pub pipeline_parallel: u32,
+    /// Copies of the attention layers of a mixture of experts, at least 1: each has sequences and KV blocks of its own,
+    /// and all share the routed experts and go in step. `max_num_batched_tokens` is of each copy, `max_num_seqs` and
+    /// `num_gpu_blocks` are of all. Batching `Chunked` alone knows it. Default: 1.
+    /// vLLM `--data-parallel-size`, SGLang `--dp-size` with `--enable-dp-attention`.
+    #[serde(default = "one")]
+    pub data_parallel: u32,
+    /// Whether whole routed experts lie on the accelerators that share them, and not a slice of each.
+    /// Default: false. vLLM `--enable-expert-parallel`, SGLang `--ep-size`.
+    #[serde(default)]
+    pub expert_parallel: bool,
     /// Precision of weights and arithmetic: `bf16`, `fp16`, `fp8`, `int8` or `fp4`, or `int4` for weights that are
     /// multiplied in 16 bit (AWQ, GPTQ). Default: `bf16`.
     /// vLLM `--dtype`, `--quantization`.
@@ -117,6 +134,10 @@ pub struct LlmSpec {
     pub runtime: Choice,
 }
 
+const fn one() -> u32 {
+    1
+}
+
 const fn sixteen_bit() -> Precision {
     Precision::Bf16
 }
@@ -165,7 +186,7 @@ impl ClientKind for LlmSpec {
 
     fn deploy(&self, site: &Site<'_>) -> Result<Box<dyn Deployed>, Vec<Problem>> {
         let one = |problem: Problem| vec![problem];
-        let (accelerator, tensor_parallel) = self.cluster(site.nodes).map_err(one)?;
+        let cluster = self.cluster(site.nodes).map_err(one)?;
         let wrong = self.check(site.catalog);
         if !wrong.is_empty() {
             return Err(wrong);
@@ -176,6 +197,7 @@ impl ClientKind for LlmSpec {
             registry.resolve(&self.batching).map_err(|error| one(error.into_problem("batching")))?.built;
         let packing = site.world.resource::<PackingRegistry>().resolve(&self.packing);
         let make_packing = packing.map_err(|error| one(error.into_problem("packing")))?.built;
+        let (make_policy, batch_tokens) = self.rounds(make_policy).map_err(one)?;
         let policy = make_policy();
         if self.preemption != Preemption::Recompute && !policy.preempts() {
             let message = format!("has no effect: batching {} never preempts", self.batching.name);
@@ -193,8 +215,7 @@ impl ClientKind for LlmSpec {
             return Err(one(Problem::new("max_num_seqs", message).help(help)));
         }
         let models = self.models().enumerate().map(|(at, name)| {
-            let cluster = (accelerator, tensor_parallel);
-            self.serving(name, site, cluster, max_step_tokens).map_err(|problem| blame(at, problem))
+            self.serving(name, site, cluster, batch_tokens).map_err(|problem| blame(at, problem))
         });
         let models = models.collect::<Result<Vec<_>, _>>().map_err(one)?;
         if let [first, second, ..] = &models[..]
@@ -203,12 +224,13 @@ impl ClientKind for LlmSpec {
         {
             let message = format!(
                 "how long it takes to load {} is not known: the catalog has no host link bandwidth for {}",
-                second.name, accelerator.name
+                second.name, cluster.accelerator.name
             );
             return Err(one(Problem::new("swap", message).help("say it, such as `swap: s(5)`")));
         }
         Ok(Box::new(LlmDeployed {
-            hardware: format!("{tensor_parallel} × {}", accelerator.name),
+            hardware: self.hardware(&cluster),
+            split: self.split(&cluster),
             block_size: self.block_size,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,
@@ -217,7 +239,7 @@ impl ClientKind for LlmSpec {
             make_policy,
             make_packing,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),
-            latency: self.latency(&models, accelerator),
+            latency: self.latency(&models, cluster.accelerator),
             models,
         }))
     }
@@ -303,34 +325,19 @@ impl LlmSpec {
         wrong.map(|problem| blame(at, problem)).collect()
     }
 
-    /// The accelerator of the cluster, all of one kind, and how many share a layer.
-    fn cluster<'a>(&self, nodes: &[&'a Accelerator]) -> Result<(&'a Accelerator, u32), Problem> {
-        let mut accelerators = nodes.iter().filter(|node| node.is_accelerator());
-        let Some(first) = accelerators.next() else {
-            return Err(Problem::new("", "an LLM client needs an accelerator, and its cluster has none"));
-        };
-        let mut count = 1;
-        for other in accelerators {
-            if other.name != first.name {
-                let message = format!("the cluster mixes {} and {}", first.name, other.name);
-                return Err(Problem::new("", message).help("give an LLM client accelerators of one kind"));
-            }
-            count += 1;
-        }
-        match self.tensor_parallel {
-            Some(tp) if tp != count => {
-                let message =
-                    format!("tensor_parallel is {tp}, but the cluster has {count} × {}", first.name);
-                let help = "give each client as many accelerators as tensor_parallel says, or leave it out";
-                Err(Problem::new("tensor_parallel", message).help(help))
-            }
-            _ => Ok((first, count)),
-        }
-    }
-
     /// What is wrong with the settings for `model`, wherever it runs.
     fn wrong_with(&self, model: &Model) -> Vec<Problem> {
         let mut problems = Vec::new();
+        if !model.is_moe() {
+            if self.data_parallel > 1 {
+                let message = format!("data_parallel shares routed experts, and {} has none", model.name);
+                problems.push(Problem::new("data_parallel", message).help("use as many clients instead"));
+            }
+            if self.expert_parallel {
+                let message = format!("{} has no routed experts", model.name);
+                problems.push(Problem::new("expert_parallel", message).help("leave it out"));
+            }
+        }
         let share = self.gpu_memory_utilization;
         if !(share > 0.0 && share <= 1.0) {
             let path = "gpu_memory_utilization";
@@ -343,6 +350,9 @@ impl LlmSpec {
             }
         };
         whole("block_size", self.block_size, 1..=1024);
+        whole("pipeline_parallel", self.pipeline_parallel, 1..=model.layers);
+        whole("data_parallel", self.data_parallel, 1..=4096);
+        whole("tensor_parallel", self.tensor_parallel.unwrap_or(1), 1..=4096);
         whole("max_num_seqs", self.max_num_seqs, 1..=1_000_000);
         whole("max_model_len", self.max_model_len.unwrap_or(model.max_context), 2..=model.max_context);
         if !(1..=1 << 40).contains(&self.num_gpu_blocks.unwrap_or(1)) {

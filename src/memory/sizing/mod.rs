@@ -5,9 +5,13 @@
 //! W = parameters · bytes per weight / p
 //! A = 2·T·2h + max( 2·T·3f/p , 40·min(S, T)·V )
 //! ```
-//! M device memory (bytes), u utilisation, p tensor parallelism, κ KV bytes per token of the whole
-//! model, g the share of its layers in a group that has blocks of its own (see [`KvGroups`]), K KV heads, T `max_num_batched_tokens`, S `max_num_seqs`, h hidden, f feed-forward width of
-//! a token, V vocabulary, R = 0.3 GiB.
+//! M device memory (bytes), u utilisation, p tensor parallelism, κ KV bytes per token of the whole model, g the share of
+//! its layers in a group that has blocks of its own (see [`KvGroups`]), K KV heads, T `max_num_batched_tokens`,
+//! S `max_num_seqs`, h hidden, f feed-forward width of a token, V vocabulary, R = 0.3 GiB.
+//!
+//! Over the stages of a pipeline κ and W are those of a stage's layers (see [`Spread`]); every stage has as many blocks as
+//! the one with least room, as in vLLM, and only the last one samples. Copies of attention have blocks each, and the
+//! client has all of them as one pool.
 //!
 //! A stands for vLLM's profile run, which computes T tokens at once, samples for S sequences and
 //! takes the peak (`determine_available_memory` in `vllm/v1/worker/gpu_worker.py`, `profile_run` and
@@ -27,13 +31,15 @@
 //!
 //! Left out: embeddings and LM head that a quantised checkpoint keeps in 16 bit, scales of quantised
 //! weights, KV heads' weights replicated when p > K, padding of the vocabulary, multimodal encoders,
-//! `--kv-cache-memory`; groups of layers where prefixes are cached or KV is handed on (all layers count in full).
+//! `--kv-cache-memory`, buffers of what stages and experts exchange; groups of layers where prefixes are cached or KV is handed on (all layers count in full).
 
 mod error;
+mod spread;
 #[cfg(test)]
 mod tests;
 
 pub use error::{DoesNotFit, SizingError};
+pub use spread::Spread;
 
 use super::KvGroups;
 use crate::units::GIB;
@@ -56,6 +62,8 @@ pub struct KvSizing {
     pub utilization: f64,
     /// Accelerators that share the model (vLLM `--tensor-parallel-size`).
     pub tensor_parallel: u32,
+    /// How it lies on more accelerators than those.
+    pub spread: Spread,
     /// Weights of the model, embeddings included.
     pub parameters: f64,
     /// Bytes of one weight: 2 for bf16, 1 for fp8, 0.5 for 4 bits.
@@ -83,7 +91,7 @@ pub struct KvSizing {
     pub block_size: u32,
 }
 
-/// Where the memory of one accelerator goes, and the KV blocks that come of it.
+/// Where the memory of one accelerator goes, that of the stage with least room for KV, and the blocks that come of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KvCapacity {
     /// M: memory of the accelerator (bytes).
@@ -100,7 +108,9 @@ pub struct KvCapacity {
     pub kv: f64,
     /// One KV block on one accelerator (bytes).
     pub block_bytes: f64,
-    /// KV blocks of the client.
+    /// Copies of attention, which have blocks each.
+    pub copies: u32,
+    /// KV blocks of the client, over all copies.
     pub blocks: u64,
     /// Tokens those blocks hold, in all groups of layers and in full, as vLLM reports them.
     pub tokens: u64,
@@ -112,7 +122,7 @@ impl KvCapacity {
     /// The same with so many blocks, whatever memory there is.
     #[must_use]
     pub fn with_blocks(self, blocks: u64, block_size: u32) -> Self {
-        let kv = blocks as f64 * self.block_bytes;
+        let kv = blocks as f64 * self.block_bytes / f64::from(self.copies);
         let tokens = (blocks / u64::from(self.groups.count())).saturating_mul(block_size.into());
         Self { kv, blocks, tokens, ..self }
     }
@@ -151,16 +161,29 @@ impl KvSizing {
             && (self.kv_heads.is_multiple_of(ranks) || ranks.is_multiple_of(self.kv_heads))
     }
 
+    /// The stage with least room.
     fn divide(&self) -> KvCapacity {
+        let stages = (0..).zip(self.spread.layers_of_stages());
+        let least = stages.map(|(stage, layers)| self.on_stage(stage, layers)).reduce(|least, other| {
+            let less =
+                (other.blocks, other.kv / other.block_bytes) < (least.blocks, least.kv / least.block_bytes);
+            if less { other } else { least }
+        });
+        least.expect("there is a stage, which is checked before")
+    }
+
+    fn on_stage(&self, stage: u32, layers: u32) -> KvCapacity {
         let ranks = f64::from(self.tensor_parallel);
         let budget = self.device_memory * self.utilization;
-        let weights = self.parameters * self.weight_bytes / ranks;
-        let activations = self.activations();
+        let weights = self.spread.weights(self.parameters, ranks, stage, layers) * self.weight_bytes / ranks;
+        let activations = self.activations(stage + 1 == self.spread.stages);
         let kv = budget - weights - activations - RUNTIME_BYTES;
         let shards = f64::from(self.tensor_parallel.min(self.kv_heads));
-        let block_bytes = f64::from(self.block_size) * self.kv_bytes_per_token * self.groups.share() / shards;
-        let blocks = (kv / block_bytes).floor().max(0.0) as u64;
+        let all = f64::from(self.block_size) * self.kv_bytes_per_token * self.groups.share();
+        let block_bytes = all * f64::from(layers) / f64::from(self.spread.layers) / shards;
+        let blocks = (kv / block_bytes).floor().max(0.0) as u64 * u64::from(self.spread.copies);
         KvCapacity {
+            copies: self.spread.copies,
             device_memory: self.device_memory,
             budget,
             weights,
@@ -175,9 +198,10 @@ impl KvSizing {
     }
 
     /// A: the peak of the profile run on one accelerator (bytes).
-    fn activations(&self) -> f64 {
+    fn activations(&self, samples: bool) -> f64 {
         let tokens = f64::from(self.max_num_batched_tokens);
-        let sampled = f64::from(self.max_num_seqs.min(self.max_num_batched_tokens));
+        let sampled = if samples { self.max_num_seqs.min(self.max_num_batched_tokens) } else { 0 };
+        let sampled = f64::from(sampled);
         let residual = ACTIVATION_BYTES * tokens * 2.0 * f64::from(self.hidden);
         let feed_forward =
             ACTIVATION_BYTES * tokens * 3.0 * f64::from(self.ffn) / f64::from(self.tensor_parallel);
@@ -200,6 +224,9 @@ impl KvSizing {
             ("KV bytes per token", self.kv_bytes_per_token),
             ("tensor_parallel", f64::from(self.tensor_parallel)),
             ("kv_heads", f64::from(self.kv_heads)),
+            ("layers", f64::from(self.spread.layers)),
+            ("pipeline_parallel", f64::from(self.spread.stages)),
+            ("data_parallel", f64::from(self.spread.copies)),
             ("block_size", f64::from(self.block_size)),
             ("max_num_batched_tokens", f64::from(self.max_num_batched_tokens)),
             ("max_num_seqs", f64::from(self.max_num_seqs)),

@@ -11,6 +11,7 @@ fn llama_8b() -> KvSizing {
         device_memory: 79.22 * GIB,
         utilization: 0.9,
         tensor_parallel: 1,
+        spread: Spread::NONE,
         parameters: 8.0303e9,
         weight_bytes: 2.0,
         kv_bytes_per_token: 131_072.0,
@@ -128,6 +129,80 @@ fn numbers_that_make_no_sense_are_refused() {
     );
     assert_eq!(message(KvSizing { block_size: 0, ..llama_8b() }), "block_size must be above 0, found 0");
     assert!(message(KvSizing { parameters: f64::NAN, ..llama_8b() }).contains("parameters"));
+}
+
+/// Llama-3.1-405B in fp8 by hand: 126 layers of 3.17 G parameters, 2.1 G of embedding and as many of head.
+#[test]
+fn stages_hold_their_layers_and_the_ends_of_the_model() {
+    let spread = |stages| Spread {
+        layers: 126,
+        stages,
+        embedding: 16_384.0 * 128_256.0,
+        head: 16_384.0 * 128_256.0,
+        tied: false,
+        ..Spread::NONE
+    };
+    let sizing = |stages| KvSizing {
+        spread: spread(stages),
+        parameters: 405.85e9,
+        weight_bytes: 1.0,
+        kv_bytes_per_token: 516_096.0,
+        heads: 128,
+        hidden: 16_384,
+        ffn: 53_248,
+        tensor_parallel: 8,
+        ..llama_8b()
+    };
+    let layers = |stages| spread(stages).layers_of_stages().collect::<Vec<_>>();
+    assert_eq!((layers(1), layers(2), layers(4)), (vec![126], vec![63, 63], vec![31, 32, 32, 31]));
+    assert_eq!(layers(8).iter().sum::<u32>(), 126);
+    assert_eq!((layers(8)[0], layers(8)[1], layers(8)[7]), (15, 16, 15));
+    let edges = 2.0 * 16_384.0 * 128_256.0;
+    let half = sizing(2).capacity().unwrap();
+    // The last stage samples, and so has least room.
+    assert!((half.weights * 8.0 - ((405.85e9 - edges) / 2.0 + edges / 2.0)).abs() < 1.0);
+    assert_eq!(half.block_bytes, 16.0 * 516_096.0 / 2.0 / 8.0);
+    let quarter = sizing(4).capacity().unwrap();
+    assert!(quarter.blocks > half.blocks);
+    // Both ends or a stage with a layer more: 31 layers and a matrix, or 32 layers.
+    let (end, middle) = (31.0 / 126.0, 32.0 / 126.0);
+    let weights = [end * (405.85e9 - edges) + edges / 2.0, middle * (405.85e9 - edges)];
+    assert!(weights.iter().any(|weights| (quarter.weights * 8.0 - weights).abs() < 1.0), "{quarter:?}");
+    let tied = |stages| Spread { tied: true, head: 1e9, embedding: 1e9, layers: 2, stages, ..Spread::NONE };
+    let weights = |stages| KvSizing { spread: tied(stages), ..llama_8b() }.capacity().unwrap().weights;
+    assert_eq!(weights(1), 2.0 * 8.0303e9);
+    assert!((weights(2) - (8.0303e9 - 1e9 + 2e9)).abs() < 1.0, "a copy on either end: {}", weights(2));
+}
+
+/// DeepSeek-V3 in fp8 on sixteen: attention on each pair of tensor ranks, 256 experts over all of them.
+#[test]
+fn copies_share_the_experts_and_have_blocks_each() {
+    let sizing = |copies, tensor_parallel, whole_experts| {
+        let spread = Spread { copies, routed: 650e9, whole_experts, ..Spread::NONE };
+        KvSizing {
+            spread,
+            parameters: 671e9,
+            weight_bytes: 1.0,
+            device_memory: 179.0 * GIB,
+            tensor_parallel,
+            kv_bytes_per_token: 70_272.0,
+            heads: 128,
+            kv_heads: 1,
+            ..llama_8b()
+        }
+    };
+    let found = |copies, ranks, whole| sizing(copies, ranks, whole).capacity().unwrap();
+    for whole in [None, Some(256)] {
+        let eight = found(8, 1, whole);
+        assert_eq!(eight.weights, 21e9 + 650e9 / 8.0);
+        let alone = found(1, 8, whole);
+        assert_eq!(alone.weights, 671e9 / 8.0);
+        assert_eq!(eight.blocks % 8, 0);
+        assert!(eight.blocks > 6 * alone.blocks, "{} and {}", eight.blocks, alone.blocks);
+        assert_eq!(eight.with_blocks(800, 16).kv, 100.0 * eight.block_bytes);
+    }
+    let uneven = found(12, 1, Some(256));
+    assert_eq!(uneven.weights, 21e9 + 650e9 * 22.0 / 256.0);
 }
 
 proptest! {

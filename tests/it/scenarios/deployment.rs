@@ -1,7 +1,7 @@
 //! Random clients on random hardware, many with so few KV blocks that they preempt and reject.
 
 use mist::catalog::{Catalog, Precision};
-use mist::memory::{KvGroups, KvSizing};
+use mist::memory::{KvGroups, KvSizing, Spread};
 use proptest::prelude::*;
 
 use super::policies::{Policies, policies};
@@ -136,6 +136,7 @@ impl Server {
             device_memory,
             utilization: 1.0,
             tensor_parallel: self.tensor_parallel,
+            spread: Spread::NONE,
             parameters: model.parameters() as f64,
             weight_bytes: Precision::Bf16.bytes(),
             kv_bytes_per_token: model.kv_bytes_per_token(Precision::Bf16),

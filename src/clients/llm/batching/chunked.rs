@@ -227,6 +227,18 @@ impl BatchingPolicy for Chunked {
         self.max_num_batched_tokens
     }
 
+    fn compose_rounds(&mut self, stages: u32, copies: u32) -> bool {
+        // A prompt may be in every batch of one copy.
+        let one = match self.long_prefill_token_threshold {
+            0 => self.max_num_batched_tokens,
+            threshold => threshold.min(self.max_num_batched_tokens),
+        };
+        self.long_prefill_token_threshold = one.saturating_mul(stages);
+        self.max_num_batched_tokens =
+            self.max_num_batched_tokens.saturating_mul(stages).saturating_mul(copies);
+        true
+    }
+
     fn largest_chunk(&self) -> Option<u32> {
         (self.reserve == Blocks::Chunk).then(|| self.chunk(u32::MAX, self.max_num_batched_tokens))
     }

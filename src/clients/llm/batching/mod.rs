@@ -55,6 +55,14 @@ pub trait BatchingPolicy: Send + Sync + 'static {
     /// Most tokens a step may compute, prefill and decode together; sizes the activations.
     fn max_step_tokens(&self) -> u32;
 
+    /// A step is to be a round of several batches at once, those in so many `stages` of a pipeline, times so many
+    /// `copies` of attention; limits of a batch hold for each of them. Whether the policy can do that; asked before
+    /// anything else, if there is more than one.
+    fn compose_rounds(&mut self, stages: u32, copies: u32) -> bool {
+        let _ = (stages, copies);
+        false
+    }
+
     /// The longest prompt it can ever admit, if that is limited; longer ones are rejected.
     fn longest_prompt(&self) -> Option<u32> {
         None

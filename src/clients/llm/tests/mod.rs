@@ -4,6 +4,7 @@ mod naive;
 mod naive_sglang;
 mod policies;
 mod prefix;
+mod rounds;
 mod swap;
 mod theory;
 mod windows;
