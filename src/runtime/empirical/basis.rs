@@ -37,9 +37,8 @@ pub(super) fn basis(
     steps: Option<&WholeSteps>,
     target: &Target<'_>,
 ) -> Vec<String> {
-    let asked = kind.version.as_deref().unwrap_or("of the latest version that is known");
-    let holds = record.holds();
-    let mut lines = vec![format!("{} {asked}, with the overheads {holds}", record.engine)];
+    let asked = kind.version.as_deref().map_or_else(String::new, |version| format!(" {version}"));
+    let mut lines = vec![format!("{}{asked}, overheads {}", record.engine, record.holds())];
     let place = kind.profile.as_ref().map_or("the profile that ships".to_owned(), |path| {
         path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     });

@@ -53,8 +53,43 @@ fn what_makes_no_sense_is_taught() {
         ([&llama[..], &["--decode", "1x9", "--weights", "fp4"]].concat(), "no fp4 arithmetic rate"),
         ([&llama[..], &["--decode", "1x9", "--ep"]].concat(), "no routed experts"),
         ([&llama[..], &["--decode", "1x9", "--runtime", "Analytic"]].concat(), "Analytical"),
+        (
+            [&llama[..], &["--decode", "1x9", "--runtime", "Empirical(version: \"9.9\")"]].concat(),
+            "vLLM 9.9 is not known; overheads were fitted on 0.11, 0.15, 0.19",
+        ),
     ] {
         let err = refused(&args);
         assert!(err.contains(says), "{args:?}: {err}");
     }
+}
+
+#[test]
+fn a_bill_says_what_it_rests_on_and_what_no_server_could_run() {
+    let sandbox = Sandbox::new();
+    let bill = |more: &str| {
+        let args: Vec<&str> = more.split(' ').collect();
+        sandbox.ok(&[&["price"], &args[..]].concat())
+    };
+    let plain = bill("Llama-3.1-8B H100-SXM5-80GB --decode 64x4096");
+    assert!(plain.contains("Priced by Analytical.\n") && !plain.contains("warning"), "{plain}");
+    let measured = bill("Llama-3.1-8B H100-SXM5-80GB --decode 64x4096 --runtime Empirical(version:\"0.16\")");
+    for part in ["vLLM 0.16, overheads of versions from 0.14 to before 0.19", "the profile that ships"] {
+        assert!(measured.contains(part), "{measured}");
+    }
+    let long = bill("Llama-3.1-8B H100-SXM5-80GB --decode 1x200000");
+    assert!(
+        long.contains("warning: 200,000 tokens are more than the 131,072 of Llama-3.1-8B's context\n"),
+        "{long}"
+    );
+    let large = bill("Llama-3.1-70B H100-SXM5-80GB --decode 1x100");
+    assert!(large.contains("warning: the model does not fit: 131.4 GiB of weights"), "{large}");
+    assert!(large.contains("tensor_parallel: 2 or 8-bit weights would fit"), "{large}");
+    for fits in ["--tp 4", "--pp 4", "--tp 2 --pp 2", "--offload 80"] {
+        let found = bill(&format!("Llama-3.1-70B H100-SXM5-80GB --decode 1x100 {fits}"));
+        assert!(!found.contains("warning"), "{fits}: {found}");
+    }
+    let many = bill("Llama-3.1-8B H100-SXM5-80GB --decode 256x4096");
+    assert!(many.contains("warning: the KV of these sequences takes 128.0 GiB on each device"), "{many}");
+    let encoder = bill("bge-large-en-v1.5 H100-SXM5-80GB --prefill 8x512");
+    assert!(!encoder.contains("warning"), "{encoder}");
 }
