@@ -201,7 +201,7 @@ pub(super) fn check_collectives(
     }
     let Times { larger, smaller, .. } = origin.times;
     let guess = if least < COLLECTIVE_STARTS.start { larger } else { smaller };
-    let what = format!("the fastest would take {:.2e} s, where starting one takes microseconds", least);
+    let what = format!("the fastest would take {least:.2e} s, where starting one takes microseconds");
     Err(other_unit(origin, &what, guess))
 }
 
