@@ -51,7 +51,7 @@ pub(super) fn basis(
         analytical.push("latent attention".to_owned());
     }
     let ranks = target.tensor_parallel;
-    if ranks > 1 && !super::compose::reduces_as_measured(profile, target) {
+    if ranks > 1 && !super::operators::reduces_as_measured(profile, target) {
         analytical.push(format!("collectives between {ranks} devices"));
     }
     if target.data_parallel > 1 {

@@ -5,15 +5,12 @@
 //! division and a multiplication.
 
 use super::EngineRecord;
+use super::operators::Operators;
 use super::surface::{self, Composed, PromptSurface, Rows};
 use super::whole::WholeStep;
-use crate::runtime::profile::{
-    AttentionShape, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeShape, Phase, PrefillCurve, Profile,
-    ProfileError, Routing, WeightKind,
-};
+use crate::runtime::profile::{Phase, PrefillCurve, Profile, Routing};
 use crate::runtime::{
-    AnalyticalModel, Bound, Chunk, Item, LowerBound, OperatorList, Part, StepCost, StepModel, StepShape,
-    Target,
+    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target,
 };
 
 /// Most sequences and tokens that are tabulated.
@@ -44,24 +41,6 @@ pub struct EmpiricalModel {
     whole_prompts: Option<PromptSurface>,
     /// What its figures rest on.
     basis: Vec<String>,
-}
-
-/// Operators with measured times.
-#[derive(Clone, Debug)]
-struct Operators {
-    list: OperatorList,
-    products: Vec<(&'static str, f64, GemmCurve)>,
-    head: GemmCurve,
-    experts: Option<(f64, f64, crate::runtime::profile::MoeCurve)>,
-    /// Bytes of a token in each kernel, with its floor and rate.
-    elementwise: Vec<(&'static str, f64, f64)>,
-    floor: f64,
-    rate: f64,
-    reduce: Option<crate::runtime::profile::CollectiveCurve>,
-    /// (Layers, prefill, decode); none where attention was never measured.
-    attention: Vec<(f64, PrefillCurve, DecodeCurve)>,
-    /// The same for both in one launch, where that was measured.
-    mixed: Vec<(f64, MixedCurve)>,
 }
 
 impl EmpiricalModel {
@@ -288,13 +267,6 @@ impl EmpiricalModel {
     }
 }
 
-/// Whether all-reduces are priced as they were measured. Hosts without peer-to-peer are properties of their own, and not
-/// every number of devices was measured.
-pub(super) fn reduces_as_measured(profile: &Profile, target: &Target<'_>) -> bool {
-    let through_host = target.accelerator.name == "L40S" && target.tensor_parallel > 2;
-    target.tensor_parallel > 1 && !through_host && profile.all_reduce(target.tensor_parallel).is_ok()
-}
-
 /// All pieces of prompts in one layer (s): those without a prefix as so many of their root-mean-square length.
 fn together(curve: &PrefillCurve, chunks: &[Chunk]) -> f64 {
     let (mut count, mut squares, mut longest, mut behind) = (0.0, 0.0, 0.0_f64, 0.0);
@@ -401,132 +373,5 @@ impl StepModel for EmpiricalModel {
             }
         }
         items
-    }
-}
-
-impl Operators {
-    fn new(
-        profile: &Profile,
-        target: &Target<'_>,
-        analytical: &AnalyticalModel,
-        routing: Routing,
-    ) -> Result<Self, ProfileError> {
-        let list = analytical.operator_list();
-        // Both were looked at before.
-        let kind = WeightKind::of(target.arithmetic()).unwrap_or(WeightKind::Bf16);
-        let stored = WeightKind::of(target.weights).unwrap_or(kind);
-        let gemm =
-            |n: f64, k: f64| profile.gemm(n.round().max(1.0) as u32, k.round().max(1.0) as u32, stored);
-        let products = list
-            .products
-            .iter()
-            .map(|product| Ok((product.operator, product.count, gemm(product.n, product.k)?)))
-            .collect::<Result<_, ProfileError>>()?;
-        let head = profile.gemm(list.head.0.round() as u32, list.head.1.round() as u32, WeightKind::Bf16)?;
-        let experts = match target.model.experts {
-            None => None,
-            Some(experts) => {
-                let ranks = target.tensor_parallel * target.data_parallel;
-                let (tp, ep) = if target.expert_parallel { (1, ranks) } else { (ranks, 1) };
-                let shape = MoeShape {
-                    hidden: target.model.hidden,
-                    inter: experts.size,
-                    top_k: experts.active,
-                    experts: experts.routed,
-                    tp,
-                    ep,
-                };
-                let layers = f64::from(target.model.layers - experts.dense_layers);
-                let curve = profile.moe(&shape, kind, routing)?;
-                Some((layers, f64::from(target.data_parallel), curve))
-            }
-        };
-        let shape = target.shape();
-        let mut mixed = Vec::new();
-        let attention = if shape.mla.is_some() || shape.bidirectional {
-            Vec::new()
-        } else {
-            let of = |window: Option<u32>| AttentionShape {
-                heads: shape.heads / target.tensor_parallel,
-                kv_heads: (shape.kv_heads / target.tensor_parallel).max(1),
-                head_dim: shape.head_dim,
-                kv_cache: target.kv_cache,
-                window,
-            };
-            let windowed = shape.window.map_or(0, |window| window.layers);
-            let groups =
-                [(shape.layers - windowed, None), (windowed, shape.window.map(|window| window.tokens))];
-            let mut curves = Vec::new();
-            for (layers, window) in groups.into_iter().filter(|(layers, _)| *layers > 0) {
-                let shape = of(window);
-                let (prefill, decode) =
-                    (profile.prefill_attention(&shape)?, profile.decode_attention(&shape)?);
-                curves.push((f64::from(layers), prefill, decode));
-                if matches!(profile.mixed, MixedRule::Together { .. }) {
-                    mixed.push((f64::from(layers), profile.attention(&shape)?));
-                }
-            }
-            curves
-        };
-        let reduce = reduces_as_measured(profile, target)
-            .then(|| profile.all_reduce(target.tensor_parallel))
-            .transpose()?;
-        Ok(Self {
-            products,
-            head,
-            experts,
-            elementwise: list
-                .elementwise
-                .iter()
-                .map(|kernel| (kernel.operator, kernel.count, kernel.bytes))
-                .collect(),
-            floor: profile.elementwise.floor_us * 1e-6,
-            rate: profile.silicon.bandwidth() * profile.elementwise.share,
-            reduce,
-            attention,
-            mixed,
-            list,
-        })
-    }
-
-    /// Everything that depends on the number of tokens alone, item by item.
-    fn add_per_token(&self, tokens: f64, engine: &EngineRecord, take: &mut impl FnMut(Item)) {
-        if tokens == 0.0 {
-            return;
-        }
-        let mut item = |operator, part, calls, seconds: f64, bound| {
-            take(Item { operator, part, calls, seconds: calls * seconds, bound, flops: 0.0, bytes: 0.0 });
-        };
-        for (operator, count, curve) in &self.products {
-            item(*operator, Part::Linear, *count, curve.seconds(tokens), Bound::Memory);
-        }
-        if let Some((count, copies, curve)) = &self.experts {
-            item("routed experts", Part::Experts, *count, curve.seconds(tokens * copies), Bound::Memory);
-        }
-        for (operator, count, bytes) in &self.elementwise {
-            let seconds = (bytes * tokens / self.rate).max(self.floor);
-            item(*operator, Part::Elementwise, *count, seconds, Bound::Memory);
-        }
-        let bytes = tokens * self.list.hidden * 2.0;
-        for (operator, calls, seconds) in self.list.collectives(tokens) {
-            let seconds = match &self.reduce {
-                Some(curve) if operator == "all-reduce" => curve.seconds(bytes) + engine.reduce,
-                _ => seconds,
-            };
-            item(operator, Part::Communication, calls, seconds, Bound::Communication);
-        }
-    }
-
-    /// The LM head over so many sequences, and the gather of their logits (s).
-    fn head(&self, sampled: f64) -> (f64, f64) {
-        if sampled == 0.0 {
-            return (0.0, 0.0);
-        }
-        let gather = match &self.reduce {
-            // Half an all-reduce of the logits in 16 bit, spread over the ranks.
-            Some(curve) => 0.5 * curve.seconds(sampled * self.list.vocab),
-            None => self.list.gather(sampled),
-        };
-        (self.head.seconds(sampled), gather)
     }
 }

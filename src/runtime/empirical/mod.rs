@@ -27,6 +27,7 @@
 mod basis;
 mod compose;
 mod engine;
+mod operators;
 mod surface;
 mod whole;
 
