@@ -1,18 +1,20 @@
 //! What an open choice may name: a table from names to builders, owned by the room that offers it.
 
+mod forms;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use bevy_ecs::resource::Resource;
-use ron::ser::PrettyConfig;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::forms::{Json, filled, parse};
 use super::locate::locate;
 use super::problem::join;
-use super::read::{ReadError, Sort, options, read};
+use super::read::{ReadError, Sort};
 use super::suggest::suggested;
 use super::survey::survey;
 use super::{Choice, Findings, Problem, did_you_mean};
@@ -48,29 +50,6 @@ struct Entry<B: Send + Sync + 'static> {
     /// Most are never asked for.
     schema: LazyLock<Schema>,
     json: Json,
-}
-
-/// Between parameters in RON and in JSON.
-#[derive(Clone, Copy)]
-struct Json {
-    read: fn(&str, &str) -> Result<Choice, ReadError>,
-    write: fn(&str, &str) -> Result<String, ReadError>,
-}
-
-impl Json {
-    /// For parameters that are a `P`.
-    fn of<P: DeserializeOwned + Serialize>() -> Self {
-        let read = |name: &str, json: &str| {
-            let params: P = from_json(json)?;
-            filled(name, &params)
-        };
-        let write = |name: &str, text: &str| {
-            let params: P = parse(name, text)?;
-            let wrong = |error: serde_json::Error| ReadError::value(String::new(), error.to_string(), None);
-            serde_json::to_string(&params).map_err(wrong)
-        };
-        Self { read, write }
-    }
 }
 
 /// Builds from a name and its parameters in parentheses; paths and spans of errors count in those.
@@ -276,46 +255,6 @@ impl<B: Send + Sync + 'static> Registry<B> {
         Look { errors, resolved: found.value, made_up: found.made_up }
     }
 
-    /// The choice of `name` with parameters that are a JSON object. Choices inside it are texts in RON.
-    ///
-    /// # Errors
-    /// An unknown name, or parameters that do not fit.
-    pub fn read_json(&self, name: &str, json: &str) -> Result<Choice, ChoiceError> {
-        let Some(entry) = self.entries.get(name) else {
-            let message = format!("unknown {} `{name}`", self.what);
-            return Err(ChoiceError {
-                help: Some(did_you_mean(name, self.names())),
-                ..ChoiceError::new("", message)
-            });
-        };
-        (entry.json.read)(name, json).map_err(|ReadError { path, message, help, .. }| {
-            let fields = entry.schema.as_value().get("properties").and_then(serde_json::Value::as_object);
-            let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-            let near = |(unknown, fields): (&str, &serde_json::Map<String, serde_json::Value>)| {
-                did_you_mean(unknown, fields.keys().map(String::as_str))
-            };
-            ChoiceError {
-                help: help.or_else(|| unknown.zip(fields).map(near)),
-                ..ChoiceError::new(path, message)
-            }
-        })
-    }
-
-    /// The parameters of `choice` as a JSON object: what [`read_json`](Self::read_json) reads.
-    ///
-    /// # Errors
-    /// An unknown name, or parameters that do not fit.
-    pub fn write_json(&self, choice: &Choice) -> Result<String, ChoiceError> {
-        let Some(entry) = self.entries.get(choice.name.as_str()) else {
-            return Err(ChoiceError::new("", format!("unknown {} `{}`", self.what, choice.name)));
-        };
-        let written = (entry.json.write)(&choice.name, &format!("({})", choice.params));
-        written.map_err(|ReadError { path, message, help, .. }| ChoiceError {
-            help,
-            ..ChoiceError::new(path, message)
-        })
-    }
-
     /// The names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().copied()
@@ -339,188 +278,5 @@ fn shifted(span: &Range<usize>, by: isize) -> Range<usize> {
     span.start.saturating_add_signed(by)..span.end.saturating_add_signed(by)
 }
 
-/// Parentheses with nothing in them.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
-
-/// Reads the parameters of `name` strictly.
-fn parse<P: DeserializeOwned>(name: &str, text: &str) -> Result<P, ReadError> {
-    // A unit struct takes no blanks or comments.
-    let text = if read::<Nothing>(text).is_ok() { "()" } else { text };
-    read(text).map_err(|error| {
-        let takes_none = error.message == "expected unit" && error.path.is_empty();
-        let message = if takes_none { format!("`{name}` takes no parameters") } else { error.message };
-        ReadError { message, ..error }
-    })
-}
-
-/// Reads parameters in JSON strictly.
-fn from_json<P: DeserializeOwned>(json: &str) -> Result<P, ReadError> {
-    let mut text = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut text).map_err(|error| {
-        let path = match error.path().to_string() {
-            path if path == "." || path == "?" => String::new(),
-            path => path,
-        };
-        let text = error.into_inner().to_string();
-        // A stage is on one line, and not at the start of it.
-        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-        let what =
-            what.split(", expected ").next().filter(|what| what.starts_with("unknown field")).unwrap_or(what);
-        ReadError::value(path, what.to_owned(), None)
-    })
-}
-
-/// The choice of `name` with every parameter written out.
-fn filled<P: Serialize>(name: &str, params: &P) -> Result<Choice, ReadError> {
-    let one_line = PrettyConfig::new().compact_structs(true).compact_arrays(true).compact_maps(true);
-    let text = options().to_string_pretty(params, one_line).map_err(|error| {
-        let message = format!("the parameters of `{name}` cannot be written as RON: {error}");
-        ReadError::value(String::new(), message, None)
-    })?;
-    let inside = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or("");
-    Ok(Choice::new(name, inside))
-}
-
 #[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-    use crate::units::{PerSecond, Span};
-
-    #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-    #[serde(deny_unknown_fields)]
-    struct Poisson {
-        /// Requests per second.
-        rate: PerSecond,
-        #[serde(default)]
-        offset: Option<Span>,
-    }
-
-    #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-    struct RoundRobin;
-
-    #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-    #[serde(deny_unknown_fields, default)]
-    struct Llm {
-        batching: Choice,
-        block_size: u32,
-    }
-
-    impl Default for Llm {
-        fn default() -> Self {
-            Self { batching: Choice::new("Poisson", "rate: per_s(1)"), block_size: 16 }
-        }
-    }
-
-    #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-    struct Fixed(u32);
-
-    fn registry() -> Registry<String> {
-        let mut registry = Registry::new("test policy");
-        registry
-            .register("Poisson", |p: Poisson| Ok(format!("{p:?}")))
-            .register("RoundRobin", |p: RoundRobin| Ok(format!("{p:?}")))
-            .register("Llm", |p: Llm| Ok(p.batching.to_string()))
-            .register("Fixed", |p: Fixed| if p.0 > 9 { Err("too much".into()) } else { Ok(p.0.to_string()) });
-        registry
-    }
-
-    fn resolve(text: &str) -> Result<Resolved<String>, ChoiceError> {
-        registry().resolve(&ron::from_str(text).unwrap())
-    }
-
-    /// The field, the message and the part of `text` pointed at.
-    fn fail(text: &str) -> (String, String, Option<&str>) {
-        let error = resolve(text).unwrap_err();
-        (error.field, error.message, error.span.map(|span| &text[span]))
-    }
-
-    #[test]
-    fn defaults_are_filled_in() {
-        let filled = |text: &str| resolve(text).unwrap().choice.to_string();
-        assert_eq!(filled("Poisson(rate: per_min(90))"), "Poisson(rate: per_s(1.5), offset: None)");
-        assert_eq!(
-            filled("Poisson(rate: per_s(1), offset: ms(5))"),
-            "Poisson(rate: per_s(1.0), offset: s(0.005))"
-        );
-        assert_eq!(filled("Llm"), "Llm(batching: Poisson(rate: per_s(1)), block_size: 16)");
-        assert_eq!(filled("Fixed(7)"), "Fixed(7)");
-        for text in ["RoundRobin", "RoundRobin()", "RoundRobin( /* none */ )"] {
-            assert_eq!(filled(text), "RoundRobin", "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_filled_in_resolves_to_itself() {
-        for text in
-            ["Poisson(rate: per_min(90), offset: ms(5))", "Llm(block_size: 32)", "Fixed(3)", "RoundRobin()"]
-        {
-            let once = resolve(text).unwrap().choice;
-            assert_eq!(registry().resolve(&once).unwrap().choice, once);
-        }
-    }
-
-    #[test]
-    fn parameters_come_and_go_as_json() {
-        let registry = registry();
-        let json = "{\"rate\":{\"per_s\":1.5},\"offset\":{\"s\":0.005}}";
-        let choice = registry.read_json("Poisson", json).unwrap();
-        assert_eq!(choice.to_string(), "Poisson(rate: per_s(1.5), offset: s(0.005))");
-        assert_eq!(registry.write_json(&choice).unwrap(), json);
-        let nested = registry.read_json("Llm", "{\"batching\":\"Poisson(rate: per_s(2))\"}").unwrap();
-        assert_eq!(nested.to_string(), "Llm(batching: Poisson(rate: per_s(2)), block_size: 16)");
-        let written = registry.write_json(&nested).unwrap();
-        assert_eq!(registry.read_json("Llm", &written).unwrap(), nested);
-        let wrong = |name: &str, json: &str| registry.read_json(name, json).unwrap_err();
-        assert!(wrong("Poison", "{}").help.unwrap().starts_with("did you mean `Poisson`?"));
-        let field = wrong("Llm", "{\"block_sise\":3}");
-        assert_eq!(
-            (field.message.as_str(), field.help.unwrap().contains("`block_size`")),
-            ("unknown field `block_sise`", true)
-        );
-        assert_eq!(wrong("Poisson", "{\"rate\":{\"per_s\":-1}}").field, "rate");
-    }
-
-    #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        let error = resolve("Poison(rate: per_s(1))").unwrap_err();
-        assert_eq!(error.message, "unknown test policy `Poison`");
-        assert_eq!(
-            error.help.unwrap(),
-            "did you mean `Poisson`? Allowed: `Fixed`, `Llm`, `Poisson`, `RoundRobin`"
-        );
-        assert_eq!(error.span, Some(0..6));
-    }
-
-    #[test]
-    fn bad_parameters_are_pointed_at() {
-        let unknown = fail("Poisson(rate: per_s(1), ofset: ms(1))");
-        assert_eq!(unknown, (String::new(), "unknown field `ofset`".into(), Some("ofset")));
-        let negative = fail("Poisson(rate: per_s(-2))");
-        assert_eq!(negative, ("rate".into(), "a rate must be finite and above zero, found -2".into(), None));
-        assert_eq!(fail("Poisson").1, "missing field `rate`");
-        assert_eq!(fail("RoundRobin(1)").1, "`RoundRobin` takes no parameters");
-        assert_eq!(fail("Fixed(10)").1, "too much");
-        assert_eq!(fail("Poisson(rate: NaN)").0, "rate");
-        assert_eq!(fail("Poisson(rate: per_s(NaN))").1, "a rate must be finite and above zero, found NaN");
-    }
-
-    #[test]
-    fn errors_become_problems_of_the_field_that_holds_the_choice() {
-        let negative = resolve("Poisson(rate: per_s(-2))").unwrap_err().into_problem("workload[0].arrivals");
-        assert_eq!(negative.path, "workload[0].arrivals.rate");
-        let unknown = resolve("Llm(batch: 3)").unwrap_err().into_problem("clients[0].runs");
-        assert_eq!((unknown.path.as_str(), unknown.span), ("clients[0].runs", Some(4..9)));
-    }
-
-    #[test]
-    fn schemas_carry_the_documentation() {
-        let registry = registry();
-        let schema = serde_json::to_string(registry.schema("Poisson").unwrap()).unwrap();
-        assert!(schema.contains("Requests per second."), "{schema}");
-        assert!(registry.schema("Nope").is_none());
-    }
-}
+mod tests;
