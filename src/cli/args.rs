@@ -1,13 +1,16 @@
 //! Arguments as clap reads them; [`options`](super::options) checks them and is all that others see.
 
+mod price;
+mod trace;
+
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::catalog::Precision;
+pub(super) use self::price::PriceArgs;
+pub(super) use self::trace::{TraceArgs, TraceFile};
 use crate::output::EXPORTERS;
-use crate::workload::trace::FORMATS;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -252,62 +255,6 @@ pub(super) struct RunArgs {
     pub(super) no_strides: bool,
 }
 
-#[derive(Debug, Group)]
-pub(super) struct PriceArgs {
-    /// The model: a name in the catalog or a Hugging Face config.json
-    pub(super) model: String,
-    /// The accelerator: a name in the catalog
-    #[arg(value_name = "GPU")]
-    pub(super) hardware: String,
-    /// Prompts, or pieces of prompts: `2048`, `512@8192` behind a cached prefix, `4x512` four alike
-    #[arg(long, value_name = "TOKENS", value_delimiter = ',')]
-    pub(super) prefill: Vec<String>,
-    /// Decoding sequences and the tokens each attends to: `64x4096`
-    #[arg(long, value_name = "NxTOKENS", value_delimiter = ',')]
-    pub(super) decode: Vec<String>,
-    /// Accelerators that share every layer
-    #[arg(long, visible_alias = "tensor-parallel", value_name = "N", default_value_t = 1, value_parser = ranks())]
-    pub(super) tp: u32,
-    /// Stages of consecutive layers
-    #[arg(long, visible_alias = "pipeline-parallel", value_name = "N", default_value_t = 1, value_parser = ranks())]
-    pub(super) pp: u32,
-    /// Copies of the attention layers that share the routed experts
-    #[arg(long, visible_alias = "data-parallel", value_name = "N", default_value_t = 1, value_parser = ranks())]
-    pub(super) dp: u32,
-    /// Whole experts on each accelerator, not a slice of each
-    #[arg(long, visible_alias = "expert-parallel")]
-    pub(super) ep: bool,
-    /// Precision of the weights
-    #[arg(long, value_name = "PRECISION", default_value = "bf16", value_parser = precisions())]
-    pub(super) weights: String,
-    /// Precision of the products, if not that of the weights: `bf16` for weights that are narrow in memory only
-    #[arg(long, value_name = "PRECISION", value_parser = precisions())]
-    pub(super) activations: Option<String>,
-    /// Precision of the KV cache
-    #[arg(long, value_name = "PRECISION", default_value = "bf16", value_parser = precisions())]
-    pub(super) kv_cache: String,
-    /// Weights of each accelerator that stay in the host's memory (GiB)
-    #[arg(long, value_name = "GIB", default_value_t = 0.0)]
-    pub(super) offload: f64,
-    /// The runtime model, as a scenario says it
-    #[arg(long, value_name = "CHOICE", default_value = "Analytical")]
-    pub(super) runtime: String,
-    /// A folder with hardware.ron or models.ron to lay over the built-in catalog
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(super) catalog: Option<PathBuf>,
-    /// Form of the bill
-    #[arg(long, value_enum, default_value_t = Form::Table)]
-    pub(super) format: Form,
-}
-
-fn ranks() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=4096)
-}
-
-fn precisions() -> PossibleValuesParser {
-    PossibleValuesParser::new(Precision::ALL.map(Precision::name))
-}
-
 fn formats() -> PossibleValuesParser {
     PossibleValuesParser::new(EXPORTERS.iter().map(|exporter| exporter.name()))
 }
@@ -324,113 +271,6 @@ pub(super) enum Listed {
     Models,
     Prices,
     Profiles,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum TraceArgs {
-    /// Draw requests and write them as a trace in MIST's own format
-    #[command(after_help = "\
-Examples:
-  mist trace gen --arrivals 'Poisson(rate: per_s(8))' --lengths AzureConv --requests 10000 -o poisson.jsonl
-  mist trace gen --arrivals 'OnOff(on: s(5), off: s(15), on_rate: per_s(40))' --lengths AzureCode \\
-      --requests 2000 | mist trace inspect -
-
-`mist explain workload.arrivals` and `mist explain workload.lengths` show what there is to draw from.
-The same seed gives the same trace, which is what the first class of a scenario with that seed would bring.")]
-    Gen {
-        /// When requests arrive, as a scenario says it, such as `Poisson(rate: per_s(8))`
-        #[arg(long, value_name = "CHOICE")]
-        arrivals: String,
-        /// How long prompts and answers are, as a scenario says it, such as `AzureConv`
-        #[arg(long, value_name = "CHOICE")]
-        lengths: String,
-        /// What prompts begin with, as a scenario says it, such as `[System(tokens: 2000)]`
-        #[arg(long, value_name = "LIST")]
-        prefix: Option<String>,
-        /// Conversations, as a scenario says it, such as `(turns: Geometric(mean: 4), think: Exactly(s(9)))`
-        #[arg(long, value_name = "FIELDS")]
-        sessions: Option<String>,
-        /// How many requests, at most; every turn of a conversation is one
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-        requests: u64,
-        /// The seed of every random draw
-        #[arg(long, value_name = "S", default_value_t = 0)]
-        seed: u64,
-        #[command(flatten)]
-        out: OutFile,
-    },
-    /// Describe a trace: lengths, rates, burstiness, sessions, and what a prefix cache could save
-    #[command(after_help = "\
-Examples:
-  mist trace inspect AzureLLMInferenceTrace_conv.csv
-  mist trace inspect conversation_trace.jsonl --format json | jq .prefix.token_hit_ratio
-
-The prefix-hit ceiling is the share of prompt tokens that a cache which never forgets would hold already;
-only a trace with block ids (Mooncake, Bailian, native) has one. An index of dispersion of 1 is as bursty
-as Poisson arrivals are.")]
-    Inspect {
-        #[command(flatten)]
-        trace: TraceFile,
-        /// Form of the description
-        #[arg(long, value_enum, default_value_t = Form::Table)]
-        format: Form,
-    },
-    /// Write the requests that a scenario brings, so that a replay gives the same run
-    #[command(after_help = "\
-Examples:
-  mist trace export scenarios/quickstart.ron > quickstart.jsonl
-  mist trace export scenarios/examples/two_classes.ron -o traces     writes traces/chat.jsonl, traces/code.jsonl
-
-To replay, put `trace: (path: \"quickstart.jsonl\")` in the place of the class's arrivals, lengths and
-requests. Closed loops cannot be exported: when their requests come depends on who serves them.")]
-    Export {
-        #[command(flatten)]
-        scenario: ScenarioArgs,
-        /// Where the traces go, one CLASS.jsonl a class; default: stdout, if there is one class only
-        #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
-        output: Option<PathBuf>,
-    },
-    /// Write a trace of any format in MIST's own
-    #[command(after_help = "\
-Examples:
-  mist trace convert conversation_trace.jsonl -o mooncake.jsonl
-  mist trace convert ShareGPT_V3.json --chars-per-token 4 -o sharegpt.jsonl
-
-Keys and columns that MIST has no use for are left out. A trace without arrivals, such as ShareGPT's, serves as `lengths` only.")]
-    Convert {
-        #[command(flatten)]
-        trace: TraceFile,
-        #[command(flatten)]
-        out: OutFile,
-    },
-}
-
-#[derive(Debug, Group)]
-pub(super) struct TraceFile {
-    /// The trace; `-` for stdin
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(super) file: PathBuf,
-    /// The trace's format; default: the one that fits its first line
-    #[arg(long, value_name = "FORMAT", value_parser = trace_formats())]
-    pub(super) from: Option<String>,
-    /// Tokens of one block of the prompts, for a Mooncake or Bailian trace that was made with others
-    /// than the published ones, 512 and 16
-    #[arg(long, value_name = "N")]
-    pub(super) block_tokens: Option<u32>,
-    /// Characters a token, for a ShareGPT file whose tokens were not counted beforehand
-    #[arg(long, value_name = "X")]
-    pub(super) chars_per_token: Option<f64>,
-}
-
-#[derive(Debug, Group)]
-pub(super) struct OutFile {
-    /// Where the trace goes, whole or not at all; default: stdout
-    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) output: Option<PathBuf>,
-}
-
-fn trace_formats() -> PossibleValuesParser {
-    PossibleValuesParser::new(FORMATS.iter().map(|format| format.name))
 }
 
 /// How a description is printed.
