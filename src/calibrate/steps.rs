@@ -1,8 +1,8 @@
 //! Whole steps: a law of three terms and a Gaussian process over what it leaves, one deployment and stage at a time.
 //!
-//! The law (see [`WholeStep`]) is fitted by least squares of the relative error, no term below zero; the process sees the
-//! logarithm of what is left over those of tokens and length. Lengths of likeness and noise were chosen on the static
-//! batches of TensorRT-LLM 0.9, one pair a stage for all deployments. Many steps are first averaged in cells.
+//! The law (see [`WholeStep`]) is fitted by least squares of the relative error, no term below zero; the process sees
+//! the logarithm of what is left over those of tokens and length. Lengths of likeness and noise were chosen on the
+//! static batches of TensorRT-LLM 0.9, one pair a stage for all deployments. Many steps are first averaged in cells.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -48,8 +48,8 @@ const MOST_KNOTS: [usize; 2] = [24, 12];
 
 /// Fits every deployment of a folder on one GPU; `progress` is told what is being done.
 ///
-/// `mist_steps.csv` has measurements of one's own. Lines that begin with `#` are comments; all columns are needed, in any
-/// order, and no others:
+/// `mist_steps.csv` has measurements of one's own. Lines that begin with `#` are comments; all columns are needed, in
+/// any order, and no others:
 ///
 /// | column | what |
 /// |---|---|
@@ -63,9 +63,10 @@ const MOST_KNOTS: [usize; 2] = [24, 12];
 /// | `context` | prefill: tokens of each that are cached; decode: tokens that each attends to, in the mean |
 /// | `time_ms` | how long the step took (ms) |
 ///
-/// `step_static_batch_trtllm.csv` has static batches of TensorRT-LLM 0.9: `model`, `gpu`, `tp`, `precision` (Mixed is 16
-/// bit), `batch_size`, `isl`, `osl`, `first_token_latency_ms` (the prefill of all prompts), `token_to_token_ms` (a decode
-/// step, mean over the output, so at the context of its middle). GPUs and models of this file have names of its own.
+/// `step_static_batch_trtllm.csv` has static batches of TensorRT-LLM 0.9: `model`, `gpu`, `tp`, `precision` (Mixed is
+/// 16 bit), `batch_size`, `isl`, `osl`, `first_token_latency_ms` (the prefill of all prompts), `token_to_token_ms` (a
+/// decode step, mean over the output, so at the context of its middle). GPUs and models of this file have names of its
+/// own.
 ///
 /// A step that is faster than the GPU can be is refused, and so is one that is slower by a factor of 300: what was
 /// measured then was in another unit, or was no step.
@@ -265,8 +266,8 @@ fn axis(cells: &[StepRow], figure: impl Fn(&StepRow) -> f64, most: usize) -> Vec
     (0..most).map(|at| axis[(at as f64 * step).round() as usize]).collect()
 }
 
-/// Least squares of the relative error over the three terms, none below zero and the first above: of all choices of terms
-/// that may stay the best that keeps to it.
+/// Least squares of the relative error over the three terms, none below zero and the first above: of all choices of
+/// terms that may stay the best that keeps to it.
 fn law(phase: Phase, cells: &[StepRow]) -> [f64; 3] {
     let fastest = cells.iter().map(|row| row.seconds).fold(f64::INFINITY, f64::min);
     let rows: Vec<[f64; 3]> = cells

@@ -14,8 +14,8 @@
 //! KV cache of a token: `2·K·d` numbers a layer, `r_kv + d_rope` with latent attention.
 //!
 //! Left out: norms of queries and keys, the second pair of norms of some families, the bias of an output
-//! head, poolers and scoring heads, multi-token prediction: below 0.3 % of any model here. Embedding and reward models made from a
-//! decoder count the output head that their configuration still describes.
+//! head, poolers and scoring heads, multi-token prediction: below 0.3 % of any model here. Embedding and reward models
+//! made from a decoder count the output head that their configuration still describes.
 
 use super::model::{Attention, Bias, Expected, Ffn, Latent, Model, Window};
 use super::precision::Precision;

@@ -15,8 +15,8 @@
 //! in `single_type_kv_cache_manager.py` beside it. Deviations: blocks behind the window are free at the end of
 //! the step, where vLLM frees them when it is the turn of their sequence in the next; the null block that
 //! vLLM sets aside is not. A holding keeps what its window held at its end, however far others go on from it.
-//! Prefix caching over groups is left out: with it, and where prefill or decode run alone, all layers count in full, as with
-//! `--disable-hybrid-kv-cache-manager`.
+//! Prefix caching over groups is left out: with it, and where prefill or decode run alone, all layers count in full, as
+//! with `--disable-hybrid-kv-cache-manager`.
 
 /// Groups of layers, each with blocks of its own in one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! `requests.csv`: one row a request as it leaves, those still in flight at the end last.
 //!
 //! `status` is `completed`, the reason why it was turned away, or `in_flight`; of a request that did not
-//! complete, cells hold what is known and are empty otherwise. Times are integer nanoseconds since the start of the simulation, latencies integer nanoseconds; `tpot_ns`
-//! is empty for one output token. Sources and clients go by name. Where a pipeline has more than one visit,
-//! more columns follow: when its tokens came out, all tokens that models read and generated for it, and its
-//! time in each stage, which adds up to `e2e_ns`. Where clients have prefix caches, the last column is `cached_tokens`, of its prompt.
+//! complete, cells hold what is known and are empty otherwise. Times are integer nanoseconds since the start of the
+//! simulation, latencies integer nanoseconds; `tpot_ns` is empty for one output token. Sources and clients go by name.
+//! Where a pipeline has more than one visit, more columns follow: when its tokens came out, all tokens that models read
+//! and generated for it, and its time in each stage, which adds up to `e2e_ns`. Where clients have prefix caches, the
+//! last column is `cached_tokens`, of its prompt.
 
 use std::io::{self, Write};
 

@@ -1,8 +1,8 @@
 //! A few requests, stage by stage: a row a stage, and a chart of who had whom when.
 //!
 //! Where a request branches, the branch stands behind its stage in the table: `Decode [1]`, `Decode [1.0]` for the
-//! first branch inside the second. In the chart each client has a line for each request that visits it. A letter stands for a stage being
-//! worked on, a dot for waiting; what is shorter than a column has one all the same.
+//! first branch inside the second. In the chart each client has a line for each request that visits it. A letter stands
+//! for a stage being worked on, a dot for waiting; what is shorter than a column has one all the same.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

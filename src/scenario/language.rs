@@ -153,8 +153,8 @@ pub struct KvTransferSpec {
     /// How long until it starts to land. Default: `us(0)`.
     #[serde(default = "no_time")]
     pub latency: Span,
-    /// The link between clients on the same machine of a platform, such as NVLink. Default: none, KV moves between them as
-    /// between others.
+    /// The link between clients on the same machine of a platform, such as NVLink. Default: none, KV moves between them
+    /// as between others.
     #[serde(default)]
     pub local: Option<LocalLinkSpec>,
 }

@@ -1,11 +1,13 @@
 //! NVIDIA aiconfigurator's tables of operators: Parquet or CSV, latency in milliseconds.
 //!
-//! | file | columns |
-//! |---|---|
-//! | `gemm_perf` | `gemm_dtype`, `m`, `n`, `k`, `latency` |
-//! | `context_attention_perf`, `generation_attention_perf` | `batch_size`, `isl`, `step`, `num_heads`, `num_key_value_heads`, `head_dim`, `kv_cache_dtype`, `window_size`, `latency` |
-//! | `moe_perf` | `moe_dtype`, `num_tokens`, `hidden_size`, `inter_size`, `topk`, `num_experts`, `moe_tp_size`, `moe_ep_size`, `distribution`, `latency` |
-//! | `custom_allreduce_perf`, `nccl_perf` | `allreduce_dtype` or `nccl_dtype`, `op_name`, `num_gpus`, `message_size` (numbers, not bytes), `backend`, `latency` |
+//! By the name of the file, these columns:
+//! - `gemm_perf`: `gemm_dtype`, `m`, `n`, `k`, `latency`
+//! - `context_attention_perf`, `generation_attention_perf`: `batch_size`, `isl`, `step`, `num_heads`,
+//!   `num_key_value_heads`, `head_dim`, `kv_cache_dtype`, `window_size`, `latency`
+//! - `moe_perf`: `moe_dtype`, `num_tokens`, `hidden_size`, `inter_size`, `topk`, `num_experts`, `moe_tp_size`,
+//!   `moe_ep_size`, `distribution`, `latency`
+//! - `custom_allreduce_perf`, `nccl_perf`: `allreduce_dtype` or `nccl_dtype`, `op_name`, `num_gpus`, `message_size`
+//!   (numbers, not bytes), `backend`, `latency`
 //!
 //! A `device` column, where there is one, must name the device that is calibrated. Formats of numbers that
 //! profiles do not know are left out, with a remark.

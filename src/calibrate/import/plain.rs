@@ -2,11 +2,10 @@
 //!
 //! Lines that begin with `#` are comments. Times are in microseconds, sizes in bytes, all else is counts.
 //!
-//! | file | columns |
-//! |---|---|
-//! | `mist_gemm.csv` | `kind` (bf16, fp8, `fp8_block`, nvfp4, int4, mxfp4), `m`, `n`, `k`, `time_us` |
-//! | `mist_attention.csv` | `phase` (prefill, decode), `head_dim`, `kv_cache` (bf16, fp8), `window` (0: none), `batch`, `length`, `heads`, `kv_heads`, `time_us` |
-//! | `mist_all_reduce.csv` | `library` (custom, nccl), `ranks`, `bytes`, `time_us` |
+//! - `mist_gemm.csv`: `kind` (bf16, fp8, `fp8_block`, nvfp4, int4, mxfp4), `m`, `n`, `k`, `time_us`
+//! - `mist_attention.csv`: `phase` (prefill, decode), `head_dim`, `kv_cache` (bf16, fp8), `window` (0: none), `batch`,
+//!   `length`, `heads`, `kv_heads`, `time_us`
+//! - `mist_all_reduce.csv`: `library` (custom, nccl), `ranks`, `bytes`, `time_us`
 //!
 //! `length` is tokens of a prompt, or keys of a decoding sequence.
 

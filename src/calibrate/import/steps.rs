@@ -1,5 +1,5 @@
-//! Whole steps: `mist_steps.csv` with measurements of one's own, and `step_static_batch_trtllm.csv`. Their columns are with
-//! [`calibrate_steps`](crate::calibrate::calibrate_steps).
+//! Whole steps: `mist_steps.csv` with measurements of one's own, and `step_static_batch_trtllm.csv`. Their columns are
+//! with [`calibrate_steps`](crate::calibrate::calibrate_steps).
 
 use std::path::Path;
 

@@ -10,12 +10,12 @@
 //! | `GenZ` | MIST | because |
 //! |---|---|---|
 //! | attention over all pairs | causal, plus what tiles waste on the diagonal | engines skip masked tiles |
-//! | scores, and activations of decode, stay on the chip for free | products read and write theirs in memory | caches are smaller |
+//! | scores and the activations of decode stay on the chip | products read and write them in memory | caches are smaller |
 //! | the embedding is a product | it is not priced | it is a look-up |
 //! | LM head over all tokens of a prompt, gathered | over sequences that sample | engines keep the last row |
 //! | arithmetic and memory overlap perfectly | √(a² + b²) | measured kernels lie between |
 //! | no elementwise kernels, launches, host | each is priced | together 10 to 30 % of a decode step |
-//! | a mixture reads ⌈k/ep⌉ experts in decode for any batch | the expected number of distinct ones | tokens differ in their experts |
+//! | a mixture reads ⌈k/ep⌉ experts in decode for any batch | the expected distinct ones | tokens differ in experts |
 //! | weights of a decode rank are without the embedding | with it | it is in memory |
 //! | bandwidths in 2³⁰ B/s | 10⁹ B/s | makers print the latter |
 

@@ -3,9 +3,9 @@
 //! `e2e/open_loop_vllm019_rtxpro6000_llama8b_requests.csv`: a row a request, `input_toks`, `output_toks`, `arrival_s`
 //! and its `ttft_ms`, `tpot_ms`, `e2e_ms` by the engine's own stamps; 128 slots, 2,048 tokens a step.
 //!
-//! `e2e/open_loop_vllm015_h100.csv`: a row a stage of constant `rate_rps_nominal` for `stage_duration_s`, mean `e2e_mean`
-//! in ms. It used some 45 different prompts with prefix caching on, so nearly nothing was prefilled, and its token gaps
-//! count two chunks a token: only end-to-end latencies are compared.
+//! `e2e/open_loop_vllm015_h100.csv`: a row a stage of constant `rate_rps_nominal` for `stage_duration_s`, mean
+//! `e2e_mean` in ms. It used some 45 different prompts with prefix caching on, so nearly nothing was prefilled, and its
+//! token gaps count two chunks a token: only end-to-end latencies are compared.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! Runs of one's own: scenarios, each with changes, and what was measured of them, or nothing yet.
 //!
-//! Format, `runs.csv`: `run` (what it is called), `scenario` (a file, from the folder of the table), `set` (changes to it as `mist run --set` takes
-//! them, with `;` between), and what was measured, a cell empty where nothing was: `makespan_s` (from the first arrival to
-//! the last token), `ttft_ms`, `tpot_ms` and `e2e_ms` (means), `out_tok_s` (output tokens a second over the makespan).
+//! Format, `runs.csv`: `run` (what it is called), `scenario` (a file, from the folder of the table), `set` (changes to
+//! it as `mist run --set` takes them, with `;` between), and what was measured, a cell empty where nothing was:
+//! `makespan_s` (from the first arrival to the last token), `ttft_ms`, `tpot_ms` and `e2e_ms` (means), `out_tok_s`
+//! (output tokens a second over the makespan).
 //!
 //! Every run is predicted, with the runtime model that its scenario names; those that were measured are compared.
 //! `scenarios/validation` has those of the paper (§IV-B), to be filled in.

@@ -9,8 +9,8 @@
 //! The physics is [`memory::tiers`](crate::memory::tiers), with what it leaves out. Every retrieval that
 //! waits when the store is idle goes into one batch (MIST paper, §III-E), whose members share the tiers'
 //! bandwidth and leave as each is done; the store takes the next batch when the last has left. The bytes
-//! are those of the KV of the request's model, in all layers, as its `Llm` clients keep it. Each tier is an entity with a
-//! [`MemoryTier`](crate::memory::tiers::MemoryTier), spawned with its store.
+//! are those of the KV of the request's model, in all layers, as its `Llm` clients keep it. Each tier is an entity with
+//! a [`MemoryTier`](crate::memory::tiers::MemoryTier), spawned with its store.
 
 mod stage;
 mod store;

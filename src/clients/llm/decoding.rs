@@ -190,7 +190,8 @@ impl DecodeSet {
         self.windows.as_mut().map_or(0, |windows| windows.take(self.steps))
     }
 
-    /// Steps from now to the next completion or first token of an answer; `current` tells a live entry from a stale one.
+    /// Steps from now to the next completion or first token of an answer; `current` tells a live entry from a stale
+    /// one.
     pub fn next_completion(&mut self, current: impl Fn(u64, u64, SeqId) -> bool) -> Option<u64> {
         while let Some(Reverse((step, admission, id))) = self.completions.peek() {
             if current(*step, *admission, *id) {

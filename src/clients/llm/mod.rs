@@ -128,8 +128,8 @@ impl Plugin for LlmPlugin {
     }
 }
 
-/// What a plugin inserts, before clients are there, to be shown every stride when it begins, with the position of its client among
-/// all. A stride may be cut later, where it has more than one step.
+/// What a plugin inserts, before clients are there, to be shown every stride when it begins, with the position of its
+/// client among all. A stride may be cut later, where it has more than one step.
 #[derive(Resource)]
 pub struct StrideWatch(Box<Watch>);
 

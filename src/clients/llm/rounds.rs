@@ -7,20 +7,20 @@
 //! ```text
 //! round = max( max T(batch), σ·Σ T(batch) )        T = max over copies of ( t − X(n) ) + X( mean over copies of n )
 //! ```
-//! over the p batches, t what a copy's part of a batch takes through all stages, of which X(n) is in the experts that all
-//! share and the way there and back if each copy has n tokens, σ the share of the layers on the stage that has most. The
-//! first is the way of the longest batch through the pipeline, which stands in the way of those behind it; the second the
-//! time the busiest stage needs for all. With p equal batches and layers that divide they are the same; with fewer
-//! batches than stages the rest is the bubble.
+//! over the p batches, t what a copy's part of a batch takes through all stages, of which X(n) is in the experts that
+//! all share and the way there and back if each copy has n tokens, σ the share of the layers on the stage that has
+//! most. The first is the way of the longest batch through the pipeline, which stands in the way of those behind it;
+//! the second the time the busiest stage needs for all. With p equal batches and layers that divide they are the same;
+//! with fewer batches than stages the rest is the bubble.
 //!
-//! Sequences are spread evenly: n that decode over the batches, prompts by turns over the copies, then over the batches of
-//! each. A prompt's piece that is larger than one batch may be goes into several, one behind the other, as in vLLM V1. What
-//! limits a batch, such as `max_num_batched_tokens`, holds for each of them.
+//! Sequences are spread evenly: n that decode over the batches, prompts by turns over the copies, then over the batches
+//! of each. A prompt's piece that is larger than one batch may be goes into several, one behind the other, as in vLLM
+//! V1. What limits a batch, such as `max_num_batched_tokens`, holds for each of them.
 //!
 //! Left out: that batches are as they came together (vLLM refills each on its own, so that they need not be even); who
-//! comes waits for the end of the round, not for the next free slot of the first stage, and a prompt in several batches is
-//! over at the end of one round, without the time by which its last piece set out later. Of decoding sequences only the
-//! sum of contexts is known: each is taken to have the mean.
+//! comes waits for the end of the round, not for the next free slot of the first stage, and a prompt in several batches
+//! is over at the end of one round, without the time by which its last piece set out later. Of decoding sequences only
+//! the sum of contexts is known: each is taken to have the mean.
 
 use std::sync::Arc;
 

@@ -7,7 +7,8 @@
 //!              in line ──┴── Room, when a step is over
 //! ```
 //! What a prefill left stays where it is until it has been sent. Other KV that waits in line may be evicted in the
-//! meantime, as may that of clients that lend; then the prompt is computed anew at the new client. At a client of several models no room is taken beforehand.
+//! meantime, as may that of clients that lend; then the prompt is computed anew at the new client. At a client of
+//! several models no room is taken beforehand.
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::prelude::{BevyError, Query, ResMut};

@@ -5,12 +5,12 @@
 //! W = parameters · bytes per weight / p
 //! A = 2·T·2h + max( 2·T·3f/p , 40·min(S, T)·V )
 //! ```
-//! M device memory (bytes), u utilisation, p tensor parallelism, κ KV bytes per token of the whole model, g the share of
-//! its layers in a group that has blocks of its own (see [`KvGroups`]), K KV heads, T `max_num_batched_tokens`,
-//! S `max_num_seqs`, h hidden, f feed-forward width of a token, V vocabulary, R = 0.3 GiB.
+//! M device memory (bytes), u utilisation, p tensor parallelism, κ KV bytes per token of the whole model, g the share
+//! of its layers in a group that has blocks of its own (see [`KvGroups`]), K KV heads, T `max_num_batched_tokens`, S
+//! `max_num_seqs`, h hidden, f feed-forward width of a token, V vocabulary, R = 0.3 GiB.
 //!
-//! Over the stages of a pipeline κ and W are those of a stage's layers (see [`Spread`]); every stage has as many blocks as
-//! the one with least room, as in vLLM, and only the last one samples. Copies of attention have blocks each, and the
+//! Over the stages of a pipeline κ and W are those of a stage's layers (see [`Spread`]); every stage has as many blocks
+//! as the one with least room, as in vLLM, and only the last one samples. Copies of attention have blocks each, and the
 //! client has all of them as one pool.
 //!
 //! A stands for vLLM's profile run, which computes T tokens at once, samples for S sequences and
@@ -31,7 +31,8 @@
 //!
 //! Left out: embeddings and LM head that a quantised checkpoint keeps in 16 bit, scales of quantised
 //! weights, KV heads' weights replicated when p > K, padding of the vocabulary, multimodal encoders,
-//! `--kv-cache-memory`, buffers of what stages and experts exchange; groups of layers where prefixes are cached or KV is handed on (all layers count in full).
+//! `--kv-cache-memory`, buffers of what stages and experts exchange; groups of layers where prefixes are cached or KV
+//! is handed on (all layers count in full).
 
 mod error;
 mod spread;

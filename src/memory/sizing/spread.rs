@@ -4,10 +4,10 @@
 //! W = ( (P − E − O − X)·l/L + E [first stage] + O [last stage] )·w / p  +  X·l/L·s·w
 //! s = 1 / (p·c)  sliced experts        = ceil(n / (p·c)) / n  whole ones, on the accelerator that has most
 //! ```
-//! P parameters, E those of the embedding, O of the output head, X of routed experts, l of L layers on the stage, w bytes
-//! of a weight, p tensor ranks, c copies of attention, n routed experts. Stages have layers as vLLM gives them
-//! (`get_pp_indices` in `vllm/distributed/utils.py`): what does not divide goes to the stages before the last, from there
-//! to the front. A head that is tied to the embedding is on both ends.
+//! P parameters, E those of the embedding, O of the output head, X of routed experts, l of L layers on the stage, w
+//! bytes of a weight, p tensor ranks, c copies of attention, n routed experts. Stages have layers as vLLM gives them
+//! (`get_pp_indices` in `vllm/distributed/utils.py`): what does not divide goes to the stages before the last, from
+//! there to the front. A head that is tied to the embedding is on both ends.
 //!
 //! Left out: that the first layers of a mixture of experts may be dense: layers count alike.
 

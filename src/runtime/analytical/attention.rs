@@ -22,8 +22,8 @@
 //! A layer with a window attends to no more than its tokens. Unfused, all pairs are scored, masked or not, and every
 //! score is written, read, normalised and read again (8 bytes a head) by three kernels instead of one.
 //!
-//! In one launch with prompts (`FlashAttention` 2), each head of a decoding sequence walks all its keys with a tile of 64
-//! rows, of which it fills one, and half of what its KV takes from memory is not hidden behind that:
+//! In one launch with prompts (`FlashAttention` 2), each head of a decoding sequence walks all its keys with a tile of
+//! 64 rows, of which it fills one, and half of what its KV takes from memory is not hidden behind that:
 //!
 //! ```text
 //! t = C + 64·φ·(Σcontext + 225·sequences)/F + 0.53·κ·Σcontext/B, where that is longer than both apart

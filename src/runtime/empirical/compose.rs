@@ -256,8 +256,8 @@ impl EmpiricalModel {
         step.max(self.decoding_within(shape))
     }
 
-    /// The decoding sequences of a step with prompts alone (s), where an engine's products are faster in such a step than
-    /// in one without: no prompt that joins makes it shorter.
+    /// The decoding sequences of a step with prompts alone (s), where an engine's products are faster in such a step
+    /// than in one without: no prompt that joins makes it shorter.
     fn decoding_within(&self, shape: &StepShape<'_>) -> f64 {
         let faster = self.engine.prefill < self.engine.products;
         if !faster || shape.prefill.is_empty() || shape.decode_seqs == 0 {

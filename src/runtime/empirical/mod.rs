@@ -10,19 +10,19 @@
 //! sample with the gather of their logits, `A_d` and `A_p` attention: which operators a model has, how often and how
 //! large, is as in the [analytical model](super::Analytical); what each takes is the [profile's](super::profile).
 //!
-//! A mixed step takes no less than its decoding sequences alone would, though an engine's prefill may be the faster (`s_p`
-//! below `s_g`).
+//! A mixed step takes no less than its decoding sequences alone would, though an engine's prefill may be the faster
+//! (`s_p` below `s_g`).
 //!
 //! Prompts without a cached prefix are one launch, priced as so many of their root-mean-square length; pieces behind a
-//! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p` +
-//! `A_d` is that instead.
+//! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
+//! + `A_d` is that instead.
 //!
-//! Where whole steps of the model were measured on the GPU with the engine, `steps` names the [file](WholeSteps) fitted to
-//! them, which takes precedence over sums.
+//! Where whole steps of the model were measured on the GPU with the engine, `steps` names the [file](WholeSteps) fitted
+//! to them, which takes precedence over sums.
 //!
-//! Left out: what was never measured is priced analytically: latent attention, encoders, collectives of other numbers of
-//! devices. Token counts that fill no tile in fp8 are priced as if they did. Number formats that the profile does not
-//! have are refused.
+//! Left out: what was never measured is priced analytically: latent attention, encoders, collectives of other numbers
+//! of devices. Token counts that fill no tile in fp8 are priced as if they did. Number formats that the profile does
+//! not have are refused.
 
 mod basis;
 mod compose;

@@ -25,8 +25,8 @@ pub(super) struct Operators {
     pub mixed: Vec<(f64, MixedCurve)>,
 }
 
-/// Whether all-reduces are priced as they were measured. Hosts without peer-to-peer are properties of their own, and not
-/// every number of devices was measured.
+/// Whether all-reduces are priced as they were measured. Hosts without peer-to-peer are properties of their own, and
+/// not every number of devices was measured.
 pub(super) fn reduces_as_measured(profile: &Profile, target: &Target<'_>) -> bool {
     let through_host = target.accelerator.name == "L40S" && target.tensor_parallel > 2;
     target.tensor_parallel > 1 && !through_host && profile.all_reduce(target.tensor_parallel).is_ok()

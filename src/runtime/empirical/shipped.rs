@@ -1,5 +1,5 @@
-//! Laws of the profiles that ship, over every decoder of the catalog: more never costs less, and what was not measured is
-//! refused by the setting that asks for it.
+//! Laws of the profiles that ship, over every decoder of the catalog: more never costs less, and what was not measured
+//! is refused by the setting that asks for it.
 
 use std::sync::LazyLock;
 

@@ -9,8 +9,8 @@
 //! t = (a + b·x + c·k) · exp r(x, y)      k = x·y decode, x·(y + 1)/2 prefill; a, b, c ≥ 0
 //! ```
 //! a is what a step takes at least (weights, launches, host), b what a token adds (products), c what a key adds
-//! (attention); r is a Gaussian process over the logarithms of x and y, kept on a small grid. Outside the grid r stays as
-//! it is at the edge, but nobody asks there: see [`surface`](super::surface).
+//! (attention); r is a Gaussian process over the logarithms of x and y, kept on a small grid. Outside the grid r stays
+//! as it is at the edge, but nobody asks there: see [`surface`](super::surface).
 //!
 //! Left out: steps with prompts and decoding sequences both, which static batches never have, pipelines, data and
 //! expert parallelism.

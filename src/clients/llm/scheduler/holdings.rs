@@ -5,7 +5,8 @@
 //! blocks go back to the pool exactly once: when the pipeline has released it and nothing stands on it, or
 //! earlier, when memory is short and no running sequence needs it, the least recently used first; but what is
 //! about to be sent to the client that decodes stays, and newcomers wait, as with the KV connectors of vLLM
-//! (`delay_free_blocks`) and `SGLang`. What was evicted is computed again from the nearest ancestor that was not, as by vLLM's prefix cache.
+//! (`delay_free_blocks`) and `SGLang`. What was evicted is computed again from the nearest ancestor that was not, as by
+//! vLLM's prefix cache.
 
 use crate::memory::BlockPool;
 use crate::memory::prefix::{Pin, PrefixCache};

@@ -2,9 +2,9 @@
 //!
 //! Plain Rust without a world. A [`BatchingPolicy`](super::BatchingPolicy) looks at it (`view.rs`)
 //! and composes steps with its verbs (`verbs.rs`); the client runs them and makes them take effect
-//! (`steps.rs`). What is kept for later prompts is in `prefix.rs`, who is swapped out in `swap.rs`. Invariants, kept by `books.rs`: the blocks taken
-//! from the pool are exactly those that admitted sequences and holdings hold, and every sequence is in exactly one of queue, prefill list, decode set,
-//! pause list and the line on the host.
+//! (`steps.rs`). What is kept for later prompts is in `prefix.rs`, who is swapped out in `swap.rs`. Invariants, kept by
+//! `books.rs`: the blocks taken from the pool are exactly those that admitted sequences and holdings hold, and every
+//! sequence is in exactly one of queue, prefill list, decode set, pause list and the line on the host.
 
 mod books;
 mod holdings;
@@ -200,8 +200,8 @@ impl Scheduler {
         &mut self.kv
     }
 
-    /// Gives back all blocks that are kept for later, those of the prefix cache too, while no sequence is here: what they held is computed
-    /// again.
+    /// Gives back all blocks that are kept for later, those of the prefix cache too, while no sequence is here: what
+    /// they held is computed again.
     pub fn lose_holdings(&mut self) {
         debug_assert!(self.is_empty(), "a running sequence needs its blocks");
         let (holdings, mut blocks) = self.holdings_mut();

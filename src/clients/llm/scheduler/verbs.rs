@@ -143,8 +143,8 @@ impl Scheduler {
         self.release(id, State::Waiting);
     }
 
-    /// Preempts `id`, never to the host, and takes what it had computed, its last token included, for its prompt and all else
-    /// for output: what is left of a prompt that was under way will be generated token by token. No engine
+    /// Preempts `id`, never to the host, and takes what it had computed, its last token included, for its prompt and
+    /// all else for output: what is left of a prompt that was under way will be generated token by token. No engine
     /// does that; it is what Vidur's `Request.restart` comes to. For requests that do not reason.
     pub fn preempt_cutting_prompt(&mut self, id: SeqId, back: Back) {
         debug_assert_eq!(self.seq(id).reason, 0, "where the answer begins is not known any more");

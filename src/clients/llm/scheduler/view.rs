@@ -18,8 +18,9 @@ impl Scheduler {
         self.waiting.iter()
     }
 
-    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing waits,
-    /// `max_num_seqs` sequences run already, the step has all the prompts that it may, or others are swapped out.
+    /// Prompt tokens that the head of the queue needs computed, without those whose KV is there; `None` when nothing
+    /// waits, `max_num_seqs` sequences run already, the step has all the prompts that it may, or others are swapped
+    /// out.
     pub fn next_waiting(&self) -> Option<u32> {
         let id = self.waiting.front()?;
         let seq = self.seq(id);
@@ -195,8 +196,8 @@ impl Scheduler {
         self.holdings.len()
     }
 
-    /// Blocks that sequences, holdings, KV on its way here and the composed step hold, blocks that are shared once: those taken from the pool. Slow: looks
-    /// at all of them.
+    /// Blocks that sequences, holdings, KV on its way here and the composed step hold, blocks that are shared once:
+    /// those taken from the pool. Slow: looks at all of them.
     pub fn held(&self) -> u64 {
         let of = |(at, seq): (usize, &Sequence)| {
             let own = match seq.state {
