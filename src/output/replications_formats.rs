@@ -71,7 +71,9 @@ impl ReplicationsExporter for Table {
             writeln!(out, "Chance        nothing in this scenario is random: one run tells as much")?;
         }
         for source in &summary.latency_sources {
-            writeln!(out, "Step times    {source}")?;
+            for (at, line) in source.split("; ").enumerate() {
+                writeln!(out, "{:<14}{line}", if at == 0 { "Step times" } else { "" })?;
+            }
         }
         let seed = summary.runs.first().map_or(0, |(seed, _)| *seed);
         writeln!(out, "Seed          {seed}, and {} derived from it", count.saturating_sub(1))
