@@ -34,6 +34,10 @@ pub struct Analytical {
     /// Whether attention is one kernel that keeps its scores to itself (`FlashAttention`), not two products and a
     /// softmax over scores in memory. Default: true.
     pub fused_attention: bool,
+    /// Whether norms and activations cast what they hand to products below 16 bit themselves, as compiled graphs do
+    /// (vLLM with `torch.compile`, `TensorRT`), rather than kernels of their own (SGLang, TensorRT-LLM 1.0 on
+    /// `PyTorch`). Default: true.
+    pub fused_casts: bool,
     /// Whether prompts and decoding sequences attend in one launch that splits no sequence, as `FlashAttention` 2 does in
     /// vLLM: with both, a step takes longer than with either. Default by architecture: Ampere, Ada and RTX PRO 6000.
     /// TensorRT-LLM launches two kernels.
@@ -115,6 +119,7 @@ impl Default for Analytical {
             cuda_graphs: true,
             launch_overhead: Span::from_secs(9e-6),
             fused_attention: true,
+            fused_casts: true,
             one_launch: None,
             sampling_overhead: Span::from_secs(25e-6),
             routing_skew: 0.0,
