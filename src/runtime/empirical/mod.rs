@@ -155,12 +155,17 @@ impl Empirical {
     /// # Errors
     /// The profile does not hold what the target needs, or the target makes no sense.
     pub fn build(&self, profile: &Profile, target: &Target<'_>) -> Result<EmpiricalModel, String> {
-        let analytical = Analytical { sampling_overhead: Span::from_secs(0.0), ..Analytical::default() };
+        let record = self.record(target)?;
+        let analytical = Analytical {
+            sampling_overhead: Span::from_secs(0.0),
+            fused_casts: record.fused_casts,
+            ..Analytical::default()
+        };
         let analytical = analytical.build(&target.shape(), &target.device()?, &target.deployment())?;
         if target.weights == Precision::Int8 {
             return Err("weights: int8 was never measured; use fp8, or `Analytical`".to_owned());
         }
-        EmpiricalModel::new(profile, target, analytical, self.record(target)?, Routing::Skewed)
+        EmpiricalModel::new(profile, target, analytical, record, Routing::Skewed)
     }
 
     /// The same, with whole steps as they were measured preferred.
