@@ -131,9 +131,8 @@ fn the_newest_table_that_holds_is_taken_and_others_are_refused_by_name() {
 #[test]
 fn the_median_of_tables_is_no_extreme_of_theirs_and_impossible_ones_have_no_say() {
     let files = [("0.14.0", 1.1), ("0.19.0", 1.0), ("0.22.0", 0.5), ("0.24.0", 1.6)];
-    let files = files.map(|(version, scale)| {
-        (format!("gemm/vllm-{version}/gemm_perf.csv"), gemm_perf("bfloat16", scale))
-    });
+    let files = files
+        .map(|(version, scale)| (format!("gemm/vllm-{version}/gemm_perf.csv"), gemm_perf("bfloat16", scale)));
     let files: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
     let folder = folder(&files);
     let (profile, report) = fit(&folder, &["gemm.bf16=median"], false).unwrap();

@@ -56,9 +56,9 @@ pub struct Empirical {
     pub engine: Engine,
     /// Its version, such as `"0.15"`. Default: the latest that is known.
     pub version: Option<String>,
-    /// Host time that every step waits for. Default: the engine's, 0.6 ms for vLLM.
+    /// Host time that every step waits for. Default: the engine's, 0.35 ms for vLLM.
     pub step_overhead: Option<Span>,
-    /// Host time per decoding sequence. Default: the engine's, 6 µs for vLLM.
+    /// Host time per decoding sequence. Default: the engine's, 10 µs for vLLM.
     pub sequence_overhead: Option<Span>,
     /// Host time of a step with prompts. Default: the engine's, none for vLLM.
     pub prompt_step_overhead: Option<Span>,
