@@ -9,6 +9,7 @@ use crate::units::Span;
 /// those that are not given are what devices of the accelerator's architecture were measured to reach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, true or not")]
 pub struct Analytical {
     /// Host time that every step waits for: scheduling, input preparation, launch. Default ms(0.58): vLLM 0.15 on
     /// H100 shows 0.50 and vLLM 0.19 on RTX PRO 6000 0.66 ms over the sum of their kernels. TensorRT-LLM 1.0 shows

@@ -7,6 +7,7 @@ use super::collectives::CollectiveFits;
 
 /// A transformer of one stack: a decoder, or an encoder. All sizes are of the whole model, before it is sharded.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, true or not")]
 pub struct DecoderShape {
     /// Transformer layers.
     pub layers: u32,
