@@ -203,7 +203,10 @@ impl LlmClient {
         };
         let mut from = self.begun;
         for (at, step) in self.stride.drain(..steps).enumerate() {
-            let in_use = self.scheduler.land(self.begun, step.end, at == 0, gaps, landed);
+            if at > 0 {
+                self.scheduler.open_step();
+            }
+            let in_use = self.scheduler.land(self.begun, step.end, gaps, landed);
             let span = step.end.since(from);
             usage.busy[step.bound as usize] += span;
             usage.kv_block_ns += u128::from(in_use) * u128::from(span.as_ns());

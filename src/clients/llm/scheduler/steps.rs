@@ -2,6 +2,7 @@
 
 use super::Scheduler;
 use super::books::is_due;
+use super::prefix::Leaves;
 use crate::clients::llm::sequence::{Finished, FirstToken, Landed, SeqId, Sequence, State};
 use crate::runtime::StepShape;
 use crate::stats::TokenGaps;
@@ -58,20 +59,10 @@ impl Scheduler {
 
     /// Makes one executed step of a stride take effect at `now`, when it ends.
     ///
-    /// `begun` is when the stride began; `first` marks its first step, whose blocks were taken when
-    /// it was composed. What that means for stages is added to `landed`. Returns the KV blocks in use during the step.
-    pub fn land(
-        &mut self,
-        begun: SimTime,
-        now: SimTime,
-        first: bool,
-        gaps: &mut TokenGaps,
-        landed: &mut Landed,
-    ) -> u64 {
-        if !first {
-            let took = self.kv.take(self.decoding.growth(0));
-            debug_assert!(took, "a stride ends before blocks run short");
-        }
+    /// `begun` is when the stride began. The blocks of its first step were taken when it was composed, those of
+    /// each later one are when it [opens](Self::open_step). What that means for stages is added to `landed`. Returns
+    /// the KV blocks in use during the step.
+    pub fn land(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) -> u64 {
         let in_use = self.kv.used();
         if self.step.decodes {
             self.clock.tick(now, gaps);
@@ -147,7 +138,7 @@ impl Scheduler {
         // The last token may be the answer's first.
         let answer = if seq.reason > 0 { seq.answer.min(now) } else { seq.first_token };
         let kept = seq.keep.then(|| self.keep(id));
-        self.leave_prefix(id, true);
+        self.leave_prefix(id, Leaves::Done);
         let cached_tokens = self.unname_tokens(id);
         landed.finished.push(Finished { stage, answer, kept, preemptions, cached_tokens });
         self.release(id, State::Gone);
