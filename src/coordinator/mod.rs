@@ -34,7 +34,7 @@ pub use transfer::{KvLink, KvTransfer};
 pub use visits::{VisitLog, VisitPart};
 
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
-use crate::request::{Arrived, CountsTokens, Departed, PrefillDone, StageDone, Vacated};
+use crate::request::{Arrived, Departed, PrefillDone, StageDone, Vacated};
 
 /// What the coordinator does, to order other systems by.
 #[derive(SystemSet, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +54,6 @@ impl Plugin for CoordinatorPlugin {
     fn build(&self, sim: &mut SimBuilder) {
         sim.port::<Arrived>().port::<StageDone>().port::<Departed>().port::<Vacated>().port::<Routed>();
         sim.port::<PrefillDone>().wake::<Resume>();
-        sim.world().init_resource::<CountsTokens>();
         let collect = (systems::note_prefills, systems::collect, systems::resume)
             .chain()
             .in_set(CoordinatorSet::Collect);

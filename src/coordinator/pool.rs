@@ -77,6 +77,8 @@ pub struct Pools {
     pub(super) transfer: Option<KvTransfer>,
     /// Whether the client that decodes is chosen at arrival.
     pub(super) decode_at_arrival: bool,
+    /// Whether some policy wants to know when prompts are computed.
+    pub(super) counts_tokens: bool,
     /// By position among all clients.
     clients: Vec<Presence>,
 }
@@ -93,18 +95,14 @@ impl Pools {
                 client.machine = member.machine;
             }
         }
-        Self { pools, latency, transfer, decode_at_arrival: false, clients }
+        let counts_tokens = pools.iter().any(|pool| pool.policy.counts_tokens());
+        Self { pools, latency, transfer, decode_at_arrival: false, counts_tokens, clients }
     }
 
     /// The same, where the client that decodes is chosen together with the one that prefills.
     #[must_use]
     pub fn decode_at_arrival(self, decode_at_arrival: bool) -> Self {
         Self { decode_at_arrival, ..self }
-    }
-
-    /// Whether some policy wants to know when prompts are computed.
-    pub fn counts_tokens(&self) -> bool {
-        self.pools.iter().any(|pool| pool.policy.counts_tokens())
     }
 
     /// Whether what the client at `index` prefills in `pool` is sent to others for `decode`, who never wait for it

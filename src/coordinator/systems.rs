@@ -277,7 +277,12 @@ impl Desk<'_, '_> {
     /// to be computed.
     fn stage(&mut self, entity: Entity, pool: u16, member: u32, work: &Work, tokens: u32) -> Stage {
         let client = self.pools.member(pool, member).client;
-        let stage = Stage { pending_tokens: tokens, ..Stage::new(entity, client, pool, member, work) };
+        let tells_prefilled = self.pools.counts_tokens;
+        let stage = Stage {
+            pending_tokens: tokens,
+            tells_prefilled,
+            ..Stage::new(entity, client, pool, member, work)
+        };
         self.pools.add(pool, member, burden(&stage));
         stage
     }

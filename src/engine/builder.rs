@@ -7,15 +7,16 @@ use bevy_ecs::error::FallbackErrorHandler;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::schedule::{
     InternedSystemSet, IntoScheduleConfigs, LogLevel, Schedule, ScheduleBuildSettings, ScheduleLabel,
-    SingleThreadedExecutor, SystemWithAccess,
+    SingleThreadedExecutor,
 };
 use bevy_ecs::system::{ScheduleSystem, System};
 use bevy_ecs::world::World;
 
 use super::calendar::{Calendar, Inbox, Wake};
 use super::error::EngineError;
-use super::gated::{Gated, Ports, is_sync_point, keep_failure};
+use super::gated::{Gated, MAX_ROUNDS, is_sync_point, keep_failure};
 use super::phase::Phase;
+use super::port::Ports;
 use super::random::Streams;
 use super::sim::Sim;
 use crate::units::SimTime;
@@ -161,10 +162,16 @@ impl SimBuilder {
     /// Any [`EngineError`] that can be known before the first tick.
     pub fn build(mut self) -> Result<Sim, EngineError> {
         self.refuse_run_conditions()?;
-        let gates = Arc::new(OnceLock::new());
-        match self.executor {
-            Executor::Gated => self.schedule.set_executor(Gated::new(&self.ports, gates.clone())),
-            Executor::Stock => self.schedule.set_executor(SingleThreadedExecutor::new()),
+        let turns = Arc::new(OnceLock::new());
+        let runs_per_tick = match self.executor {
+            Executor::Gated => {
+                self.schedule.set_executor(Gated::new(&self.ports, turns.clone()));
+                1
+            }
+            Executor::Stock => {
+                self.schedule.set_executor(SingleThreadedExecutor::new());
+                MAX_ROUNDS
+            }
         };
         if let Err(error) = self.schedule.initialize(&mut self.world) {
             return Err(EngineError::Schedule(error.to_string(self.schedule.graph(), &self.world)));
@@ -172,13 +179,12 @@ impl SimBuilder {
         let systems =
             || self.schedule.systems_with_access().expect("initialised above").map(|(_, system)| system);
         self.ports.check(systems().map(|system| (system.name().to_string(), system.access())))?;
-        let gate = |system: &SystemWithAccess| {
-            if is_sync_point(system) { 0 } else { self.ports.gate(system.access()) }
-        };
-        let names = systems().map(|system| system.name().to_string());
-        let gated_names =
-            gates.get_or_init(|| systems().map(gate).collect()).iter().copied().zip(names).collect();
-        Ok(Sim::new(self.world, self.schedule, self.ports, gated_names))
+        let own = || systems().enumerate().filter(|(_, system)| !is_sync_point(*system));
+        let numbered = self.ports.number(own().map(|(index, system)| (index, system.access())))?;
+        let names: Vec<String> = systems().map(|system| system.name().to_string()).collect();
+        let consumers = numbered.consumers().map(|turn| (turn.gate, names[turn.system].clone())).collect();
+        turns.get_or_init(|| numbered);
+        Ok(Sim::new(self.world, self.schedule, self.ports, runs_per_tick, consumers))
     }
 
     fn refuse_run_conditions(&self) -> Result<(), EngineError> {

@@ -22,6 +22,7 @@ mod calendar;
 mod error;
 mod gated;
 mod phase;
+mod port;
 mod random;
 mod sim;
 #[cfg(test)]
@@ -30,8 +31,8 @@ mod tests;
 pub use builder::{Executor, Plugin, SimBuilder};
 pub use calendar::{Calendar, Inbox, Wake};
 pub use error::EngineError;
-pub use gated::{Rx, Tx};
 pub use phase::Phase;
+pub use port::{Rx, Tx};
 pub(crate) use random::{FNV_START, fnv1a};
 pub use random::{Stream, Streams, exponential, split, standard_normal, uniform};
 pub use sim::Sim;

@@ -7,11 +7,10 @@ use bevy_ecs::world::World;
 
 use super::calendar::{Calendar, Entry};
 use super::error::EngineError;
-use super::gated::{Ports, take_failure};
+use super::gated::{MAX_ROUNDS, take_failure};
+use super::port::Ports;
 use crate::units::SimTime;
 
-/// Rounds of the schedule within one tick before work counts as endless.
-const MAX_ROUNDS: u32 = 64;
 /// Ticks at one instant before the clock counts as stuck: many, for a user of a closed loop whose requests
 /// are all turned away at once goes through all of them at one instant, at four ticks each.
 const MAX_TICKS_PER_INSTANT: u32 = 10_000_000;
@@ -24,8 +23,10 @@ pub struct Sim {
     world: World,
     schedule: Schedule,
     ports: Ports,
-    /// Gate and name of each system, to say who has work left.
-    gated_names: Vec<(u64, String)>,
+    /// How often the schedule runs in a tick at most: an executor may do several rounds in one run.
+    runs_per_tick: u32,
+    /// The bits of the ports that a system consumes and its name, to say who has work left.
+    consumers: Vec<(u64, String)>,
     due: Vec<Entry>,
     ticks: u64,
     events: u64,
@@ -36,9 +37,10 @@ impl Sim {
         world: World,
         schedule: Schedule,
         ports: Ports,
-        gated_names: Vec<(u64, String)>,
+        runs_per_tick: u32,
+        consumers: Vec<(u64, String)>,
     ) -> Self {
-        Self { world, schedule, ports, gated_names, due: Vec::new(), ticks: 0, events: 0 }
+        Self { world, schedule, ports, runs_per_tick, consumers, due: Vec::new(), ticks: 0, events: 0 }
     }
 
     /// One tick: moves the clock to the next wake-up, delivers everything due then, and runs the
@@ -72,7 +74,7 @@ impl Sim {
     }
 
     fn settle(&mut self, now: SimTime) -> Result<(), EngineError> {
-        for _ in 0..MAX_ROUNDS {
+        for _ in 0..self.runs_per_tick {
             self.schedule.run(&mut self.world);
             if let Some((system, error)) = take_failure() {
                 return Err(EngineError::System { system, time: now, error });
@@ -82,9 +84,8 @@ impl Sim {
             }
         }
         let dirty = self.ports.dirty.load(Relaxed);
-        let busy =
-            |(gate, name): &(u64, String)| (*gate != u64::MAX && gate & dirty != 0).then(|| name.clone());
-        let systems = self.gated_names.iter().filter_map(busy).collect();
+        let busy = |(gate, name): &(u64, String)| (gate & dirty != 0).then(|| name.clone());
+        let systems = self.consumers.iter().filter_map(busy).collect();
         Err(EngineError::Unsettled { time: now, rounds: MAX_ROUNDS, systems })
     }
 

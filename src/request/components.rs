@@ -2,7 +2,6 @@
 
 use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
-use bevy_ecs::resource::Resource;
 
 use super::pipeline::{TokenTimes, Work};
 use super::{KvHandle, Payload, Rejection};
@@ -51,6 +50,8 @@ pub struct Stage {
     pub member: u32,
     /// Prompt tokens to be computed that the coordinator has booked for it.
     pub pending_tokens: u32,
+    /// Whether the coordinator wants to be told when its prompt is computed.
+    pub tells_prefilled: bool,
     /// The pool it was routed in.
     pub pool: u16,
     /// The model that is asked of an LLM client, numbered as the deployment does.
@@ -115,6 +116,7 @@ impl Stage {
             first_token: SimTime::MAX,
             member,
             pending_tokens: 0,
+            tells_prefilled: false,
             pool,
             model: work.model,
             cached_tokens: 0,
@@ -147,14 +149,10 @@ pub struct Entered {
 #[derive(Clone, Copy, Debug)]
 pub struct StageDone(pub Entity);
 
-/// The first token of a stage is out: its prompt is computed: client → coordinator. Sent only where
-/// [`CountsTokens`] says so.
+/// The first token of a stage is out: its prompt is computed: client → coordinator. Sent only for
+/// stages that [tell](Stage::tells_prefilled).
 #[derive(Clone, Copy, Debug)]
 pub struct PrefillDone(pub Entity);
-
-/// Whether the coordinator wants to know when prompts are computed.
-#[derive(Resource, Clone, Copy, Debug, Default)]
-pub struct CountsTokens(pub bool);
 
 /// A request has left the system: coordinator → metrics.
 #[derive(Clone, Copy, Debug)]

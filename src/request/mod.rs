@@ -13,8 +13,7 @@ mod stage_kind;
 mod text;
 
 pub use components::{
-    Arrived, CountsTokens, Departed, Entered, Moved, Passage, PrefillDone, ReleaseKv, Request, Stage,
-    StageDone, Vacated,
+    Arrived, Departed, Entered, Moved, Passage, PrefillDone, ReleaseKv, Request, Stage, StageDone, Vacated,
 };
 pub use outcome::Rejection;
 pub use payload::{KvHandle, Payload};

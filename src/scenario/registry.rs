@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bevy_ecs::resource::Resource;
 use ron::ser::PrettyConfig;
@@ -44,7 +45,8 @@ pub struct Registry<B: Send + Sync + 'static> {
 
 struct Entry<B: Send + Sync + 'static> {
     build: Box<Build<B>>,
-    schema: Schema,
+    /// Most are never asked for.
+    schema: LazyLock<Schema>,
     json: Json,
 }
 
@@ -159,7 +161,8 @@ impl<B: Send + Sync + 'static> Registry<B> {
             let built = build(params).map_err(|message| refused(&choice, message))?;
             Ok(Resolved { built, choice })
         };
-        let entry = Entry { build: Box::new(build), schema: schema_for!(P), json: Json::of::<P>() };
+        let entry =
+            Entry { build: Box::new(build), schema: LazyLock::new(|| schema_for!(P)), json: Json::of::<P>() };
         self.entries.insert(name, entry);
         self
     }
@@ -188,7 +191,8 @@ impl<B: Send + Sync + 'static> Registry<B> {
                 })?;
             Ok(Resolved { built, choice: filled(name, &params)? })
         };
-        let entry = Entry { build: Box::new(build), schema: schema_for!(P), json: Json::of::<P>() };
+        let entry =
+            Entry { build: Box::new(build), schema: LazyLock::new(|| schema_for!(P)), json: Json::of::<P>() };
         self.entries.insert(name, entry);
         self
     }
@@ -319,7 +323,7 @@ impl<B: Send + Sync + 'static> Registry<B> {
 
     /// The schema of the parameters of `name`.
     pub fn schema(&self, name: &str) -> Option<&Schema> {
-        self.entries.get(name).map(|entry| &entry.schema)
+        self.entries.get(name).map(|entry| &*entry.schema)
     }
 }
 

@@ -10,7 +10,6 @@ use crate::coordinator::routing::RoutingRegistry;
 use crate::coordinator::{CoordinatorPlugin, KvLink, KvTransfer, Member, Pool, Pools};
 use crate::engine::{SimBuilder, Streams};
 use crate::metrics::{MetricsPlugin, Recorder};
-use crate::request::CountsTokens;
 use crate::scenario::{CoordinatorSpec, DecodeChoice, Document, Problem, Scenario};
 use crate::units::{Bandwidth, SimTime, Span};
 use crate::workload::{Sources, WorkloadPlugin, start};
@@ -121,6 +120,6 @@ fn make_pools(
     });
     let pools = Pools::new(pools, latency.to_sim(), transfer);
     let pools = pools.decode_at_arrival(*decode_choice == DecodeChoice::AtArrival);
-    sim.insert_resource(CountsTokens(pools.counts_tokens())).insert_resource(pools);
+    sim.insert_resource(pools);
     Ok(())
 }

@@ -26,6 +26,8 @@ pub(super) struct DecodeSet {
     members: u32,
     /// Members that still open blocks, by phase.
     phases: Box<[u32]>,
+    /// The phase of those who open one with the next step.
+    opening: usize,
     completions: BinaryHeap<Completion>,
     /// Blocks that a member opens at once: one for each group of layers.
     groups: u64,
@@ -85,7 +87,7 @@ impl DecodeSet {
         });
         let groups = groups.count().into();
         let completions = BinaryHeap::new();
-        Self { steps: 0, stored: 0, members: 0, phases, completions, groups, windows }
+        Self { steps: 0, stored: 0, members: 0, phases, opening: 0, completions, groups, windows }
     }
 
     pub const fn members(&self) -> u32 {
@@ -102,14 +104,28 @@ impl DecodeSet {
         self.stored + u64::from(self.members)
     }
 
-    /// Blocks that the `ahead`-th step from now opens.
+    /// Blocks that the next step opens.
     #[inline]
-    pub fn growth(&self, ahead: u64) -> u64 {
-        let size = self.phases.len() as u64;
-        self.groups * u64::from(self.phases[((size - (self.steps + ahead) % size) % size) as usize])
+    pub fn growth(&self) -> u64 {
+        self.groups * u64::from(self.phases[self.opening])
+    }
+
+    /// Blocks that the steps after the next one open.
+    pub fn later_growth(&self) -> impl Iterator<Item = u64> {
+        let mut opening = self.opening;
+        std::iter::repeat_with(move || {
+            opening = self.phase_before(opening);
+            self.groups * u64::from(self.phases[opening])
+        })
+    }
+
+    #[inline]
+    const fn phase_before(&self, phase: usize) -> usize {
+        if phase > 0 { phase - 1 } else { self.phases.len() - 1 }
     }
 
     /// Blocks that the end of the `ahead`-th step from now frees.
+    #[inline]
     pub fn frees(&self, ahead: u64) -> u64 {
         self.windows.as_ref().map_or(0, |windows| windows.frees(self.steps, self.steps + ahead + 1))
     }
@@ -170,6 +186,7 @@ impl DecodeSet {
     pub fn step(&mut self) -> u64 {
         self.steps += 1;
         self.stored += u64::from(self.members);
+        self.opening = self.phase_before(self.opening);
         self.windows.as_mut().map_or(0, |windows| windows.take(self.steps))
     }
 

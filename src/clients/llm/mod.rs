@@ -65,7 +65,7 @@ pub use stride::{Stride, StrideEnd};
 
 use super::Delivered;
 use crate::engine::{Phase, Plugin, SimBuilder, Wake};
-use crate::request::{CountsTokens, PrefillDone, ReleaseKv, StageDone};
+use crate::request::{PrefillDone, ReleaseKv, StageDone};
 use crate::stats::TokenGaps;
 
 /// Marks deliveries to LLM clients.
@@ -101,13 +101,18 @@ impl Plugin for LlmPlugin {
         sim.wake::<ReleaseKv>();
         sim.wake::<KvLanded>();
         sim.wake::<KvRetry>();
-        sim.port::<Idle>().port::<Formed>().port::<Room>().port::<StageDone>().port::<PrefillDone>();
-        sim.insert_resource(TokenGaps::default()).world().init_resource::<CountsTokens>();
+        sim.port::<Idle>()
+            .port::<Formed>()
+            .port::<Drained>()
+            .port::<Room>()
+            .port::<StageDone>()
+            .port::<PrefillDone>();
+        sim.insert_resource(TokenGaps::default());
         sim.systems(Phase::Land, (systems::land_strides, systems::land_swaps).chain().in_set(LlmSet::Land));
         let transfers = (transfers::land_kv, transfers::retry_transfers).chain();
         let accept = (systems::release_kv, transfers, systems::accept_stages, systems::accept_shared).chain();
         sim.systems(Phase::Admit, accept.in_set(LlmSet::Accept));
-        let form = (systems::form_steps, transfers::start_transfers).chain();
+        let form = (systems::form_steps, systems::swap_models, transfers::start_transfers).chain();
         sim.systems(Phase::Batch, form.in_set(LlmSet::Form));
         if sim.world().contains_resource::<StrideWatch>() {
             sim.systems(Phase::Price, systems::price_watched_steps.in_set(LlmSet::Price));
@@ -213,6 +218,9 @@ struct Room(Entity);
 
 /// A client may compose a step.
 struct Idle(Entity);
+
+/// A client of several models has nothing to do for the one that is loaded.
+struct Drained(Entity);
 
 /// A client has composed a step.
 struct Formed(Entity);

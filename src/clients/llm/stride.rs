@@ -20,6 +20,10 @@ use crate::units::{SimSpan, SimTime};
 /// Most steps in a stride.
 pub(super) const STRIDE_LIMIT: usize = 128;
 
+/// Steps that are priced in one call at most: most strides are short, and a larger array costs more to clear
+/// than it spares.
+const PRICED_AT_ONCE: usize = 32;
+
 /// Least steps that a stride may have after one was cut.
 pub(super) const SHORT_STRIDE: usize = 8;
 
@@ -126,20 +130,24 @@ impl LlmClient {
 
     /// Prices what the stride lacks to be `steps` long.
     fn price_up_to(&mut self, steps: usize) -> StrideEnd {
-        let mut costs = [StepCost::default(); STRIDE_LIMIT];
-        let (shape, priced) = (self.scheduler.shape(), self.stride.len());
-        match (&mut costs[priced..steps], priced) {
-            ([only], 0) => *only = self.with_copies(self.model.price(&shape)),
-            (costs, _) => {
-                let context = shape.decode_context + priced as u64 * u64::from(shape.decode_seqs);
-                self.model.price_decodes(shape.decode_seqs, context, costs);
-            }
-        }
+        let mut costs = [StepCost::default(); PRICED_AT_ONCE];
         let mut end = self.stride.last().map_or(self.begun, |step| step.end);
-        self.stride.extend(costs[priced..steps].iter().map(|cost| {
-            end = end + SimSpan::from_secs_f64(cost.seconds).max(SimSpan::from_ns(1));
-            PricedStep { end, bound: cost.bound }
-        }));
+        let shape = self.scheduler.shape();
+        while self.stride.len() < steps {
+            let priced = self.stride.len();
+            let costs = &mut costs[..(steps - priced).min(PRICED_AT_ONCE)];
+            match (&mut *costs, priced) {
+                ([only], 0) => *only = self.with_copies(self.model.price(&shape)),
+                (costs, _) => {
+                    let context = shape.decode_context + priced as u64 * u64::from(shape.decode_seqs);
+                    self.model.price_decodes(shape.decode_seqs, context, costs);
+                }
+            }
+            self.stride.extend(costs.iter().map(|cost| {
+                end = end + SimSpan::from_secs_f64(cost.seconds).max(SimSpan::from_ns(1));
+                PricedStep { end, bound: cost.bound }
+            }));
+        }
         self.epoch += 1;
         StrideEnd { time: end, epoch: self.epoch }
     }
@@ -206,12 +214,16 @@ impl LlmClient {
             if at > 0 {
                 self.scheduler.open_step();
             }
-            let in_use = self.scheduler.land(self.begun, step.end, gaps, landed);
+            let in_use = self.scheduler.kv().used();
+            self.scheduler.advance(step.end, gaps);
             let span = step.end.since(from);
             usage.busy[step.bound as usize] += span;
             usage.kv_block_ns += u128::from(in_use) * u128::from(span.as_ns());
             usage.kv_blocks_peak = usage.kv_blocks_peak.max(in_use);
             from = step.end;
+        }
+        if steps > 0 {
+            self.scheduler.land(self.begun, from, gaps, landed);
         }
         let steps = steps as u64;
         usage.steps += steps;

@@ -6,10 +6,10 @@ use super::client::LlmClient;
 use super::sequence::Landed;
 use super::shelf::Shelf;
 use super::transfers::{Accepted, Courier};
-use super::{Formed, Idle, Llm, Room, Shared, StrideEnded, StrideWatch, Swapped};
+use super::{Drained, Formed, Idle, Llm, Room, Shared, StrideEnded, StrideWatch, Swapped};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
-use crate::request::{CountsTokens, KvHandle, Passage, PrefillDone, ReleaseKv, Stage, StageDone};
+use crate::request::{KvHandle, Passage, PrefillDone, ReleaseKv, Stage, StageDone};
 use crate::stats::TokenGaps;
 
 /// `Land`: strides that end now take effect, in the order of their clients.
@@ -20,7 +20,6 @@ pub(super) fn land_strides(
     mut gaps: ResMut<TokenGaps>,
     mut done: Tx<StageDone>,
     mut prefilled: Tx<PrefillDone>,
-    counts_tokens: Res<CountsTokens>,
     mut idle: Tx<Idle>,
     mut landed: Local<Landed>,
 ) -> Result<(), BevyError> {
@@ -35,7 +34,7 @@ pub(super) fn land_strides(
             let (mut stage, _) = stages.get_mut(first.stage)?;
             stage.started = first.started;
             stage.first_token = first.at;
-            if counts_tokens.0 {
+            if stage.tells_prefilled {
                 prefilled.send(PrefillDone(first.stage));
             }
         }
@@ -112,15 +111,13 @@ pub(super) fn land_swaps(
     Ok(())
 }
 
-/// `Batch`: idle clients compose their next step; those of several models that are drained begin to load
-/// the next one.
+/// `Batch`: idle clients compose their next step.
 pub(super) fn form_steps(
     mut idle: Rx<Idle>,
     mut clients: Query<&mut LlmClient>,
-    mut shelves: Query<&mut Shelf>,
-    mut calendar: ResMut<Calendar>,
     mut formed: Tx<Formed>,
     mut room: Tx<Room>,
+    mut drained: Tx<Drained>,
 ) -> Result<(), BevyError> {
     for Idle(client) in idle.drain() {
         let mut llm = clients.get_mut(client)?;
@@ -129,9 +126,22 @@ pub(super) fn form_steps(
         }
         if llm.form() {
             formed.send(Formed(client));
-        } else if llm.is_shared()
-            && let Some(end) = shelves.get_mut(client)?.begin(&llm, calendar.now())
-        {
+        } else if llm.is_shared() {
+            drained.send(Drained(client));
+        }
+    }
+    Ok(())
+}
+
+/// `Batch`: clients of several models that have nothing to do for one begin to load the next.
+pub(super) fn swap_models(
+    mut drained: Rx<Drained>,
+    mut clients: Query<(&LlmClient, &mut Shelf)>,
+    mut calendar: ResMut<Calendar>,
+) -> Result<(), BevyError> {
+    for Drained(client) in drained.drain() {
+        let (llm, mut shelf) = clients.get_mut(client)?;
+        if let Some(end) = shelf.begin(llm, calendar.now()) {
             calendar.at(end, Swapped { client, index: llm.index() });
         }
     }

@@ -8,12 +8,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::joint::Shipped;
 use super::{JointQuantiles, LengthSource};
 
 /// The conversation table as `mist derive lengths` wrote it.
 const CONVERSATION: &str = include_str!("../../../assets/lengths/AzureConv.ron");
 /// The code table as `mist derive lengths` wrote it.
 const CODE: &str = include_str!("../../../assets/lengths/AzureCode.ron");
+
+static SHIPPED_CONVERSATION: Shipped = Shipped::new(|| JointQuantiles::parse(CONVERSATION));
+static SHIPPED_CODE: Shipped = Shipped::new(|| JointQuantiles::parse(CODE));
 
 /// Lengths as in the Azure conversation trace of 2023: prompts of 1,155 tokens in the mean (P50
 /// 1,020, P99 4,142), outputs of 211 (P50 129, P99 601), drawn together as they go together.
@@ -30,14 +34,14 @@ pub struct AzureCode {}
 impl AzureConv {
     /// Unfolds the embedded table.
     pub fn build(self) -> Result<Box<dyn LengthSource>, String> {
-        Ok(Box::new(JointQuantiles::parse(CONVERSATION)?))
+        SHIPPED_CONVERSATION.source()
     }
 }
 
 impl AzureCode {
     /// Unfolds the embedded table.
     pub fn build(self) -> Result<Box<dyn LengthSource>, String> {
-        Ok(Box::new(JointQuantiles::parse(CODE)?))
+        SHIPPED_CODE.source()
     }
 }
 

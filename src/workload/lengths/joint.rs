@@ -13,6 +13,8 @@
 //! the dependence is kept down to a B-th of the ranks. What is lost: repeats, sequence, and
 //! dependence finer than that.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use super::{LengthSource, Lengths};
@@ -45,6 +47,19 @@ pub struct LengthTable {
     pub output: Vec<(u32, u32)>,
     /// Requests by group of prompt, then group of output.
     pub joint: Vec<Vec<u32>>,
+}
+
+/// A table that ships, unfolded when it is first asked for.
+pub(super) struct Shipped(LazyLock<Result<JointQuantiles, String>>);
+
+impl Shipped {
+    pub(super) const fn new(unfold: fn() -> Result<JointQuantiles, String>) -> Self {
+        Self(LazyLock::new(unfold))
+    }
+
+    pub(super) fn source(&self) -> Result<Box<dyn LengthSource>, String> {
+        Ok(Box::new(self.0.clone()?))
+    }
 }
 
 /// A [`LengthTable`] unfolded for drawing: three random numbers and one short search a request.

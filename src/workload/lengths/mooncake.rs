@@ -9,10 +9,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::joint::Shipped;
 use super::{JointQuantiles, LengthSource};
 
 /// The table as `mist derive lengths` wrote it.
 const CONVERSATION: &str = include_str!("../../../assets/lengths/MooncakeConversation.ron");
+
+static SHIPPED: Shipped = Shipped::new(|| JointQuantiles::parse(CONVERSATION));
 
 /// Lengths as in Mooncake's conversation trace of 2025: prompts of 12,035 tokens in the mean (P50
 /// 6,909, P99 85,400), outputs of 343 (P50 350, P99 1,119), drawn together as they go together.
@@ -23,7 +26,7 @@ pub struct MooncakeConversation {}
 impl MooncakeConversation {
     /// Unfolds the embedded table.
     pub fn build(self) -> Result<Box<dyn LengthSource>, String> {
-        Ok(Box::new(JointQuantiles::parse(CONVERSATION)?))
+        SHIPPED.source()
     }
 }
 

@@ -189,8 +189,9 @@ impl Scheduler {
     }
 
     /// The step under way is followed by one that is the same, whose blocks are taken now.
+    #[inline]
     pub(super) fn open_step(&mut self) {
-        let took = self.kv.take(self.decoding.growth(0));
+        let took = self.kv.take(self.decoding.growth());
         debug_assert!(took, "a stride ends before blocks run short");
     }
 

@@ -37,13 +37,12 @@ impl Scheduler {
         // The first step's blocks are taken already.
         let mut free = self.free_for_strides();
         let somebody_waits = !self.waiting.is_empty() || self.swapped() > 0;
-        for ahead in 1..most {
+        for (ahead, growth) in (1..most).zip(self.decoding.later_growth()) {
             let behind = self.decoding.frees(ahead - 1);
             if behind > 0 && somebody_waits {
                 return ahead;
             }
             free += behind;
-            let growth = self.decoding.growth(ahead);
             if growth > free {
                 return ahead;
             }
@@ -57,30 +56,32 @@ impl Scheduler {
         self.preemptions
     }
 
-    /// Makes one executed step of a stride take effect at `now`, when it ends.
-    ///
-    /// `begun` is when the stride began. The blocks of its first step were taken when it was composed, those of
-    /// each later one are when it [opens](Self::open_step). What that means for stages is added to `landed`. Returns
-    /// the KV blocks in use during the step.
-    pub fn land(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) -> u64 {
-        let in_use = self.kv.used();
+    /// The step under way ends at `now`: everyone who decodes in it has a token more.
+    #[inline]
+    pub fn advance(&mut self, now: SimTime, gaps: &mut TokenGaps) {
         if self.step.decodes {
             self.clock.tick(now, gaps);
             let behind = self.decoding.step();
             self.kv.give_back(behind);
-            while let Some(id) = self.pop_due() {
-                if self.has_begun_its_answer(id) {
-                    self.seq_mut(id).answer = now;
-                    continue;
-                }
-                self.stop_decoding(id);
-                self.finish(id, now, landed);
+        }
+    }
+
+    /// What the end of the last step of a stride means, at `now`: sequences complete, prompts are computed.
+    /// The stride began at `begun`; what it comes to for stages is added to `landed`.
+    pub fn land(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) {
+        while self.step.decodes
+            && let Some(id) = self.pop_due()
+        {
+            if self.has_begun_its_answer(id) {
+                self.seq_mut(id).answer = now;
+                continue;
             }
+            self.stop_decoding(id);
+            self.finish(id, now, landed);
         }
         if !self.step.chunks.is_empty() {
             self.land_chunks(begun, now, gaps, landed);
         }
-        in_use
     }
 
     /// Forgets the composed step, once all of it has landed.

@@ -22,7 +22,7 @@ impl Scheduler {
         if self.decoding.members() == 0 {
             return true;
         }
-        self.step.decodes = self.take(self.decoding.growth(0));
+        self.step.decodes = self.take(self.decoding.growth());
         self.step.decodes
     }
 

@@ -155,7 +155,7 @@ impl Scheduler {
 
     /// Blocks that those who decode take for their next tokens.
     pub fn decode_growth(&self) -> u64 {
-        self.decoding.growth(0)
+        self.decoding.growth()
     }
 
     /// Blocks that the running sequence `id` takes for its next `tokens` tokens.
@@ -210,7 +210,7 @@ impl Scheduler {
             let cached = self.in_cache(SeqId(at as u32));
             u64::from(cached.map_or(own, |cached| own + seq.shared - cached))
         };
-        let opened = if self.step.decodes { self.decoding.growth(0) } else { 0 };
+        let opened = if self.step.decodes { self.decoding.growth() } else { 0 };
         let own = self.seqs.iter().enumerate().map(of).sum::<u64>();
         own + self.holdings.blocks() + self.prefixes_in_use() + opened + self.expected
     }
