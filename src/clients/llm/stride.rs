@@ -165,9 +165,18 @@ impl LlmClient {
         if !self.busy {
             return self.settle_idle(now, usage);
         }
-        self.stride.truncate(self.stride.partition_point(|step| step.end <= now));
+        let ended = self.stride.partition_point(|step| step.end <= now);
+        // At an end that falls on `now` the next step has not been composed.
+        let inside = (1..self.stride.len()).contains(&ended) && self.stride[ended - 1].end < now;
+        self.stride.truncate(ended);
         // No sequence starts or completes before the last step of a stride, which has not ended.
         self.land(self.epoch, usage, gaps, &mut Landed::default());
+        if inside {
+            // The step under way has its blocks, as it had with one step a stride, and prefixes made room for them.
+            self.scheduler.open_step();
+            self.scheduler.clear_step();
+            usage.prefix = self.scheduler.prefix_tally();
+        }
     }
 
     /// Brings `usage` up to `now` while nothing is under way.
