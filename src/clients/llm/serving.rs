@@ -70,6 +70,15 @@ impl Serving {
             facts.push(Fact::new("swaps to the host", format!("{blocks} blocks, {each:.1} µs each way")));
         }
         let needed = self.capacity.groups.most(max_model_len, Some(self.max_step_tokens), block_size);
+        if let Some(HostKv { blocks, .. }) = self.host
+            && blocks < needed.min(self.capacity.blocks)
+        {
+            let tokens = blocks / u64::from(groups.count()) * u64::from(block_size);
+            let warning = format!(
+                "host_memory holds {tokens} tokens of KV: longer sequences that give way are computed again"
+            );
+            facts.push(Fact::new("warning", warning));
+        }
         if needed > blocks {
             // vLLM checks this when it starts; requests that do fit are served here all the same.
             let warning = format!(
@@ -101,8 +110,13 @@ impl LlmSpec {
         let sizing = self.sizing(model, accelerator, tensor_parallel, max_step_tokens);
         let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
         let held = capacity.blocks;
-        let stated = |blocks| capacity.with_blocks(blocks, self.block_size);
-        let capacity = self.num_gpu_blocks.map_or(capacity, stated);
+        let capacity = match self.num_gpu_blocks {
+            Some(blocks) => {
+                fits(blocks, held, &sizing)?;
+                capacity.with_blocks(blocks, self.block_size)
+            }
+            None => capacity,
+        };
         let host = self.preemption.host(&capacity, accelerator)?;
         let target = Target {
             tensor_parallel,
@@ -116,7 +130,11 @@ impl LlmSpec {
         let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
         let mut remarks = found.config().map(|config| self.config_facts(config)).unwrap_or_default();
         if held < capacity.blocks {
-            let warning = format!("memory holds {held} KV blocks, and num_gpu_blocks says more");
+            let share = self.gpu_memory_utilization;
+            let warning = format!(
+                "num_gpu_blocks is {}, more than the {held} that fit into {share} of device memory",
+                capacity.blocks
+            );
             remarks.push(Fact::new("warning", warning));
         }
         let link = accelerator.host_link_bandwidth().ok();
@@ -130,6 +148,7 @@ impl LlmSpec {
                 lends: self.lends,
                 reserved_tokens: self.num_reserved_decode_tokens,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
+                kv_precision: self.kv_cache,
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
                 kv_tokens: capacity.tokens,
             },
@@ -189,6 +208,22 @@ fn refused(message: &str) -> Problem {
         Some((setting, what)) => Problem::new(setting, what),
         None => Problem::new("runtime", message),
     }
+}
+
+/// Whether so many stated KV blocks fit into device memory, of which `held` are within the share that the engine
+/// may use. vLLM lets its override go beyond that share and fails where memory itself ends.
+fn fits(blocks: u64, held: u64, sizing: &KvSizing) -> Result<(), Problem> {
+    let all = KvSizing { utilization: 1.0, ..*sizing }.capacity().map_err(|error| misfit(&error))?;
+    if blocks <= all.blocks {
+        return Ok(());
+    }
+    let message = format!(
+        "{blocks} KV blocks do not fit: beside weights and activations device memory holds {} in all, and {held} \
+         within gpu_memory_utilization",
+        all.blocks
+    );
+    let help = format!("write `num_gpu_blocks: {held}` or less, or leave it out");
+    Err(Problem::new("num_gpu_blocks", message).help(help))
 }
 
 /// Why there is no room for KV, at the setting to blame.
