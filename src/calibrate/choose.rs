@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::measurements::{AttentionSet, GemmSet, MoeSet, Origin};
+use super::measurements::{AttentionSet, GemmRow, GemmSet, MoeSet, Origin};
 use super::physics::{Verdict, check_attention, check_gemm, check_moe};
 use super::{CalibrateError, Report};
 use crate::runtime::profile::{CollectiveTable, Library, Silicon};
 
-/// A table that the user names for an operator: `gemm.fp8=vllm-0.19.0`, `attention=vllm-0.14.0`.
+/// Named instead of a table of products: the median of all that hold against physics.
+const MEDIAN: &str = "median";
+
+/// A table that the user names for an operator: `gemm.fp8=vllm-0.19.0`, `attention=vllm-0.14.0`, `gemm.bf16=median`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     operator: String,
@@ -46,7 +49,10 @@ impl Choice {
         let mut known: Vec<&str> = tables.collect();
         known.sort_unstable_by_key(|table| rank(table));
         known.dedup();
-        let of_family = |choice: &&Self| choice.operator.split('.').next() == Some(family);
+        let of_family = |choice: &&Self| {
+            let median = family == "gemm" && choice.table == MEDIAN;
+            choice.operator.split('.').next() == Some(family) && !median
+        };
         match choices.iter().filter(of_family).find(|choice| !known.contains(&choice.table.as_str())) {
             None => Ok(()),
             Some(Self { operator, table }) => Err(CalibrateError::Choice(format!(
@@ -121,10 +127,51 @@ pub(super) fn gemm(
     Choice::check(choices, "gemm", sets.iter().map(|set| set.origin.table.as_str()))?;
     let mut chosen = Vec::new();
     for (kind, sets) in grouped(sets, |set| set.kind) {
+        let operator = format!("gemm.{kind}");
+        if Choice::named(choices, &operator).is_some_and(|choice| choice.table == MEDIAN) {
+            chosen.extend(middle(silicon, &operator, sets, report)?);
+            continue;
+        }
         let check = |set: &mut GemmSet| check_gemm(silicon, set);
-        chosen.extend(pick(&format!("gemm.{kind}"), sets, choices, report, |set| &set.origin, check)?);
+        chosen.extend(pick(&operator, sets, choices, report, |set| &set.origin, check)?);
     }
     Ok(chosen)
+}
+
+/// The median of what tables say of each product: where all of them measured the same kernels, they are repetitions, and
+/// what one of them has caught beside the kernel is not in the others.
+fn middle(
+    silicon: &Silicon,
+    operator: &str,
+    mut sets: Vec<GemmSet>,
+    report: &mut Report,
+) -> Result<Option<GemmSet>, CalibrateError> {
+    sets.sort_by_key(|set| rank(&set.origin.table));
+    let (mut times, mut names) = (BTreeMap::<[u64; 3], Vec<f64>>::new(), Vec::new());
+    let mut last = None;
+    for mut set in sets {
+        let verdict = check_gemm(silicon, &mut set)?;
+        if let Some(why) = verdict.refused {
+            report.remarks.push(format!("refused {operator} {}: {why}", set.origin.table));
+            continue;
+        }
+        for row in &set.rows {
+            times.entry([row.m, row.n, row.k].map(|size| size as u64)).or_default().push(row.seconds);
+        }
+        names.push(set.origin.table.clone());
+        last = Some(set);
+    }
+    let rows = times.into_iter().map(|([m, n, k], mut times)| {
+        times.sort_unstable_by(f64::total_cmp);
+        // Of two their mean.
+        let seconds = 0.5 * (times[(times.len() - 1) / 2] + times[times.len() / 2]);
+        GemmRow { m: m as f64, n: n as f64, k: k as f64, seconds }
+    });
+    Ok(last.map(|set| GemmSet {
+        origin: Origin { table: format!("median of {}", names.join(", ")), ..set.origin },
+        kind: set.kind,
+        rows: rows.collect(),
+    }))
 }
 
 pub(super) fn attention(

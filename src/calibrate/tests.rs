@@ -129,6 +129,23 @@ fn the_newest_table_that_holds_is_taken_and_others_are_refused_by_name() {
 }
 
 #[test]
+fn the_median_of_tables_is_no_extreme_of_theirs_and_impossible_ones_have_no_say() {
+    let files = [("0.14.0", 1.1), ("0.19.0", 1.0), ("0.22.0", 0.5), ("0.24.0", 1.6)];
+    let files = files
+        .map(|(version, scale)| (format!("gemm/vllm-{version}/gemm_perf.csv"), gemm_perf("bfloat16", scale)));
+    let files: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    let folder = folder(&files);
+    let (profile, report) = fit(&folder, &["gemm.bf16=median"], false).unwrap();
+    assert_eq!(profile.gemm[0].table, "median of vllm-0.14.0, vllm-0.19.0, vllm-0.24.0");
+    assert!(report.remarks.iter().any(|remark| remark.starts_with("refused gemm.bf16 vllm-0.22.0")));
+    let curve = profile.gemm(4096, 4096, WeightKind::Bf16).unwrap();
+    for m in [1.0, 64.0, 512.0, 8192.0] {
+        let ratio = curve.seconds(m) / (1.1 * product(WeightKind::Bf16, m, 4096.0, 4096.0));
+        assert!((0.97..1.03).contains(&ratio), "{m}: {ratio}");
+    }
+}
+
+#[test]
 fn host_launched_and_partial_tables_are_refused() {
     let mut slow = String::new();
     for (at, line) in gemm_perf("fp8_block", 1.0).lines().enumerate() {

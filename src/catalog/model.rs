@@ -40,6 +40,10 @@ pub struct Model {
     /// Whether every token sees all others, as in an encoder, which keeps no KV cache; default false.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bidirectional: bool,
+    /// Whether attention and feed-forward run side by side on one input, as in GPT-J and Falcon, not one after the
+    /// other: one norm and one all-reduce a layer, not two; default false.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub parallel: bool,
     /// Which projections have a bias; default [`Bias::Absent`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub bias: Bias,

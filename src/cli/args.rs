@@ -183,7 +183,8 @@ Errors are of what was held out: a fifth of the shapes at a time, foretold from 
         /// Replace a profile that is there already
         #[arg(long, requires = "output")]
         force: bool,
-        /// Take this table where there are several, such as `gemm.fp8=vllm-0.19.0`; repeatable
+        /// Take this table where there are several, such as `gemm.fp8=vllm-0.19.0`, or of products the `median` of all;
+        /// repeatable
         #[arg(long = "use", value_name = "OPERATOR=TABLE")]
         tables: Vec<String>,
         /// Fit whole steps of a model with an engine, not operators

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Accelerator, Catalog, ModelError, UnknownName};
+use crate::catalog::{Accelerator, Catalog, ModelError, Precision, UnknownName};
 use crate::engine::SimBuilder;
 use crate::request::StageKind;
 use crate::scenario::{Choice, Findings, Problem, Registry};
@@ -107,10 +107,24 @@ pub struct Generates {
     pub reserved_tokens: u32,
     /// Longest text (tokens).
     pub max_model_len: u32,
+    /// Precision of its KV cache.
+    pub kv_precision: Precision,
     /// Size of the KV cache of one token (bytes).
     pub kv_bytes_per_token: f64,
     /// Tokens that its KV cache holds.
     pub kv_tokens: u64,
+}
+
+impl Generates {
+    /// Whether it may be sent prompts.
+    pub const fn may_prefill(&self) -> bool {
+        self.lends || self.role.prefills()
+    }
+
+    /// Whether it may be sent what is to be generated on.
+    pub const fn may_decode(&self) -> bool {
+        self.lends || self.role.decodes()
+    }
 }
 
 /// The part that a client has in generating text.

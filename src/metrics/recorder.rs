@@ -11,7 +11,7 @@ use super::deployment::RunEnd;
 use super::record::{RequestRecord, Unfinished};
 use super::slo::Attainment;
 use super::source::{Source, SourceSpec, throughput};
-use super::stability::Load;
+use super::stability::{Load, Stability};
 use super::summary::{Latencies, RequestCounts, Summary, TokenCounts};
 use super::utilisation::{by_group, cost, utilisation};
 use crate::request::Rejection;
@@ -211,10 +211,12 @@ impl Recorder {
         } else {
             Vec::new()
         };
+        let judged = self.load.judge(self.arrived, self.completed);
+        let stability = Stability { nothing_completed_of: self.nothing_completed_of(), ..judged };
         Summary {
             scenario: run.scenario.to_owned(),
             duration_s,
-            stability: self.load.judge(self.arrived, self.completed),
+            stability,
             throughput: throughput(requests.completed, tokens, duration_s),
             requests,
             sessions: run.sessions,
@@ -245,6 +247,12 @@ impl Recorder {
             }
         }
         all
+    }
+
+    /// The sources of which requests arrived and none completed, unless none did of any.
+    fn nothing_completed_of(&self) -> Vec<String> {
+        let failed = self.sources.iter().filter(|source| source.completed_nothing());
+        failed.filter(|_| self.completed > 0).map(|source| source.spec.name.clone()).collect()
     }
 
     /// Over the sources that set targets; these are named only when all of them set the same.

@@ -112,6 +112,11 @@ impl Source {
         stages.coarsen();
     }
 
+    /// Whether requests arrived and none completed.
+    pub(super) const fn completed_nothing(&self) -> bool {
+        self.counts.arrived > 0 && self.counts.completed == 0
+    }
+
     pub(super) fn counts(&self, duration_s: f64) -> RequestCounts {
         let in_system_ns = self.e2e.sum_ns() + self.not_completed_ns;
         RequestCounts {

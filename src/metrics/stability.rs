@@ -28,7 +28,8 @@
 //! - **`too_short`**: neither can be said. `enough_requests` is a rough guess at how many would do: the most
 //!   of 200, 2·A, 15·E of arrivals, 100·Q₄, and what makes the noise of N, √(2·N₄), half of what stable
 //!   allows.
-//! - **`nothing_completed`**: latencies are of no request; the counts of rejections say why.
+//! - **`nothing_completed`**: latencies are of no request; the counts of rejections say why. Where that is so of
+//!   some classes of traffic and not of others, the verdict is that of the others, and names them.
 //! - **offline**: everything arrived at one instant; **`closed_loop`**: arrivals wait for completions, which
 //!   no load can outrun. Closed-loop sources are left out when others are open.
 //!
@@ -76,6 +77,9 @@ pub enum Verdict {
 pub struct Stability {
     /// Whether the deployment kept up.
     pub verdict: Verdict,
+    /// Classes of traffic of which nothing completed, where something did of others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nothing_completed_of: Vec<String>,
     /// From the first arrival to the last (s).
     pub arrival_window_s: f64,
     /// Requests per second that arrived in the window.
@@ -162,7 +166,8 @@ impl Load {
         self.in_system_ns += u128::from(time.as_ns());
     }
 
-    /// The verdict on a run in which `completed` requests of `arrived` did, of all sources.
+    /// The verdict on a run in which `completed` requests of `arrived` did, of all sources; which of them saw
+    /// nothing completed is not known here.
     pub(super) fn judge(&self, arrived: u64, completed: u64) -> Stability {
         let window_s = self.cohorts.window_s();
         let quarters = self.cohorts.quarters();
@@ -197,6 +202,7 @@ impl Load {
         let offered_per_s = per_s(self.arrived.saturating_sub(1) as f64);
         Stability {
             verdict,
+            nothing_completed_of: Vec::new(),
             arrival_window_s: window_s,
             offered_per_s,
             completed_in_window_per_s: per_s(self.completed_in_window as f64),

@@ -167,7 +167,7 @@ pub struct Utilisation {
     pub decode_tokens: u64,
     /// Times a request had to give its KV blocks away while it ran: to start over, or swapped to the host.
     pub preemptions: u64,
-    /// Those that were swapped to the host; absent where none were.
+    /// Those that were swapped to the host, or would have been had it not been full; absent where none were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_swaps: Option<KvSwaps>,
     /// What was found in prefix caches by what was admitted; null where no client has one.
@@ -183,6 +183,8 @@ pub struct Utilisation {
 pub struct KvSwaps {
     /// Preemptions by swap; the other ones were recomputed.
     pub preemptions: u64,
+    /// Those of the others that found the host full.
+    pub found_full: u64,
     /// KV blocks copied to the host.
     pub blocks_out: u64,
     /// KV blocks copied back; fewer where the run ended before they were.
@@ -201,6 +203,9 @@ pub struct PrefixCacheHits {
     pub token_hit_frac: f64,
     /// Share of requests that found anything.
     pub request_hit_frac: f64,
+    /// KV blocks that were evicted for others; a class of traffic has none of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evicted_blocks: Option<u64>,
 }
 
 /// Changes of models on clients that serve several by turns.

@@ -33,9 +33,10 @@ pub(super) fn utilisation<'a>(
         total.prefill_tokens += usage.prefill_tokens;
         total.decode_tokens += usage.decode_tokens;
         total.preemptions += usage.preemptions;
-        if let Some(swapped) = usage.swapped.filter(|swapped| swapped.preemptions > 0) {
+        if let Some(swapped) = usage.swapped.filter(|swapped| swapped.preemptions + swapped.found_full > 0) {
             let all = total.kv_swaps.get_or_insert_default();
             all.preemptions += swapped.preemptions;
+            all.found_full += swapped.found_full;
             all.blocks_out += swapped.blocks_out;
             all.blocks_in += swapped.blocks_in;
         }
@@ -60,7 +61,10 @@ pub(super) fn utilisation<'a>(
         count: swaps,
         accelerator_frac: ratio(swapping_ns as f64, total.accelerators as f64 * duration_s * 1e9),
     });
-    total.prefix_cache = prefixes.map(PrefixCacheHits::from);
+    total.prefix_cache = prefixes.map(|tally| PrefixCacheHits {
+        evicted_blocks: Some(tally.evicted_blocks),
+        ..PrefixCacheHits::from(tally)
+    });
     total.kv_mean_frac = ratio(kv_block_ns as f64, kv_blocks as f64 * duration_s * 1e9);
     total.mean_batch = ratio(batch_seqs as f64, total.steps as f64);
 
@@ -94,6 +98,7 @@ impl From<PrefixTally> for PrefixCacheHits {
             hit_tokens,
             token_hit_frac: ratio(hit_tokens as f64, query_tokens as f64),
             request_hit_frac: ratio(hits as f64, queries as f64),
+            evicted_blocks: None,
         }
     }
 }
@@ -143,6 +148,7 @@ pub(super) fn ratio(part: f64, whole: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::clients::Usage;
+    use crate::clients::llm::SwapTally;
     use crate::units::SimSpan;
 
     fn usage(compute_s: f64, memory_s: f64) -> Usage {
@@ -172,6 +178,17 @@ mod tests {
         let (_, idle) = utilisation(clients.iter(), 2.0);
         assert_eq!(idle.bound_by, BoundBy::Arrivals);
         assert!(by_group(&clients[..1], 1.0).is_empty());
+    }
+
+    #[test]
+    fn what_found_the_host_full_and_what_was_evicted_is_told() {
+        let full = SwapTally { found_full: 2, ..SwapTally::default() };
+        let tally = PrefixTally { evicted_blocks: 7, ..PrefixTally::default() };
+        let usage = Usage { swapped: Some(full), prefix: Some(tally), ..usage(1.0, 0.0) };
+        let clients = [ClientUsage { group: "a", accelerators: 1, usage: &usage }];
+        let (total, _) = utilisation([&clients[0], &clients[0]].into_iter(), 1.0);
+        assert_eq!(total.kv_swaps.map(|swaps| (swaps.preemptions, swaps.found_full)), Some((0, 4)));
+        assert_eq!(total.prefix_cache.and_then(|prefixes| prefixes.evicted_blocks), Some(14));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(super) fn run() -> (Summary, Provenance) {
         duration_s: 254.125,
         stability: Stability {
             verdict: Verdict::Stable,
+            nothing_completed_of: Vec::new(),
             arrival_window_s: 249.5,
             offered_per_s: Some(8.012),
             completed_in_window_per_s: Some(7.85),

@@ -81,6 +81,16 @@ fn render(Report { summary, provenance }: Report<'_>) -> String {
 
 fn verdict(summary: &Summary) -> String {
     let stability = &summary.stability;
+    let mut verdict = judged(summary);
+    if !stability.nothing_completed_of.is_empty() {
+        let of = stability.nothing_completed_of.join("`, `");
+        write!(verdict, "; but NOTHING COMPLETED of `{of}`").expect("a string takes any text");
+    }
+    verdict
+}
+
+fn judged(summary: &Summary) -> String {
+    let stability = &summary.stability;
     match stability.verdict {
         Verdict::Stable => "STABLE: requests do not pile up".to_owned(),
         Verdict::Overloaded => format!(
@@ -325,13 +335,20 @@ fn hardware(page: &mut Page, summary: &Summary) {
         let recomputed = thousands(used.preemptions - swaps.preemptions);
         let (out, back) = (thousands(swaps.blocks_out), thousands(swaps.blocks_in));
         let swapped = thousands(swaps.preemptions);
-        let row =
+        let mut row =
             format!("{swapped} swapped, {out} blocks to the host and {back} back, {recomputed} recomputed");
+        if swaps.found_full > 0 {
+            let full = thousands(swaps.found_full);
+            write!(row, ", {full} of them as host_memory was full").expect("a string takes any text");
+        }
         page.row(1, "preempted", &row);
     }
-    if let Some(PrefixCacheHits { token_hit_frac, request_hit_frac, .. }) = used.prefix_cache {
-        let found = (percent(token_hit_frac), percent(request_hit_frac));
-        page.row(1, "prefixes", &format!("{} of prompt tokens found, by {} of requests", found.0, found.1));
+    if let Some(PrefixCacheHits { token_hit_frac, request_hit_frac, evicted_blocks, .. }) = used.prefix_cache
+    {
+        let (tokens, requests) = (percent(token_hit_frac), percent(request_hit_frac));
+        let evicted = counted(evicted_blocks.unwrap_or_default(), "block");
+        let row = format!("{tokens} of prompt tokens found, by {requests} of requests, {evicted} evicted");
+        page.row(1, "prefixes", &row);
     }
     if let Some(swaps) = used.model_swaps {
         let share = percent(swaps.accelerator_frac);

@@ -45,6 +45,16 @@ pub trait StageKind: Any + Send + Sync {
         false
     }
 
+    /// Whether it puts text before or into the prompt, so that KV of the text before it is of no more use.
+    fn puts_into_prompt(&self) -> bool {
+        false
+    }
+
+    /// Whether it may bring KV of the text: [`cached_tokens`](Payload::cached_tokens).
+    fn brings_kv(&self) -> bool {
+        false
+    }
+
     /// What is wrong with the parameters; paths count from them.
     fn check(&self, catalog: &Catalog) -> Vec<Problem> {
         let _ = catalog;

@@ -54,9 +54,10 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
             .extend(check_shared(class).into_iter().map(|problem| problem.under(&format!("workload[{i}]"))));
     }
 
-    if scenario.horizon.is_some_and(|horizon| horizon.as_secs() <= 0.0) {
+    if let Some(horizon) = scenario.horizon.filter(|horizon| horizon.as_secs() <= 0.0) {
+        let message = format!("the horizon must be above zero, found {} s", horizon.as_secs());
         problems
-            .push(Problem::new("horizon", "the horizon must be above zero").help("leave it out for none"));
+            .push(Problem::new("horizon", message).help("leave it out for none, or write such as `h(1)`"));
     }
     problems
 }

@@ -110,7 +110,27 @@ impl<'a> Slot<'a> {
             words.match_indices(&option).any(|(at, _)| ends(words[at + option.len()..].chars().next()))
         };
         let field = properties.iter().find(|(_, schema)| schema["description"].as_str().is_some_and(mirrors));
-        field.map(|(field, _)| format!("did you mean `{field}`? It mirrors `{option}`"))
+        let field = field.map(|(field, _)| format!("did you mean `{field}`? It mirrors `{option}`"));
+        field.or_else(|| self.inside(name).filter(|_| beginning))
+    }
+
+    /// What to say of a field that is none here, but, but for a slip, a parameter of what stands in one, as that one's
+    /// words show.
+    fn inside(self, name: &str) -> Option<String> {
+        const SLIPS: usize = 2;
+        let properties = self.core()["properties"].as_object()?;
+        let shown = |(field, schema): (&String, &Value)| {
+            let spans = schema["description"].as_str()?.split('`').skip(1).step_by(2);
+            let shows = |span: &&str| {
+                let parameter = span.split_once('(').and_then(|(_, inside)| inside.split_once(':'));
+                parameter.is_some_and(|(parameter, _)| {
+                    parameter.len() > 3 * SLIPS && strsim::osa_distance(parameter, name) <= SLIPS
+                })
+            };
+            let span = spans.into_iter().find(shows)?;
+            Some(format!("it belongs into `{field}`: write `{field}: {span}`"))
+        };
+        properties.iter().find_map(shown)
     }
 
     /// Whether the place holds fields by name.

@@ -24,7 +24,11 @@ pub fn did_you_mean<'a>(found: &str, allowed: impl IntoIterator<Item = &'a str>)
     let closer = |a: &(f64, &str), b: &(f64, &str)| {
         a.0.total_cmp(&b.0).then_with(|| kinship(found, a.1).cmp(&kinship(found, b.1)))
     };
-    let nearest = allowed.iter().copied().max_by(closer).filter(|(likeness, _)| *likeness >= 0.5);
+    let nearest = allowed.iter().copied().max_by(closer);
+    // Of short names, half of whose letters are others, a guess would be one in vain.
+    let close = |name: &str| edits(found, name) < 2 || plain(name).starts_with(&plain(found));
+    let near = |(likeness, name): &(f64, &str)| *likeness > 0.5 || *likeness >= 0.5 && close(name);
+    let nearest = nearest.filter(near);
     let equals = allowed.iter().filter(|name| nearest.is_some_and(|nearest| closer(name, &nearest).is_eq()));
     let equals: Vec<&str> = equals.map(|(_, name)| *name).take(3).collect();
     let guess =
@@ -59,18 +63,25 @@ fn kinship(found: &str, name: &str) -> (bool, usize) {
     (letters(found) == letters(name), common)
 }
 
+/// A name without case and separators.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Slips of the fingers between two names, whatever their case and separators.
+fn edits(found: &str, name: &str) -> usize {
+    strsim::osa_distance(&plain(found), &plain(name))
+}
+
 /// How alike two names are, 0 to 1, whatever their case and separators.
 fn likeness(found: &str, name: &str) -> f64 {
     if found.len() > LONGEST {
         return 0.0;
     }
-    let plain = |text: &str| -> String {
-        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-    };
+    let edits = edits(found, name) as f64;
     let (found, name) = (plain(found), plain(name));
     let longer = found.chars().count().max(name.chars().count()).max(1);
     let part = found.len() >= 3 && name.contains(&found);
-    let edits = strsim::osa_distance(&found, &name) as f64;
     (1.0 - edits / longer as f64).max(if part { 0.6 } else { 0.0 })
 }
 
@@ -86,6 +97,13 @@ mod tests {
         );
         assert_eq!(did_you_mean("zzz", ["Poisson", "Uniform"]), "Allowed: `Poisson`, `Uniform`");
         assert_eq!(did_you_mean("zzz", []), "none are allowed here");
+    }
+
+    #[test]
+    fn short_names_with_little_in_common_are_no_guess() {
+        assert_eq!(did_you_mean("max", ["median", "mean"]), "Allowed: `median`, `mean`");
+        assert_eq!(suggested(&did_you_mean("men", ["median", "mean"])), Some("mean"));
+        assert_eq!(suggested(&did_you_mean("c", ["rate", "cv"])), Some("cv"));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) struct Survey<T> {
     pub(super) value: Option<T>,
     /// The mended text.
     pub(super) text: String,
-    /// The fields whose values were made up.
+    /// The fields whose values were made up, or were put right by a guess.
     pub(super) made_up: Vec<String>,
 }
 
@@ -53,6 +53,7 @@ pub(super) fn survey<T>(
         slot: Slot::root(schema),
         tries: BTreeMap::new(),
         made_up: Vec::new(),
+        guessed: Vec::new(),
         errors: Vec::new(),
     };
     mender.punctuation();
@@ -70,7 +71,8 @@ pub(super) fn survey<T>(
             }
         }
     }
-    let Mender { text: mended, made_up, mut errors, .. } = mender;
+    let Mender { text: mended, mut made_up, guessed, mut errors, .. } = mender;
+    made_up.extend(guessed);
     errors.sort_by_cached_key(|error| start(text, error));
     Survey { errors, value, text: mended.into_owned(), made_up }
 }
@@ -92,6 +94,9 @@ struct Mender<'a> {
     /// How often each fault was met.
     tries: BTreeMap<String, usize>,
     made_up: Vec<String>,
+    /// Single values that are there, but under misspelt names or without units: what they come to beside others is no
+    /// further fault.
+    guessed: Vec<String>,
     errors: Vec<ReadError>,
 }
 
@@ -101,11 +106,17 @@ struct Mend {
     with: String,
     /// The field whose value this makes up.
     makes_up: Option<String>,
+    /// The field, a single value, whose misspelt name or missing unit this puts right.
+    guesses: Option<String>,
 }
 
 impl Mend {
     fn meant(range: Range<usize>, with: impl Into<String>) -> Self {
-        Self { range, with: with.into(), makes_up: None }
+        Self { range, with: with.into(), makes_up: None, guesses: None }
+    }
+
+    fn made_up(range: Range<usize>, with: String, field: Option<String>) -> Self {
+        Self { range, with, makes_up: field, guesses: None }
     }
 }
 
@@ -221,11 +232,12 @@ impl Mender<'_> {
         if self.origin.is_empty() {
             self.origin = (0..self.text.len() as u32).collect();
         }
-        let Mend { range, with, makes_up } = mend;
+        let Mend { range, with, makes_up, guesses } = mend;
         let from = self.origin.get(range.start).copied().unwrap_or(self.original.len() as u32);
         self.origin.splice(range.clone(), std::iter::repeat_n(from, with.len()));
         self.text.to_mut().replace_range(range, &with);
         self.made_up.extend(makes_up);
+        self.guessed.extend(guesses);
     }
 }
 
@@ -254,12 +266,13 @@ fn mends(
             let Some([key, gone, whole]) = named(text, node, name, false) else { return mends };
             let absent = |name: &&str| named(text, node, name, false).is_none();
             if let Some(meant) = error.help.as_deref().and_then(suggested).filter(absent) {
-                mends.push(Mend::meant(key, meant));
+                let guesses = is_scalar(text, node, name).then(|| join(&error.path, meant));
+                mends.push(Mend { guesses, ..Mend::meant(key, meant) });
             }
             if let Some((missing, sample)) = only_missing(text, node, slot) {
                 // The field that is missing is surely this one under another name.
                 let makes_up = Some(join(&error.path, missing));
-                mends.push(Mend { range: whole, with: format!("{missing}: {sample}"), makes_up });
+                mends.push(Mend::made_up(whole, format!("{missing}: {sample}"), makes_up));
             }
             mends.push(Mend::meant(gone, ""));
         }
@@ -272,7 +285,7 @@ fn mends(
             let sample = inside.and_then(|inside| inside.field(name)).and_then(Slot::sample);
             if let (Some(sample), Some(at)) = (sample, first(text, node)) {
                 let makes_up = Some(join(&error.path, name));
-                mends.push(Mend { range: at..at, with: format!("{name}: {sample}, "), makes_up });
+                mends.push(Mend::made_up(at..at, format!("{name}: {sample}, "), makes_up));
             }
         }
         // A name that closed choices do not have, or open ones.
@@ -290,7 +303,7 @@ fn mends(
                 let bare =
                     matches!(written.kind, Kind::Scalar) && slot.is_some_and(|slot| slot.choice().is_none());
                 let makes_up = bare.then(|| error.path.clone());
-                mends.push(Mend { range: word, with: meant.to_owned(), makes_up });
+                mends.push(Mend::made_up(word, meant.to_owned(), makes_up));
             }
         }
         Sort::Malformed => {}
@@ -299,7 +312,9 @@ fn mends(
         // Of a choice inside a choice, what is meant is known from what was said.
         let told = || error.help.as_deref().filter(|_| slot.is_none()).and_then(told).map(str::to_owned);
         if let Some(meant) = lesson.and_then(|lesson| lesson.meant.clone()).or_else(told) {
-            mends.push(Mend::meant(node.range.clone(), meant));
+            // Which unit was meant is a guess.
+            let guesses = slot.is_some_and(|slot| !slot.units().is_empty()).then(|| error.path.clone());
+            mends.push(Mend { guesses, ..Mend::meant(node.range.clone(), meant) });
         }
         if let Kind::Group { name, fields, .. } = &node.kind
             && fields.first().is_none_or(|field| field.key.is_some())
@@ -310,7 +325,7 @@ fn mends(
             mends.push(Mend::meant(name.clone(), "")); // `Platform(…)` for `(…)`
         }
         if let Some(sample) = slot.and_then(Slot::sample) {
-            mends.push(Mend { range: node.range.clone(), with: sample, makes_up: Some(error.path.clone()) });
+            mends.push(Mend::made_up(node.range.clone(), sample, Some(error.path.clone())));
         }
     }
     mends
@@ -338,6 +353,14 @@ fn first(text: &str, node: &Node) -> Option<usize> {
         },
         _ => None,
     }
+}
+
+/// Whether the field `name` of `node` holds a single value.
+fn is_scalar(text: &str, node: &Node, name: &str) -> bool {
+    let Kind::Group { fields, .. } = &unwrap(text, node).kind else { return false };
+    let is = |key: &Range<usize>| text[key.clone()].trim_start_matches("r#") == name;
+    let mut found = fields.iter().filter(|field| field.key.as_ref().is_some_and(is));
+    found.next().is_some_and(|field| matches!(unwrap(text, &field.value).kind, Kind::Scalar))
 }
 
 /// The field `name` of `node`, the last of that name if `last`: its key, the bytes to take

@@ -127,25 +127,28 @@ pub(super) fn lesson(text: &str, node: &Node, slot: Slot) -> Option<Lesson> {
 }
 
 fn of_integer(slot: Slot, number: Option<f64>, written: &str, found: &str) -> Option<Lesson> {
-    let least = slot.core()["minimum"].as_i64();
-    let most = match slot.core()["format"].as_str() {
-        Some("uint8") => u8::MAX.into(),
-        Some("uint16") => u16::MAX.into(),
-        Some("uint32") => u32::MAX.into(),
-        _ => u64::MAX,
+    let (lowest, highest): (i128, i128) = match slot.core()["format"].as_str() {
+        Some("int8") => (i8::MIN.into(), i8::MAX.into()),
+        Some("int16") => (i16::MIN.into(), i16::MAX.into()),
+        Some("int32") => (i32::MIN.into(), i32::MAX.into()),
+        Some("int64") => (i64::MIN.into(), i64::MAX.into()),
+        Some("uint8") => (0, u8::MAX.into()),
+        Some("uint16") => (0, u16::MAX.into()),
+        Some("uint32") => (0, u32::MAX.into()),
+        _ => (0, u64::MAX.into()),
     };
-    let range = match least {
-        Some(least) => format!("a whole number, {least} to {most}"),
-        None => "a whole number".to_owned(),
-    };
+    let bound = |name: &str| slot.core()[name].as_i64().map(i128::from);
+    let (least, most) = (bound("minimum").unwrap_or(lowest), bound("maximum").unwrap_or(highest));
     let plain = unquoted(written);
-    if plain == written && written.parse::<u64>().is_ok_and(|number| number <= most) {
+    let range = least..=most;
+    if plain == written && written.parse::<i128>().is_ok_and(|number| range.contains(&number)) {
         return None; // the types take it, so something else is wrong
     }
-    let lesson = Lesson::new(format!("expected {range}, found {found}"));
-    let fits = |number: f64| number.fract() == 0.0 && number >= 0.0 && number < most as f64 && number < 2e18;
+    let lesson = Lesson::new(format!("expected a whole number, {least} to {most}, found {found}"));
+    let fits =
+        |number: f64| number.fract() == 0.0 && number.abs() < 2e18 && range.contains(&(number as i128));
     Some(match number {
-        Some(number) if fits(number) => lesson.write(format!("{}", number as u64)),
+        Some(number) if fits(number) => lesson.write(format!("{}", number as i128)),
         _ => lesson,
     })
 }

@@ -87,11 +87,16 @@ impl Directory {
                 (Ok(program), Some(Ok(model))) => {
                     let first = programs.len() as u16;
                     asks.push(Asks { program: first, model, priority: class.priority });
-                    let named = book.models.get(usize::from(model)).map(|model| model.name.clone());
+                    let asked = book.models.get(usize::from(model));
+                    let moves = asked.is_some_and(Served::is_split);
+                    let named = asked.map(|model| model.name.clone());
                     let model = named.filter(|_| program.asks_model()).unwrap_or_default();
                     let mut all = vec![program];
                     let recorded::Recorded { vocabulary, programs: others, mixed } = recorded;
                     all.extend(others);
+                    for program in &mut all {
+                        program.drop_idle_transfers(&book.models, moves || mixed);
+                    }
                     if all.len() > 1 || mixed {
                         Program::mix(&mut all);
                     }

@@ -8,10 +8,13 @@ use super::deployment::Deployment;
 use super::directory::Directory;
 use crate::engine::Streams;
 use crate::metrics::{Slo, SourceSpec};
-use crate::scenario::{Choice, Findings, Problem, Registry, Scenario, SloSpec, TraceSpec, WorkloadSpec};
+use crate::scenario::{
+    Choice, Findings, Problem, Registry, Scenario, SloSpec, TraceSpec, WorkloadSpec, did_you_mean,
+};
 use crate::units::Span;
 use crate::workload::arrivals::{ArrivalRegistry, End, MOST_AT_ONCE};
 use crate::workload::lengths::LengthRegistry;
+use crate::workload::trace::FORMATS;
 use crate::workload::{Asks, LAST_ARRIVAL, Replay, Shared, Source};
 
 /// A class of traffic as a source without a scenario around it.
@@ -124,11 +127,18 @@ fn fits_the_clock(span_s: f64, requests: u64) -> Result<(), Problem> {
 }
 
 fn open(trace: &TraceSpec) -> Result<Replay, Vec<Problem>> {
+    let known = || FORMATS.iter().map(|format| format.name);
+    if let Some(format) = trace.format.as_ref().filter(|format| known().all(|name| name != **format)) {
+        let problem = Problem::new("trace.format", format!("unknown trace format `{format}`"));
+        return Err(vec![problem.help(did_you_mean(format, known()))]);
+    }
     let replay = Replay::open(trace, Path::new("")).and_then(Replay::timed);
     replay.map_err(|message| {
-        let named = message.split_once(": ").filter(|(field, _)| *field == "speedup");
-        let (field, message) = named.unwrap_or(("path", &message));
-        vec![Problem::new(format!("trace.{field}"), message)]
+        let blamed = |field: &&str| message.split(": ").take(2).any(|part| part == *field);
+        let field = ["speedup", "block_tokens", "chars_per_token"].into_iter().find(blamed);
+        let said = field.and_then(|field| message.split_once(&format!("{field}: ")));
+        let message = said.map_or(message.as_str(), |(_, message)| message);
+        vec![Problem::new(format!("trace.{}", field.unwrap_or("path")), message)]
     })
 }
 

@@ -27,6 +27,7 @@ pub(super) const LAYER: DecoderShape = DecoderShape {
     window: None,
     bidirectional: false,
     query_norm: false,
+    parallel: false,
 };
 
 /// Predictions for prefill and decode (s).

@@ -66,6 +66,9 @@ fn with_overhead(runtime: &Choice, overhead: &Overhead) -> Choice {
         ];
         // TensorRT-LLM and SGLang attend to prompts and decoding sequences one after the other.
         given.extend(overhead.record.starts_with("engine").then(|| ("one_launch", "false".to_owned())));
+        // On PyTorch both cast in kernels of their own; NIM of 2024 is a compiled graph.
+        let apart = ["engine: TensorRT", "engine: SGLang"].contains(&overhead.record);
+        given.extend(apart.then(|| ("fused_casts", "false".to_owned())));
         given.extend(overhead.kv_efficiency.map(|share| ("kv_efficiency", format!("{share:?}"))));
         let missing = given.iter().filter(|(field, _)| runtime.get(field).is_none());
         let more: Vec<String> = missing.map(|(field, value)| format!("{field}: {value}")).collect();

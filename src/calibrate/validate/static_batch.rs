@@ -4,12 +4,15 @@
 //! `osl`, `first_token_latency_ms` (the prefill), `token_to_token_ms` (a decode step, mean over the output).
 //!
 //! The engine's share is fitted by least squares on the relative error, on all GPUs but the one that is judged, then on
-//! all models but the one that is judged, 16 and 8 bit apart:
+//! all models but the one that is judged:
 //!
 //! ```text
-//! decode   t = s·(linear + head) + a·attention + rest + L·t_layer + 2L·[p > 1]·t_reduce
-//! prefill  t = s·(linear + elementwise) + attention + rest + L·t_layer + 2L·[p > 1]·t_reduce
+//! decode   t = s·(linear + head) + a·attention + rest + L·t_layer + n·t_reduce
+//! prefill  t = s·(linear + elementwise) + attention + rest + L·t_layer + n·t_reduce
 //! ```
+//! s, a and `t_layer` are fitted for 16 and for 8 bit apart. What an all-reduce takes longer inside the engine is one
+//! number for n of them, fitted to decode steps of both: activations are reduced in 16 bit whatever the weights are, by
+//! the same kernel.
 //!
 //! In groups of other than 2, 4, 8 and so on, such as Falcon-180B's of 29, each query head reads keys and values for
 //! itself, the first from memory and the others from the cache, and decode attention is priced so: inferred from what is
@@ -31,8 +34,9 @@ use crate::runtime::profile::Phase;
 use crate::runtime::{Chunk, Item, Part, StepShape, Target};
 use crate::simulation::Simulation;
 
-/// Time of reading something from the cache, times that from memory: 3.35 against some 5.5 TB/s on an H100 (assumed).
-const CACHE: f64 = 0.6;
+/// Time of reading something from the cache, times that from memory, of 0.4, 0.6, 0.8 and 1 what leaves least of the
+/// decode steps of Falcon-180B: the caches' own rates would make it 0.4 to 0.6.
+const CACHE: f64 = 0.8;
 
 /// A row: what was measured, and the terms of what is predicted.
 struct Step {
@@ -45,7 +49,9 @@ struct Step {
     /// What no coefficient scales (ms).
     fixed: f64,
     /// What coefficients do (ms each).
-    terms: [f64; 4],
+    terms: [f64; 3],
+    /// All-reduces (thousands).
+    reduces: f64,
 }
 
 pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
@@ -99,7 +105,6 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             StepShape { prefill: &[], decode_seqs: batch, decode_context: u64::from(batch) * middle },
         ];
         let layers = f64::from(found.layers);
-        let reduces = if tensor_parallel > 1 { 2.0 * layers } else { 0.0 };
         for (shape, measured) in shapes.iter().zip(["first_token_latency_ms", "token_to_token_ms"]) {
             let decode = shape.prefill.is_empty();
             let items = priced.itemise(shape);
@@ -128,6 +133,8 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             } else {
                 ms(&|part| matches!(part, Part::Linear | Part::Elementwise))
             };
+            let reduces: f64 =
+                items.iter().filter(|item| item.operator == "all-reduce").map(|item| item.calls).sum();
             let rest = ms(&|_| true) - own - scaled;
             let (fixed, attention) = if decode { (rest, attention) } else { (rest + attention, 0.0) };
             steps.push(Step {
@@ -138,7 +145,8 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
                 batch: f64::from(batch),
                 measured,
                 fixed,
-                terms: [scaled, attention, layers * 1e-3, reduces * 1e-3],
+                terms: [scaled, attention, layers * 1e-3],
+                reduces: reduces * 1e-3,
             });
         }
     }
@@ -146,27 +154,19 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
     for (how, key) in
         [("other GPUs", (|step| step.gpu) as fn(&Step) -> &'static str), ("other models", |step| step.model)]
     {
-        for fp8 in [false, true] {
-            for decode in [true, false] {
-                let of: Vec<&Step> =
-                    steps.iter().filter(|step| step.fp8 == fp8 && step.decode == decode).collect();
-                let mut left: Vec<&'static str> = of.iter().map(|step| key(step)).collect();
-                left.sort_unstable();
-                left.dedup();
-                for out in left {
-                    let (judged, fitted): (Vec<&Step>, Vec<&Step>) =
-                        of.iter().partition(|step| key(step) == out);
-                    let coefficients = fit(&fitted);
-                    let precision = if fp8 { "fp8" } else { "bf16" };
-                    points.extend(judged.iter().map(|step| Point {
-                        group: format!("{precision} {out}, from {how}"),
-                        quantity: if decode { "decode step" } else { "prefill step" },
-                        load: step.batch,
-                        measured: step.measured,
-                        predicted: step.predicted(&coefficients),
-                    }));
-                }
-            }
+        let mut left: Vec<&'static str> = steps.iter().map(key).collect();
+        left.sort_unstable();
+        left.dedup();
+        for out in left {
+            let (judged, fitted): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| key(step) == out);
+            let share = Share::fit(&fitted);
+            points.extend(judged.iter().map(|step| Point {
+                group: format!("{} {out}, from {how}", if step.fp8 { "fp8" } else { "bf16" }),
+                quantity: if step.decode { "decode step" } else { "prefill step" },
+                load: step.batch,
+                measured: step.measured,
+                predicted: share.predicted(step),
+            }));
         }
     }
     points.extend(whole(folder)?);
@@ -174,7 +174,8 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
         name: "static",
         title: "Whole steps of static batches, TensorRT-LLM 0.9 (ms)",
         command: "mist validate FACTS static".to_owned(),
-        fitted: "4 coefficients of the engine's share for decode and 3 for prefill, never on the GPU (the model) judged; \
+        fitted: "11 coefficients of the engine's share (3 for decode and 2 for prefill in 16 and 8 bit each, and one), never on \
+                 the GPU (the model) judged; \
                  whole steps: an estimator for every deployment and stage, never on the step judged"
             .to_owned(),
         load: "batch",
@@ -215,23 +216,60 @@ fn whole(folder: &Path) -> Result<Vec<Point>, ValidationError> {
     Ok(points)
 }
 
-impl Step {
-    fn predicted(&self, coefficients: &[f64; 4]) -> f64 {
-        self.fixed + self.terms.iter().zip(coefficients).map(|(term, by)| term * by).sum::<f64>()
+/// The engine's share.
+#[derive(Default)]
+struct Share {
+    /// For decode and prefill, in 16 and 8 bit each.
+    scales: [[f64; 3]; 4],
+    /// What an all-reduce takes longer (µs).
+    reduce: f64,
+}
+
+/// Decode before prefill, 16 bit before 8.
+fn regime(step: &Step) -> usize {
+    2 * usize::from(!step.decode) + usize::from(step.fp8)
+}
+
+impl Share {
+    /// Least squares of the relative error, no coefficient negative.
+    fn fit(steps: &[&Step]) -> Self {
+        let (decode, prefill): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.decode);
+        let rows = decode.iter().map(|step| {
+            let mut terms = [0.0; 7];
+            terms[3 * usize::from(step.fp8)..][..3].copy_from_slice(&step.terms);
+            terms[6] = step.reduces;
+            (terms, step.fixed, step.measured)
+        });
+        let found = least_squares(&rows.collect::<Vec<_>>());
+        let mut share = Self { reduce: found[6], ..Self::default() };
+        share.scales[0].copy_from_slice(&found[..3]);
+        share.scales[1].copy_from_slice(&found[3..6]);
+        for fp8 in [false, true] {
+            let of = prefill.iter().filter(|step| step.fp8 == fp8);
+            let rows = of.map(|step| (step.terms, step.fixed + share.reduce * step.reduces, step.measured));
+            share.scales[2 + usize::from(fp8)] = least_squares(&rows.collect::<Vec<_>>());
+        }
+        share
+    }
+
+    fn predicted(&self, step: &Step) -> f64 {
+        let scales = &self.scales[regime(step)];
+        let scaled: f64 = step.terms.iter().zip(scales).map(|(term, by)| term * by).sum();
+        step.fixed + scaled + self.reduce * step.reduces
     }
 }
 
-/// Least squares of the relative error, coefficients not negative: coordinate descent from plain sums.
-fn fit(steps: &[&Step]) -> [f64; 4] {
-    let mut coefficients = [1.0, 1.0, 0.0, 0.0];
-    for _ in 0..200 {
-        for at in 0..coefficients.len() {
+/// Coefficients of terms beside what is fixed, none negative: coordinate descent.
+fn least_squares<const N: usize>(rows: &[([f64; N], f64, f64)]) -> [f64; N] {
+    let mut coefficients = [0.0; N];
+    for _ in 0..1000 {
+        for at in 0..N {
             let (mut down, mut across) = (0.0, 0.0);
-            for step in steps {
-                let term = step.terms[at] / step.measured;
-                let rest =
-                    (step.predicted(&coefficients) - step.terms[at] * coefficients[at]) / step.measured;
-                across += term * (1.0 - rest);
+            for (terms, fixed, measured) in rows {
+                let term = terms[at] / measured;
+                let others: f64 =
+                    (0..N).filter(|other| *other != at).map(|other| terms[other] * coefficients[other]).sum();
+                across += term * (1.0 - (fixed + others) / measured);
                 down += term * term;
             }
             if down > 0.0 {

@@ -17,6 +17,9 @@ pub(super) struct Family {
     pub(super) encoder: bool,
     /// Whether the feed-forward is gated; `None` when its activation has to tell.
     pub(super) gated: Option<bool>,
+    /// Whether attention and feed-forward run side by side where the configuration does not say; `None` where they
+    /// never do.
+    pub(super) parallel: Option<bool>,
     /// Biases where the configuration does not speak of them.
     pub(super) bias: Bias,
     /// Whether `attention_bias` leaves the output projection without.
@@ -145,6 +148,7 @@ impl Family {
             known: true,
             encoder: false,
             gated: Some(true),
+            parallel: None,
             bias: Bias::Absent,
             attention_bias_spares_output: false,
             tied: false,
@@ -183,22 +187,23 @@ impl Family {
                 Self { windows: Windows::FromLayer, ..llama }
             }
             "glm" | "glm4" | "glm4_moe" => Self { attention_bias_spares_output: true, ..llama },
-            "gemma" | "cohere" => Self { tied: true, ..llama },
+            "gemma" => Self { tied: true, ..llama },
+            "cohere" => Self { tied: true, parallel: Some(true), ..llama },
             "gemma2" => Self { tied: true, windows: Windows::AllButEvery(2), ..llama },
             "gemma3_text" | "gemma3" => {
                 Self { tied: true, windows: Windows::AllButEvery(6), defaults: GEMMA_3, ..llama }
             }
-            "cohere2" => Self { tied: true, windows: Windows::AllButEvery(4), ..llama },
+            "cohere2" => Self { tied: true, parallel: Some(true), windows: Windows::AllButEvery(4), ..llama },
             "gpt_oss" => Self { bias: Bias::All, windows: Windows::AllButEvery(2), ..llama },
             "llama4_text" | "llama4" => Self { windows: Windows::Chunks, shares_one_expert: true, ..llama },
             "nemotron" => Self { gated: Some(false), ..llama },
             "starcoder2" => Self { tied: true, windows: Windows::Every, defaults: &[], ..gpt },
-            "phi" | "gpt_neox" => gpt,
-            "gptj" => Self { bias: Bias::Ffn, ..gpt },
+            "phi" | "gpt_neox" => Self { parallel: Some(true), ..gpt },
+            "gptj" => Self { bias: Bias::Ffn, parallel: Some(true), ..gpt },
             "gpt2" => Self { tied: true, positions: Positions::Learned, defaults: &[], ..gpt },
             "opt" => Self { tied: true, positions: Positions::TwoReserved, ..gpt },
             "bloom" => Self { tied: true, ..gpt },
-            "falcon" => Self { bias: Bias::Absent, tied: true, ..gpt },
+            "falcon" => Self { bias: Bias::Absent, tied: true, parallel: Some(true), ..gpt },
             "bert" | "dpr" => bert,
             "roberta" | "xlm-roberta" | "camembert" => Self { positions: Positions::AfterPadding, ..bert },
             _ => Self { known: false, gated: None, windows: Windows::Unknown, ..llama },

@@ -210,6 +210,7 @@ impl<'a> Config<'a> {
                 || encoder,
             learned_positions,
             bidirectional: encoder,
+            parallel: self.parallel()?,
             bias: self.bias()?,
             attention: attention::attention(self, layers, hidden, max_context, guesses)?,
             ffn: self.feed_forward(hidden, guesses)?,
@@ -239,6 +240,20 @@ impl<'a> Config<'a> {
             }
             () => ModelKind::Decoder,
         })
+    }
+
+    /// Whether attention and feed-forward run side by side, where the configuration speaks of it, or as the family has
+    /// it.
+    fn parallel(&self) -> Result<bool, Fault> {
+        let Some(usual) = self.family.parallel else { return Ok(false) };
+        for key in ["new_decoder_architecture", "parallel_attn", "use_parallel_residual"] {
+            if let Some(given) =
+                self.text.flag(key)?.filter(|given| *given || key != "new_decoder_architecture")
+            {
+                return Ok(given);
+            }
+        }
+        Ok(usual)
     }
 
     /// Biases, where the configuration speaks of them, and those of the family where it does not.

@@ -67,6 +67,7 @@ fn published_configurations_are_the_models_of_the_catalog() {
         assert_eq!(theirs.experts, ours.experts, "{name}");
         assert_eq!(theirs.ffn, ours.ffn, "{name}");
         assert_eq!((theirs.bias, theirs.bidirectional), (ours.bias, ours.bidirectional), "{name}");
+        assert_eq!(theirs.parallel, ours.parallel, "{name}");
         assert_eq!(theirs.max_context, ours.max_context, "{name}");
         assert_eq!(theirs.learned_positions, ours.learned_positions, "{name}");
         assert_eq!(theirs.kind, ours.kind, "{name}");

@@ -85,6 +85,7 @@ fn model(row: &Row<'_>) -> Result<Model, ImportError> {
         tied_embeddings: row.flag("tied_emb")?,
         learned_positions: learned_positions(row, bidirectional)?,
         bidirectional,
+        parallel: false,
         bias: row.one_of(
             "bias",
             &[("none", Bias::Absent), ("qkv", Bias::Qkv), ("qkvo", Bias::Qkvo), ("all", Bias::All)],

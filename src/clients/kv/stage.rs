@@ -59,6 +59,14 @@ impl StageKind for KvRetrieval {
         false
     }
 
+    fn puts_into_prompt(&self) -> bool {
+        self.prefix.added() > 0
+    }
+
+    fn brings_kv(&self) -> bool {
+        true
+    }
+
     fn check(&self, _: &Catalog) -> Vec<Problem> {
         match self.prefix {
             Prefix::Share(share) if share.get() == 0.0 => {

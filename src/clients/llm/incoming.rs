@@ -152,6 +152,7 @@ impl Scheduler {
         seq.fetched = 0;
         let blocks = std::mem::take(&mut seq.blocks);
         self.kv_mut().give_back(blocks.into());
+        self.reconsider(id);
         true
     }
 }

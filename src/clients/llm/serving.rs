@@ -8,7 +8,7 @@ use super::{HostKv, LlmClient, LlmSpec, Parked, rounds};
 use crate::catalog::{HfConfig, Model};
 use crate::clients::{Fact, Generates, Offer, Role, Site, model_problem};
 use crate::memory::prefix::PrefixCaching;
-use crate::memory::{KvCapacity, SizingError};
+use crate::memory::{KvCapacity, KvSizing, SizingError};
 use crate::request::pipeline::Served;
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::Problem;
@@ -72,6 +72,15 @@ impl Serving {
             facts.push(Fact::new("swaps to the host", format!("{blocks} blocks, {each:.1} µs each way")));
         }
         let needed = self.capacity.groups.most(max_model_len, Some(self.largest_chunk), block_size);
+        if let Some(HostKv { blocks, .. }) = self.host
+            && blocks < needed.min(self.capacity.blocks)
+        {
+            let tokens = blocks / u64::from(groups.count()) * u64::from(block_size);
+            let warning = format!(
+                "host_memory holds {tokens} tokens of KV: longer sequences that give way are computed again"
+            );
+            facts.push(Fact::new("warning", warning));
+        }
         if needed > blocks {
             // vLLM checks this when it starts; requests that do fit are served here all the same.
             let warning = format!(
@@ -113,8 +122,13 @@ impl LlmSpec {
         let sizing = sizing(&target, &self.limits());
         let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
         let held = capacity.blocks;
-        let stated = |blocks| capacity.with_blocks(blocks, self.block_size);
-        let capacity = self.num_gpu_blocks.map_or(capacity, stated);
+        let capacity = match self.num_gpu_blocks {
+            Some(blocks) => {
+                fits(blocks, held, &sizing)?;
+                capacity.with_blocks(blocks, self.block_size)
+            }
+            None => capacity,
+        };
         let host = self.preemption.host(&capacity, accelerator)?;
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
@@ -122,7 +136,11 @@ impl LlmSpec {
         let step_model = rounds::priced_by(step_model, &target);
         let mut remarks = found.config().map(|config| self.config_facts(config)).unwrap_or_default();
         if held < capacity.blocks {
-            let warning = format!("memory holds {held} KV blocks, and num_gpu_blocks says more");
+            let share = self.gpu_memory_utilization;
+            let warning = format!(
+                "num_gpu_blocks is {}, more than the {held} that fit into {share} of device memory",
+                capacity.blocks
+            );
             remarks.push(Fact::new("warning", warning));
         }
         let link = accelerator.host_link_bandwidth().ok();
@@ -136,6 +154,7 @@ impl LlmSpec {
                 lends: self.lends,
                 reserved_tokens: self.num_reserved_decode_tokens,
                 max_model_len: self.max_model_len.unwrap_or(model.max_context),
+                kv_precision: self.kv_cache,
                 kv_bytes_per_token: sizing.kv_bytes_per_token,
                 kv_tokens: capacity.tokens,
             },
@@ -184,6 +203,22 @@ fn refused(message: &str) -> Problem {
         Some((setting, what)) => Problem::new(setting, what),
         None => Problem::new("runtime", message),
     }
+}
+
+/// Whether so many stated KV blocks fit into device memory, of which `held` are within the share that the engine
+/// may use. vLLM lets its override go beyond that share and fails where memory itself ends.
+fn fits(blocks: u64, held: u64, sizing: &KvSizing) -> Result<(), Problem> {
+    let all = KvSizing { utilization: 1.0, ..*sizing }.capacity().map_err(|error| misfit(&error))?;
+    if blocks <= all.blocks {
+        return Ok(());
+    }
+    let message = format!(
+        "{blocks} KV blocks do not fit: beside weights and activations device memory holds {} in all, and {held} \
+         within gpu_memory_utilization",
+        all.blocks
+    );
+    let help = format!("write `num_gpu_blocks: {held}` or less, or leave it out");
+    Err(Problem::new("num_gpu_blocks", message).help(help))
 }
 
 /// Why there is no room for KV, at the setting to blame.

@@ -67,7 +67,8 @@ pub struct LlmSpec {
     /// vLLM `--dtype`, `--quantization`.
     #[serde(default = "sixteen_bit")]
     pub weights: Precision,
-    /// Precision of the KV cache: `bf16`, `fp16`, `fp8` or `int8`. Default: `bf16`.
+    /// Precision of the KV cache: `bf16`, `fp16`, `fp8` or `int8`; the same where KV moves from client to client.
+    /// Default: `bf16`.
     /// vLLM `--kv-cache-dtype`.
     #[serde(default = "sixteen_bit")]
     pub kv_cache: Precision,
@@ -75,10 +76,13 @@ pub struct LlmSpec {
     /// vLLM `--gpu-memory-utilization`, SGLang `--mem-fraction-static`.
     #[serde(default = "default_utilization")]
     pub gpu_memory_utilization: f64,
-    /// Tokens in a KV block, 1 to 1024. Default: 16. vLLM `--block-size`, SGLang `--page-size`.
+    /// Tokens in a KV block, 1 to 1024. Where KV moves, clients may differ in it, as vLLM's `NixlConnector` lets
+    /// them from 0.12 on; SGLang and older vLLM want the same of all. Default: 16.
+    /// vLLM `--block-size`, SGLang `--page-size`.
     #[serde(default = "default_block_size")]
     pub block_size: u32,
-    /// KV blocks it has, at least 1. Default: as many as memory holds beside weights and activations.
+    /// KV blocks it has, at least 1 and no more than fit into device memory beside weights and activations.
+    /// Default: as many as fit into `gpu_memory_utilization` of it.
     /// vLLM `--num-gpu-blocks-override`.
     #[serde(default)]
     pub num_gpu_blocks: Option<u64>,
@@ -119,7 +123,7 @@ pub struct LlmSpec {
     /// again and again. Default: 0, as vLLM. SGLang `--num-reserved-decode-tokens`, there 512.
     #[serde(default)]
     pub num_reserved_decode_tokens: u32,
-    /// How requests are batched into steps. Default: `Chunked`.
+    /// How requests are batched into steps, such as `Chunked(max_num_batched_tokens: 8192)`. Default: `Chunked`.
     #[serde(default = "default_batching")]
     #[schemars(extend("x-choice" = "batching policy"))]
     pub batching: Choice,

@@ -109,7 +109,7 @@ impl LlmClient {
         let ended = self.stride.partition_point(|step| step.end <= now);
         // The last step has an end of its own in the calendar.
         if ended > 0 && ended < self.stride.len() && self.stride[ended - 1].end == now {
-            self.settle(now, usage, gaps);
+            self.stop(now, usage, gaps);
         }
     }
 
@@ -162,6 +162,21 @@ impl LlmClient {
     /// Makes the steps of the stride under way that have ended by `now` take effect and forgets the
     /// rest, when the simulation stops in the middle of it.
     pub fn settle(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
+        let ended = self.stride.partition_point(|step| step.end <= now);
+        // At an end that falls on `now` the next step has not been composed.
+        let inside = (1..self.stride.len()).contains(&ended) && self.stride[ended - 1].end < now;
+        let goes_on = self.busy && inside;
+        self.stop(now, usage, gaps);
+        if goes_on {
+            // The step under way has its blocks, as it had with one step a stride, and prefixes made room for them.
+            self.scheduler.open_step();
+            self.scheduler.clear_step();
+            usage.prefix = self.scheduler.prefix_tally();
+        }
+    }
+
+    /// Makes the steps that have ended by `now` take effect and forgets the rest.
+    fn stop(&mut self, now: SimTime, usage: &mut Usage, gaps: &mut TokenGaps) {
         if !self.busy {
             return self.settle_idle(now, usage);
         }

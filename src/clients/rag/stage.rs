@@ -56,6 +56,10 @@ impl StageKind for Rag {
         false
     }
 
+    fn puts_into_prompt(&self) -> bool {
+        true
+    }
+
     fn finish(&self, payload: &mut Payload, _draws: &mut Stream) {
         let retrieved = self.documents.saturating_mul(self.tokens_per_document);
         payload.context_tokens = payload.context_tokens.saturating_add(retrieved);

@@ -6,7 +6,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::PrefixCaching;
 use super::names::Names;
-use super::tree::{Branch, ROOT, Stored, Tree};
+use super::tree::{Match, ROOT, Stored, Tree};
 
 /// What is there of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl PrefixCache {
     pub fn find(&self, names: &Names, tokens: u32) -> Found {
         let (mut found, mut node) = (Found::default(), ROOT);
         let (mut at, most) = (names.from(0), tokens / self.block_size);
-        while let Some(Branch { node: child, pages }) = self.tree.branch(node, at, most - found.blocks) {
+        while let Some(Match { node: child, pages }) = self.tree.next_match(node, at, most - found.blocks) {
             let stored = self.tree.node(child);
             found.blocks += pages;
             found.idle += if stored.stored[0].users == 0 { pages } else { 0 };
@@ -123,12 +123,12 @@ impl PrefixCache {
         let tag = if self.radix { 0 } else { self.tags };
         let mut pin = Pin { leaf: ROOT, blocks: 0, by: smallvec![], tag };
         let (mut at, most) = (names.from(0), tokens / self.block_size);
-        while let Some(branch) = self.tree.branch(pin.leaf, at, most - pin.blocks) {
-            pin.leaf = self.end_there(branch);
+        while let Some(matched) = self.tree.next_match(pin.leaf, at, most - pin.blocks) {
+            pin.leaf = self.end_there(matched);
             let by = self.tree.node(pin.leaf).stored[0].tag;
             self.take_up(pin.leaf);
-            pin.push(branch.pages, by);
-            at = at.behind(branch.pages * self.block_size);
+            pin.push(matched.pages, by);
+            at = at.behind(matched.pages * self.block_size);
         }
         pin
     }
@@ -143,9 +143,9 @@ impl PrefixCache {
         let mut at = names.from(pin.blocks * self.block_size);
         while pin.blocks < target {
             let left = target - pin.blocks;
-            if let Some(branch) = self.tree.branch(pin.leaf, at, left) {
-                pin.leaf = self.end_there(branch);
-                let pages = branch.pages;
+            if let Some(matched) = self.tree.next_match(pin.leaf, at, left) {
+                pin.leaf = self.end_there(matched);
+                let pages = matched.pages;
                 if self.radix {
                     shared.blocks += pages;
                     shared.idle += if self.take_up(pin.leaf) { pages } else { 0 };
@@ -267,8 +267,8 @@ impl PrefixCache {
         self.idle = 0;
     }
 
-    /// The node that ends where `branch` does.
-    fn end_there(&mut self, Branch { node, pages }: Branch) -> u32 {
+    /// The node that ends where a match does.
+    fn end_there(&mut self, Match { node, pages }: Match) -> u32 {
         if pages == self.tree.node(node).pages {
             return node;
         }

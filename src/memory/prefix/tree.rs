@@ -74,9 +74,9 @@ pub(super) struct Tree {
     page: u32,
 }
 
-/// Where a text goes on below a node.
+/// A node that a text goes on with, and how far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Branch {
+pub(super) struct Match {
     pub node: u32,
     /// Pages that it has in common with the text, at least one.
     pub pages: u32,
@@ -108,14 +108,14 @@ impl Tree {
 
     /// The child of `id`, which ends `at` the start of the rest of a text, that this goes on with for at
     /// most `most` pages.
-    pub fn branch(&self, id: u32, at: Cursor<'_>, most: u32) -> Option<Branch> {
+    pub fn next_match(&self, id: u32, at: Cursor<'_>, most: u32) -> Option<Match> {
         if most == 0 {
             return None;
         }
         let child = *self.children.get(&(id, at.page(self.page)?))?;
         let common = at.common(Cursor::over(&self.node(child).names)) / self.page;
         // None in common: other names with the same number.
-        (common > 0).then(|| Branch { node: child, pages: common.min(most) })
+        (common > 0).then(|| Match { node: child, pages: common.min(most) })
     }
 
     /// Whether a child of `id` has the number of the next page of `at`, though other names.

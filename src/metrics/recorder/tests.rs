@@ -1,7 +1,7 @@
 //! The recorder against queues whose theory is known.
 
 use super::*;
-use crate::metrics::{Price, Slo, Stability, Verdict};
+use crate::metrics::{Price, Slo, Verdict};
 use crate::request::pipeline::Lap;
 use crate::units::SimSpan;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::metrics::KvSwaps;
 use crate::output::sample;
 
 fn text_of((summary, provenance): (Summary, crate::output::Provenance)) -> String {
@@ -108,4 +109,25 @@ fn one_is_not_many_and_loops_have_no_last_arrival() {
     assert!(text.contains("1 accelerator in 1 client, busy"), "{text}");
     assert!(text.contains("at most, 1 preemption\n"), "{text}");
     assert!(text.contains("  in flight   42.75 on average, 66 at most\n"), "{text}");
+}
+
+#[test]
+fn what_became_of_kv_for_want_of_room() {
+    let (mut summary, provenance) = sample::run();
+    let used = &mut summary.utilisation;
+    used.preemptions = 9;
+    used.kv_swaps = Some(KvSwaps { preemptions: 3, found_full: 4, blocks_out: 30, blocks_in: 30 });
+    used.prefix_cache = Some(PrefixCacheHits {
+        token_hit_frac: 0.5,
+        request_hit_frac: 0.25,
+        evicted_blocks: Some(1234),
+        ..PrefixCacheHits::default()
+    });
+    let text = text_of((summary, provenance)).split_whitespace().collect::<Vec<_>>().join(" ");
+    for row in [
+        "3 swapped, 30 blocks to the host and 30 back, 6 recomputed, 4 of them as host_memory was full",
+        "50.0% of prompt tokens found, by 25.0% of requests, 1,234 blocks evicted",
+    ] {
+        assert!(text.contains(row), "{text}");
+    }
 }

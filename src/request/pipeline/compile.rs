@@ -4,6 +4,7 @@ use super::flow::{
     always_takes_time, answers, asks, changes_text, exits, leaves, one_visit, prefills, scores, takes_time,
     wants,
 };
+use super::labels::TRANSFER;
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use super::when::When;
@@ -72,9 +73,6 @@ pub fn compile(steps: &[Named], directory: &dyn Directory) -> Result<Program, Ve
 
 /// Stands for the end of the program while that is not known.
 const EXIT: u32 = u32::MAX;
-
-/// The name under which the time is accounted that KV takes from one client to another.
-const TRANSFER: &str = "KV transfer";
 
 /// What is around a list of steps.
 #[derive(Clone, Copy)]
@@ -194,6 +192,11 @@ impl Compiler<'_> {
                 let effects = stage.check_among(place.around);
                 for problem in self.directory.check(stage.as_ref()).into_iter().chain(effects) {
                     self.problem(problem.under(&path));
+                }
+                if place.kv && place.wanted && stage.puts_into_prompt() {
+                    let message = "it puts text into the prompt, and the KV cache that later stages go on with is of the prompt without";
+                    let help = "put it before the `Prefill`, or a `Prefill` behind it";
+                    self.problem(Problem::new(path.clone(), message).help(help));
                 }
                 let pool = self.directory.pool(stage.client(), stage.model());
                 let pool = pool.unwrap_or_else(|problem| {

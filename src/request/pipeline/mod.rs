@@ -22,6 +22,7 @@
 mod compile;
 mod flow;
 mod journey;
+mod labels;
 mod language;
 mod part;
 mod program;

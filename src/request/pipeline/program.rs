@@ -169,11 +169,18 @@ impl Programs {
         ops.iter().any(|op| matches!(op, Op::Generate(Generate { prefill: Some(by), .. }) if split(*by)))
     }
 
-    /// Whether requests may go on with KV of their own that is there: kept from an earlier visit, or found by
-    /// another stage.
-    pub fn hand_on_kv(&self) -> bool {
-        let hands_on = |op: &Op| matches!(op, Op::Visit { .. } | Op::Generate(Generate { keep: true, .. }));
-        self.programs.iter().any(|program| program.ops.iter().any(hands_on))
+    /// Whether clients keep KV of a request for a later visit.
+    pub fn keep_kv(&self) -> bool {
+        self.any(|op| matches!(op, Op::Generate(Generate { keep: true, .. })))
+    }
+
+    /// Whether some stage brings KV of a request's text from where it is kept.
+    pub fn bring_kv(&self) -> bool {
+        self.any(|op| matches!(op, Op::Visit { stage, .. } if stage.brings_kv()))
+    }
+
+    fn any(&self, is: impl Fn(&Op) -> bool) -> bool {
+        self.programs.iter().any(|program| program.ops.iter().any(&is))
     }
 
     /// Whether requests for `model` through the `at`-th pipeline make a single visit: prefill and
@@ -212,39 +219,6 @@ impl Program {
                 Op::End
             ]
         )
-    }
-
-    /// Makes programs account the time of requests of one class alike: under the names of all of them.
-    pub fn mix(programs: &mut [Self]) {
-        let mut all: Vec<String> = Vec::new();
-        for program in &mut *programs {
-            let number = |label: &String| {
-                let at = all.iter().position(|name| name == label).unwrap_or_else(|| {
-                    all.push(label.clone());
-                    all.len() - 1
-                });
-                at.min(usize::from(u8::MAX)) as u8
-            };
-            let numbers: Vec<u8> = program.labels.iter().map(number).collect();
-            let renumber =
-                |label: &mut u8| *label = numbers.get(usize::from(*label)).copied().unwrap_or(*label);
-            for op in &mut program.ops {
-                match op {
-                    Op::Visit { label, .. } | Op::Pass { label, .. } | Op::Wait { label, .. } => {
-                        renumber(label);
-                    }
-                    // Labels of parts that are not there stand for nothing.
-                    Op::Generate(Generate { labels, transfer, .. }) => {
-                        labels.iter_mut().chain(transfer).for_each(renumber);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        for program in programs {
-            program.labels.clone_from(&all);
-            program.mixed = true;
-        }
     }
 
     /// Whether a visit at `place` generates tokens of a request's answer.

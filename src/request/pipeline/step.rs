@@ -166,7 +166,9 @@ fn check_cases(cases: impl ExactSizeIterator<Item = When>) -> Result<(), ChoiceE
     for (at, when) in cases.enumerate() {
         fault(format!("cases[{at}].when"), when.fault())?;
         chances += when.chance();
-        let too_much = (chances > 1.0 + 1e-9).then(|| format!("the chances add up to {chances}, above 1"));
+        let sum = (chances * 1e9).round() / 1e9;
+        let too_much = (chances > 1.0 + 1e-9)
+            .then(|| format!("the chances add up to {sum}: at most 1 in all, the rest is for `otherwise`"));
         fault(format!("cases[{at}].when"), too_much)?;
     }
     Ok(())

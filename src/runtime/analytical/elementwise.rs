@@ -5,12 +5,15 @@
 //! ```
 //! | kernel | elements per token, read and written | where |
 //! |---|---|---|
-//! | residual and norm, twice | 4h | every layer |
+//! | residual and norm, twice; once where attention and feed-forward run side by side | 4h; 5h | every layer |
 //! | query and key norm | 2(H + K)d | models that have it |
 //! | rotary position | 2(H + K)d | every layer |
 //! | KV write | 2·2Kd, the write at the cache's precision | every layer |
 //! | activation and gate | 3f | every feed-forward network |
-//! | cast of a product's input | 1½k elements of 2 bytes for 8 bit | products below 16 bit, four a layer |
+//! | cast of a product's input | 1½k elements of 2 bytes for 8 bit | products below 16 bit: that of what was attended |
+//!
+//! Norms and activations cast what they hand to a product below 16 bit themselves (`fused_casts`), and write so much less;
+//! where they do not, three more casts a layer are kernels of their own.
 
 use super::line::{Line, Sink};
 use super::rates::Rates;

@@ -79,8 +79,13 @@ impl Operators {
         let mut kernel = |operator, count: f64, bytes: f64| {
             elementwise.push(Elementwise { operator, count, bytes });
         };
-        // Both read two streams and write two.
-        kernel("residual and norm", 2.0 * layers, 4.0 * hidden * ACTIVATION_BYTES);
+        // What a kernel hands on to a product, where it casts it on the way.
+        let narrow = deployment.activation_bytes < ACTIVATION_BYTES;
+        let handed = if params.fused_casts { deployment.activation_bytes } else { ACTIVATION_BYTES };
+        // The stream and what a block, or two side by side, adds to it are read; the stream is written.
+        let streams = if shape.parallel { 4.0 } else { 3.0 };
+        let bytes = hidden * (streams * ACTIVATION_BYTES + handed);
+        kernel("residual and norm", shape.blocks() * layers, bytes);
         if shape.query_norm {
             kernel("query and key norm", layers, 2.0 * rotated * ACTIVATION_BYTES);
         }
@@ -88,10 +93,10 @@ impl Operators {
         kernel("KV write", layers, kv_written * (ACTIVATION_BYTES + deployment.kv_bytes));
         let mut feed_forward = |what: [&'static str; 3], count: f64, width: f64| {
             if count > 0.0 && width > 0.0 {
-                let (up, streams) = if shape.gated { (2.0, 3.0) } else { (1.0, 2.0) };
+                let up = if shape.gated { 2.0 } else { 1.0 };
                 products.push(Product { operator: what[0], count, n: up * width / ranks, k: hidden });
                 products.push(Product { operator: what[1], count, n: hidden, k: width / ranks });
-                kernel(what[2], count, streams * width / ranks * ACTIVATION_BYTES);
+                kernel(what[2], count, width / ranks * (up * ACTIVATION_BYTES + handed));
             }
         };
         let up = if shape.gated { "gate and up" } else { "up" };
@@ -104,10 +109,11 @@ impl Operators {
             products.push(Product { operator: "router", count: routed, n, k: hidden });
             Experts::new(shape, moe, deployment, params.routing_skew)
         });
-        if deployment.activation_bytes < ACTIVATION_BYTES {
-            // Before each of the four products of a layer.
-            let width = f64::from(shape.ffn) / ranks;
-            for elements in [hidden, hidden, heads * f64::from(shape.head_dim), width] {
+        if narrow {
+            // Before the four products of a layer; attention casts nothing, norms and activations where they are fused.
+            let (attended, width) = (heads * f64::from(shape.head_dim), f64::from(shape.ffn) / ranks);
+            let apart = [attended, hidden, hidden, width];
+            for elements in &apart[..if params.fused_casts { 1 } else { apart.len() }] {
                 let bytes = (ACTIVATION_BYTES + deployment.activation_bytes) * elements;
                 elementwise.push(Elementwise { operator: "cast of inputs", count: layers, bytes });
             }

@@ -9,6 +9,7 @@ use crate::units::Span;
 /// those that are not given are what devices of the accelerator's architecture were measured to reach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, true or not")]
 pub struct Analytical {
     /// Host time that every step waits for: scheduling, input preparation, launch. Default ms(0.58): vLLM 0.15 on
     /// H100 shows 0.50 and vLLM 0.19 on RTX PRO 6000 0.66 ms over the sum of their kernels. TensorRT-LLM 1.0 shows
@@ -34,6 +35,10 @@ pub struct Analytical {
     /// Whether attention is one kernel that keeps its scores to itself (`FlashAttention`), not two products and a
     /// softmax over scores in memory. Default: true.
     pub fused_attention: bool,
+    /// Whether norms and activations cast what they hand to products below 16 bit themselves, as compiled graphs do
+    /// (vLLM with `torch.compile`, `TensorRT`), rather than kernels of their own (SGLang, TensorRT-LLM 1.0 on
+    /// `PyTorch`). Default: true.
+    pub fused_casts: bool,
     /// Whether prompts and decoding sequences attend in one launch that splits no sequence, as `FlashAttention` 2 does in
     /// vLLM: with both, a step takes longer than with either. Default by architecture: Ampere, Ada and RTX PRO 6000.
     /// TensorRT-LLM launches two kernels.
@@ -115,6 +120,7 @@ impl Default for Analytical {
             cuda_graphs: true,
             launch_overhead: Span::from_secs(9e-6),
             fused_attention: true,
+            fused_casts: true,
             one_launch: None,
             sampling_overhead: Span::from_secs(25e-6),
             routing_skew: 0.0,

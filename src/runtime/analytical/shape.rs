@@ -7,6 +7,7 @@ use super::collectives::CollectiveFits;
 
 /// A transformer of one stack: a decoder, or an encoder. All sizes are of the whole model, before it is sharded.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, true or not")]
 pub struct DecoderShape {
     /// Transformer layers.
     pub layers: u32,
@@ -35,6 +36,8 @@ pub struct DecoderShape {
     pub bidirectional: bool,
     /// Whether every query and key head is normalised (Qwen3), which is a kernel more in each layer.
     pub query_norm: bool,
+    /// Whether attention and feed-forward run side by side on one input: one norm and one all-reduce a layer.
+    pub parallel: bool,
 }
 
 /// The mixture-of-experts part of a model.
@@ -198,6 +201,11 @@ impl Deployment {
 }
 
 impl DecoderShape {
+    /// Blocks of a layer that run one after another, each with a norm before and an all-reduce behind it.
+    pub(super) fn blocks(&self) -> f64 {
+        if self.parallel { 1.0 } else { 2.0 }
+    }
+
     /// Matrices in one feed-forward network.
     pub(super) fn ffn_matrices(&self) -> f64 {
         if self.gated { 3.0 } else { 2.0 }

@@ -20,6 +20,7 @@ fn llama_8b() -> DecoderShape {
         window: None,
         bidirectional: false,
         query_norm: false,
+        parallel: false,
     }
 }
 
@@ -101,6 +102,7 @@ fn any_shape() -> impl Strategy<Value = DecoderShape> {
                     window,
                     bidirectional,
                     query_norm: gated,
+                    parallel: !gated,
                 })
         })
 }
@@ -320,4 +322,55 @@ fn an_encoder_scores_all_pairs_of_a_text_and_none_of_another() {
     let per_pair = 4.0 * 32.0 * 128.0 * 32.0;
     assert!((more / per_pair / (512.0 * 511.0 / 2.0) - 1.0).abs() < 1e-9);
     assert!((flops(&encoder, &[text; 3]) / flops(&encoder, &[text]) - 3.0).abs() < 1e-12);
+}
+
+/// How often an operator runs in a step, how long it takes in all (s), and what it moves (bytes).
+fn of(model: &AnalyticalModel, step: &StepShape<'_>, operator: &str) -> (f64, f64, f64) {
+    let items = model.itemise(step).into_iter().filter(|item| item.operator == operator);
+    items.fold((0.0, 0.0, 0.0), |sum, item| (sum.0 + item.calls, sum.1 + item.seconds, sum.2 + item.bytes))
+}
+
+/// Two blocks of one input need one norm before them and one sum behind them, and multiply as much.
+#[test]
+fn blocks_side_by_side_halve_norms_and_all_reduces_and_nothing_else() {
+    let chunk = [Chunk { tokens: 4096, context: 0, last: true }];
+    for step in [StepShape { prefill: &chunk, ..StepShape::default() }, decode(32, 32_000)] {
+        let price = |parallel| {
+            let shape = DecoderShape { parallel, ..llama_8b() };
+            Analytical::default().build(&shape, &h100(), &bf16(4)).unwrap()
+        };
+        let (after, beside) = (price(false), price(true));
+        assert_eq!(of(&after, &step, "all-reduce").0, 64.0);
+        assert_eq!(of(&beside, &step, "all-reduce").1, 0.5 * of(&after, &step, "all-reduce").1);
+        // Five streams where two norms read and write eight.
+        let norms = |model: &AnalyticalModel| of(model, &step, "residual and norm");
+        assert_eq!((norms(&beside).0, norms(&beside).2), (32.0, norms(&after).2 * 5.0 / 8.0));
+        let rest = |model: &AnalyticalModel| {
+            model.price(&step).seconds - of(model, &step, "all-reduce").1 - norms(model).1
+        };
+        assert!((rest(&beside) / rest(&after) - 1.0).abs() < 1e-9);
+    }
+}
+
+/// A norm or an activation that casts writes one byte an element instead of two, and spares reading two and writing one.
+#[test]
+fn casts_that_are_fused_spare_four_bytes_of_what_products_take() {
+    let deployment = Deployment { weight_bytes: 1.0, activation_bytes: 1.0, ..bf16(1) };
+    let chunk = [Chunk { tokens: 2048, context: 0, last: true }];
+    let step = StepShape { prefill: &chunk, ..StepShape::default() };
+    let model = |fused_casts| {
+        Analytical { fused_casts, ..Analytical::default() }.build(&llama_8b(), &h100(), &deployment).unwrap()
+    };
+    let (fused, apart) = (model(true), model(false));
+    let moved = |model: &AnalyticalModel| {
+        ["residual and norm", "activation", "cast of inputs"].map(|operator| of(model, &step, operator).2)
+    };
+    let spared = moved(&apart).iter().sum::<f64>() - moved(&fused).iter().sum::<f64>();
+    assert_eq!(spared, 4.0 * 2048.0 * 32.0 * (4096.0 + 4096.0 + 14336.0));
+    assert_eq!([of(&fused, &step, "cast of inputs").0, of(&apart, &step, "cast of inputs").0], [32.0, 128.0]);
+    // In 16 bit there is nothing to cast.
+    let wide = |fused_casts| {
+        Analytical { fused_casts, ..Analytical::default() }.build(&llama_8b(), &h100(), &bf16(1)).unwrap()
+    };
+    assert_eq!(wide(true).price(&step), wide(false).price(&step));
 }

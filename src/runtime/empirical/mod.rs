@@ -62,9 +62,9 @@ pub struct Empirical {
     /// Its version, such as `"0.15"`. One between those that overheads were fitted on has those of the one before it,
     /// which the report says. Default: the latest that is known.
     pub version: Option<String>,
-    /// Host time that every step waits for. Default: the engine's, 0.6 ms for vLLM.
+    /// Host time that every step waits for. Default: the engine's, 0.35 ms for vLLM.
     pub step_overhead: Option<Span>,
-    /// Host time per decoding sequence. Default: the engine's, 6 µs for vLLM.
+    /// Host time per decoding sequence. Default: the engine's, 10 µs for vLLM.
     pub sequence_overhead: Option<Span>,
     /// Host time of a step with prompts. Default: the engine's, none for vLLM.
     pub prompt_step_overhead: Option<Span>,
@@ -166,7 +166,11 @@ impl Empirical {
         let record = self.record(target)?;
         basis::refuse_unmeasured(profile, target)?;
         let basis = basis::basis(self, &record, profile, None, target);
-        let analytical = Analytical { sampling_overhead: Span::from_secs(0.0), ..Analytical::default() };
+        let analytical = Analytical {
+            sampling_overhead: Span::from_secs(0.0),
+            fused_casts: record.fused_casts,
+            ..Analytical::default()
+        };
         let analytical = analytical.build(&target.shape(), &target.device()?, &target.deployment())?;
         let model = EmpiricalModel::new(profile, target, analytical, record, Routing::Skewed)?;
         Ok(model.resting_on(basis))

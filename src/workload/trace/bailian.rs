@@ -27,12 +27,14 @@ const BLOCK_TOKENS: u32 = 16;
 
 #[allow(clippy::unnecessary_wraps)] // one signature for all formats
 fn open(input: Input, options: &Options) -> Result<Box<dyn TraceReader>, SourceError> {
-    let block_tokens = Some(options.block_tokens.unwrap_or(BLOCK_TOKENS));
-    let header = TraceHeader { block_tokens, timed: true, foreign_models: false };
-    Ok(Box::new(Rows::new(input.into_lines(), header, Bailian)))
+    let block_tokens = options.block_tokens.unwrap_or(BLOCK_TOKENS);
+    let header = TraceHeader { block_tokens: Some(block_tokens), timed: true, foreign_models: false };
+    Ok(Box::new(Rows::new(input.into_lines(), header, Bailian { block_tokens })))
 }
 
-struct Bailian;
+struct Bailian {
+    block_tokens: u32,
+}
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -57,7 +59,7 @@ impl RowParser for Bailian {
         let line: Line = parse(text)?;
         row.prompt_tokens = line.input_length;
         row.output_tokens = line.output_length;
-        row.blocks = line.hash_ids.0;
+        row.blocks = line.hash_ids.of_prompt(line.input_length, self.block_tokens)?;
         row.turn = line.turn;
         copy(line.chat_id.as_ref(), &mut row.id);
         if !matches!(line.parent_chat_id, Some(Label::Number(-1))) {
@@ -96,5 +98,15 @@ mod tests {
         };
         assert_eq!(block_tokens(&Options::default()), Some(16));
         assert_eq!(block_tokens(&Options { block_tokens: Some(32), ..Options::default() }), Some(32));
+    }
+
+    #[test]
+    fn prompts_have_as_many_blocks_as_their_length_says() {
+        let options = Options { block_tokens: Some(8), ..Options::default() };
+        let rows: Vec<_> = read(Input::from_reader("t", TEXT.as_bytes()), &options).unwrap().collect();
+        assert_eq!(
+            rows[0].as_ref().unwrap_err().to_string(),
+            "t:1: 2 `hash_ids` for an `input_length` of 30: blocks of 8 tokens, as `block_tokens` says, make it 3 or 4"
+        );
     }
 }

@@ -13,6 +13,8 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
+use super::BadRow;
+
 /// A run of blocks with consecutive ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Extent {
@@ -138,6 +140,26 @@ impl<'de> Deserialize<'de> for HashIds {
             }
         }
         deserializer.deserialize_any(Ids)
+    }
+}
+
+impl HashIds {
+    /// The blocks of a prompt of so many tokens, `block_tokens` each. Some recorders name the block that the end
+    /// of a prompt fills in part, others whole blocks alone; no ids at all are none recorded.
+    ///
+    /// # Errors
+    /// There are more or fewer: blocks are of another size, or ids are missing.
+    pub fn of_prompt(self, tokens: u32, block_tokens: u32) -> Result<Extents, BadRow> {
+        let (found, size) = (self.0.blocks(), block_tokens.max(1));
+        let (whole, all) = (u64::from(tokens / size), u64::from(tokens.div_ceil(size)));
+        if found == 0 || (whole..=all).contains(&found) {
+            return Ok(self.0);
+        }
+        let asked = if whole == all { format!("{all}") } else { format!("{whole} or {all}") };
+        Err(BadRow::new(format!(
+            "{found} `hash_ids` for an `input_length` of {tokens}: blocks of {size} tokens, as `block_tokens` says, \
+             make it {asked}"
+        )))
     }
 }
 

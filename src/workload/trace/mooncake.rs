@@ -41,12 +41,14 @@ const BLOCK_TOKENS: u32 = 512;
 
 #[allow(clippy::unnecessary_wraps)] // one signature for all formats
 fn open(input: Input, options: &Options) -> Result<Box<dyn TraceReader>, SourceError> {
-    let block_tokens = Some(options.block_tokens.unwrap_or(BLOCK_TOKENS));
-    let header = TraceHeader { block_tokens, timed: true, foreign_models: true };
-    Ok(Box::new(Rows::new(input.into_lines(), header, Mooncake)))
+    let block_tokens = options.block_tokens.unwrap_or(BLOCK_TOKENS);
+    let header = TraceHeader { block_tokens: Some(block_tokens), timed: true, foreign_models: true };
+    Ok(Box::new(Rows::new(input.into_lines(), header, Mooncake { block_tokens })))
 }
 
-struct Mooncake;
+struct Mooncake {
+    block_tokens: u32,
+}
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -78,7 +80,7 @@ impl RowParser for Mooncake {
         let line: Line = parse(text)?;
         row.prompt_tokens = line.input_length;
         row.output_tokens = line.output_length;
-        row.blocks = line.hash_ids.0;
+        row.blocks = line.hash_ids.of_prompt(line.input_length, self.block_tokens)?;
         copy(line.session_id.as_ref(), &mut row.session);
         copy(line.request_id.as_ref(), &mut row.id);
         copy(line.model.as_ref(), &mut row.model);
@@ -152,6 +154,11 @@ mod tests {
                 .contains("earlier than the row before")
         );
         assert!(refusal("{\"delay\":-1,\"input_length\":1,\"output_length\":1}").contains("field `delay`"));
+        assert_eq!(
+            refusal("{\"timestamp\":1e5,\"input_length\":1400,\"output_length\":1,\"hash_ids\":[1,2,3,4]}"),
+            "t:3: 4 `hash_ids` for an `input_length` of 1400: blocks of 512 tokens, as `block_tokens` says, make it \
+             2 or 3"
+        );
         assert!(
             refusal("{\"delay\":1,\"delay_ms\":1,\"input_length\":1,\"output_length\":1}")
                 .contains("give one")

@@ -46,7 +46,7 @@ fn faults_of_every_sort_are_said_together() {
             "block_size must be 1 to 1024, found 0",
             "expected a name without quotes, found the text `\"bf16\"`",
             "unknown batching policy `Chuncked`",
-            "expected a whole number, 0 to 4294967295, found the text `\"8192\"`",
+            "expected a whole number, 1 to 4294967295, found the text `\"8192\"`",
             "expected a length of time with its unit, found the number 200",
             "unknown model `Llama-3.1-9B`",
             "unknown field `colour`",
@@ -83,6 +83,18 @@ fn a_fault_is_said_once() {
         ("mist: 1, ", ""),
         ("seed: 42,", "seed: 42"),
         ("seed: 42,", "seed: 42; "),
+        // Nor is what a value comes to beside others, where its name alone is wrong.
+        ("max_num_batched_tokens: 8192", "max_num_batched_token: 128"),
+        ("max_num_seqs: 256, ", "max_num_seq: 10000,"),
+        ("max_num_seqs: 256, ", "max_num_seqs: 256, max_num_batched_token: 128,"),
+        ("max_num_seqs: 256, ", "max_num_seqs: 256, num_gpu_block: 100000000,"),
+        (
+            "lengths: AzureConv",
+            "lengths: LogNormal(prompt: (median: 90, sigma: 1, max: 5000), output: (median: 20, sigma: 1))",
+        ),
+        ("count: 4, // how many such clients", "count: 4 // how many such clients"),
+        ("max_num_batched_tokens: 8192", "max_num_batched_tokens: 0"),
+        ("seed: 42,", "horizon: 0,"),
     ] {
         let found = errors(&[(from, to)]);
         assert_eq!(found.len(), 1, "{to}: {found:?}");
@@ -122,9 +134,46 @@ fn messages_say_how_to_write_it() {
         ("[(\"gpu\", 1)]", "(\"gpu\", 1)", "write `[(\"gpu\", 1)]`"),
         ("routing: LeastOutstanding", "routing: \"LeastOutstanding\"", "write `LeastOutstanding`"),
         ("slo: (ttft: s(1), tpot: ms(30))", "slo: s(1)", "write `(name: value, …)`"),
+        (
+            "max_num_batched_tokens: 8192",
+            "max_num_batched_token: 128",
+            "did you mean `max_num_batched_tokens`?",
+        ),
+        (
+            "max_num_seqs: 256,",
+            "max_num_seqs: 256, max_num_batched_token: 128,",
+            "it belongs into `batching`: write `batching: Chunked(max_num_batched_tokens: 8192)`",
+        ),
     ] {
         let err = Sandbox::with_edited(from, to).refused(&["check", "quickstart.ron"]);
         assert!(err.contains(&format!("= help: {help}")), "{to}:\n{err}");
         assert_eq!(headlines(&err).len(), 1, "{to}:\n{err}");
+    }
+}
+
+#[test]
+fn ranges_say_what_is_allowed() {
+    for (from, to, message) in [
+        (
+            "max_num_seqs: 256,",
+            "prefill_max_requests: 0,",
+            "expected a whole number, 1 to 4294967295, found `0`",
+        ),
+        ("requests: 5000,", "priority: 40000,", "expected a whole number, -32768 to 32767, found `40000`"),
+        ("requests: 5000,", "priority: 1.5,", "expected a whole number, -32768 to 32767, found `1.5`"),
+        ("seed: 42,", "horizon: s(0),", "the horizon must be above zero, found 0 s"),
+        (
+            "max_num_batched_tokens: 8192",
+            "max_num_batched_tokens: 0",
+            "expected a whole number, 1 to 4294967295, found `0`",
+        ),
+        (
+            "lengths: AzureConv,",
+            "lengths: AzureConv, pipeline: [Branch(cases: [(when: Chance(0.7), run: [Prefill, Decode]), \
+             (when: Chance(0.6), run: [Prefill, Decode])], otherwise: [Prefill, Decode])],",
+            "the chances add up to 1.3: at most 1 in all, the rest is for `otherwise`",
+        ),
+    ] {
+        assert_eq!(errors(&[(from, to)]), [message], "{to}");
     }
 }

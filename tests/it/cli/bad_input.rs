@@ -378,15 +378,53 @@ fn settings_without_effect_where_prefill_and_decode_are_apart() {
             "has no effect with `role: Decode`: its prompts are computed elsewhere",
             "leave it out",
         ),
+        (
+            "coordinator.routing=MixedPool",
+            "MixedPool has nobody to borrow: no client lends itself",
+            "write `lends: true` in clients of `role: Prefill` or `Decode`, or `routing: TokenJsq`",
+        ),
+        (
+            "clients[0].runs.packing=LongestPrefixMatch",
+            "has no effect: no KV is there before a request comes",
+            "write `prefix_caching: Radix` or `BlockHash`, or another `packing`",
+        ),
     ] {
         let err = sandbox.refused(&["check", "apart.ron", "--set", set]);
         let field = set.split('=').next().unwrap();
         assert_says(&err, &[said, help, &format!("= field: {field}\n")]);
     }
+    let err = sandbox.refused(&["check", "apart.ron", "--set", "clients[1].runs.kv_cache=fp8"]);
+    let said = "is fp8, but KV comes in bf16 from `prefill`, clients[0]";
+    assert_says(&err, &[said, "such as `kv_cache: bf16`", "= field: clients[1].runs.kv_cache\n"]);
+    assert_eq!(err.matches("error: ").count(), 1, "{err}");
+    sandbox.ok(&["check", "apart.ron", "--set", "clients[1].runs.block_size=64"]);
     sandbox.ok(&["check", "apart.ron", "--set", "clients[1].runs.num_reserved_decode_tokens=16"]);
     sandbox.ok(&["check", "apart.ron", "--set", "clients[1].runs.packing=LongestPrefixMatch"]);
     let err = sandbox.refused(&["check", "apart.ron", "--set", "clients[0].runs.role=Both"]);
     let (said, help) =
         ("has nothing to do: those of `role: Both` decode what they prefill", "`role: Prefill`");
     assert_says(&err, &[said, help, "= field: clients[1].runs.role\n"]);
+}
+
+#[test]
+fn what_is_wrong_with_how_a_trace_is_read() {
+    let (before, rest) = super::QUICKSTART.split_once("requests: 5000,").unwrap();
+    let after = rest.split_once("slo: (").unwrap().1;
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "rows.jsonl",
+        "{\"timestamp\":0,\"input_length\":9,\"output_length\":2,\"hash_ids\":[1,2,3]}\n",
+    );
+    let refused = |options: &str| {
+        let trace = format!("{before}trace: (path: \"rows.jsonl\", {options}), slo: ({after}");
+        sandbox.write("quickstart.ron", &trace);
+        sandbox.refused(&["run", "quickstart.ron", "--no-results"])
+    };
+    let err = refused("format: \"moncake\"");
+    assert_says(&err, &["error: unknown trace format `moncake`\n", "= field: workload[0].trace.format\n"]);
+    assert_says(&err, &["help: did you mean `mooncake`? Allowed: `native`, `azure`"]);
+    let err = refused("block_tokens: 0");
+    assert_says(&err, &["error: must be 1 or more, found 0\n", "= field: workload[0].trace.block_tokens\n"]);
+    let err = refused("format: \"mooncake\"");
+    assert_says(&err, &["rows.jsonl:1: 3 `hash_ids` for an `input_length` of 9: blocks of 512 tokens"]);
 }

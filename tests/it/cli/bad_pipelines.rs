@@ -109,6 +109,11 @@ fn kv_that_is_not_there_or_for_nobody() {
     let unused = "the KV cache that this `Prefill` computes is never used";
     let help = "help: let `Decode` follow, or leave it out";
     refused("[Prefill, Classify(model: \"Llama-3.1-8B\")]", &[(unused, "Prefill", help)]);
+    let put = "it puts text into the prompt, and the KV cache that later stages go on with is of the prompt without";
+    let help = "help: put it before the `Prefill`, or a `Prefill` behind it";
+    let none = "no client can run `Rag`: it takes a client that runs `Rag`, and there is none";
+    refused("[Prefill, Rag, Decode]", &[(put, "Rag", help), (none, "Rag", "add one to `clients`")]);
+    refused("[Prefill, Decode, Rag, Prefill, Decode]", &[(none, "Rag", "add one to `clients`")]);
 }
 
 #[test]

@@ -47,10 +47,32 @@ fn blocks_may_be_stated() {
     let few = sandbox.ok(&["check", "quickstart.ron", "--set", &set("100")]);
     assert!(few.contains("    KV cache          100 blocks of 16, 1600 tokens\n"), "{few}");
     assert!(!few.contains("memory holds"), "{few}");
-    let many = sandbox.ok(&["check", "quickstart.ron", "--set", &set("1000000")]);
-    assert!(many.contains("KV blocks, and num_gpu_blocks says more\n"), "{many}");
+    // As vLLM's override, beyond the share of memory that the engine is to use, but not beyond memory.
+    let many = sandbox.ok(&["check", "quickstart.ron", "--set", &set("30000")]);
+    assert!(many.contains("num_gpu_blocks is 30000, more than the "), "{many}");
+    let too_many = sandbox.refused(&["check", "quickstart.ron", "--set", &set("1000000")]);
+    assert!(
+        too_many.contains(
+            "error: 1000000 KV blocks do not fit: beside weights and activations device memory holds "
+        ),
+        "{too_many}"
+    );
+    assert!(too_many.contains("help: write `num_gpu_blocks: "), "{too_many}");
+    assert!(too_many.contains("= field: clients[0].runs.num_gpu_blocks\n"), "{too_many}");
     let none = sandbox.refused(&["check", "quickstart.ron", "--set", &set("0")]);
     assert!(none.contains("num_gpu_blocks must be 1 to 1099511627776, found 0"), "{none}");
+}
+
+#[test]
+fn host_memory_that_holds_no_whole_context_is_warned_of() {
+    let sandbox = Sandbox::with_quickstart();
+    let check = |memory: &str| {
+        let set = format!("clients[0].runs.preemption=Swap(host_memory: {memory})");
+        sandbox.ok(&["check", "quickstart.ron", "--set", &set])
+    };
+    let small = check("mib(64)");
+    assert!(small.contains("host_memory holds 512 tokens of KV: longer sequences that"), "{small}");
+    assert!(!check("gib(40)").contains("host_memory holds"));
 }
 
 #[test]

@@ -167,3 +167,16 @@ fn help_and_version_go_to_stdout() {
         assert!(sandbox.ok(&[verb, "--help"]).contains(&format!("Usage: mist {verb}")));
     }
 }
+
+#[test]
+fn a_class_of_which_nothing_completes_is_part_of_the_verdict() {
+    let long = "workload: [(name: \"long\", model: \"Llama-3.1-8B\", requests: 20, \
+                arrivals: Poisson(rate: per_s(5)), lengths: Fixed(prompt: 200000, output: 9)),";
+    let sandbox = Sandbox::with_edited("workload: [", long);
+    let out = sandbox.ok(&["run", "quickstart.ron", "--set", "workload[1].requests=3000"]);
+    let verdict = out.split_once("Verdict").unwrap().1.split_once("Requests").unwrap().0;
+    let verdict = verdict.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(verdict, "STABLE: requests do not pile up; but NOTHING COMPLETED of `long`");
+    let summary = sandbox.json("results/quickstart/summary.json");
+    assert_eq!(summary["stability"]["nothing_completed_of"], serde_json::json!(["long"]));
+}

@@ -82,7 +82,10 @@ fn options_of_a_format_reach_it() {
     let sandbox = Sandbox::new();
     sandbox.write("m", SAMPLES[3].1);
     assert!(sandbox.ok(&["trace", "convert", "m"]).contains("\"block_tokens\":512"));
-    assert!(sandbox.ok(&["trace", "convert", "m", "--block-tokens", "64"]).contains("\"block_tokens\":64"));
+    sandbox.write("b", "{\"timestamp\":0,\"input_length\":99,\"output_length\":5,\"hash_ids\":[1,2]}\n");
+    assert!(sandbox.ok(&["trace", "convert", "b", "--block-tokens", "64"]).contains("\"block_tokens\":64"));
+    let err = sandbox.refused(&["trace", "convert", "b"]);
+    assert!(err.contains("b:1: 2 `hash_ids` for an `input_length` of 99: blocks of 512 tokens"), "{err}");
     let json: serde_json::Value =
         serde_json::from_str(&sandbox.ok(&["trace", "inspect", "m", "--format", "json"])).unwrap();
     // The first two blocks of the second prompt: 1,024 of 2,124 tokens.

@@ -61,3 +61,23 @@ fn branches_that_each_take_kv_along_have_one_row_too() {
         run("[Prefill, Decode, ToolCall(takes: Exactly(ms(2)), adds: Exactly(7)), Prefill, Decode]");
     assert_eq!(names, ["Prefill", "KV transfer", "Decode", "ToolCall"]);
 }
+
+#[test]
+fn where_no_kv_can_move_there_is_no_row_for_it() {
+    let other = "(name: \"other\", cluster: Take(platform: \"p\", nodes: [(\"gpu\", 1)]), \
+                 runs: Llm(model: \"Llama-3.2-1B\")), (name: \"first\"";
+    let scenario = SCENARIO.replace("count: 2", "count: 3").replace("(name: \"first\"", other);
+    let names = |model: &str, pipeline: &str| -> Vec<String> {
+        let class = format!("model: \"{model}\", requests: 20");
+        let scenario = scenario.replace("model: \"Qwen2.5-0.5B\", requests: 200", &class);
+        let scenario = scenario.replace("PIPELINE", pipeline);
+        let run = Simulation::new().read(scenario, "kv.ron").unwrap();
+        let outcome = run.run_with(None, |_| ControlFlow::Continue(())).unwrap();
+        outcome.summary.stages.into_iter().map(|stage| stage.name).collect()
+    };
+    let wait = "[ToolCall(takes: Exactly(ms(2))), Prefill, Decode]";
+    assert_eq!(names("Llama-3.2-1B", wait), ["ToolCall", "Prefill", "Decode"]);
+    assert_eq!(names("Qwen2.5-0.5B", wait), ["ToolCall", "Prefill", "KV transfer", "Decode"]);
+    let choose = "[ChooseModel(cases: [(when: Chance(0.5), model: \"Qwen2.5-0.5B\")]), Prefill, Decode]";
+    assert_eq!(names("Llama-3.2-1B", choose), ["Prefill", "KV transfer", "Decode"]);
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchingPolicy, watermark};
+use super::{BatchingPolicy, budget, watermark};
 use crate::clients::llm::scheduler::{Back, Reserve, Scheduler};
 use crate::clients::llm::sequence::SeqId;
 use crate::memory::BlockPool;
@@ -30,6 +30,8 @@ pub struct Chunked {
     /// Most tokens a step computes, decodes and prompts together (tokens). At least `max_num_seqs`.
     /// Default 8192, as vLLM serves on H100-class devices. vLLM `--max-num-batched-tokens`,
     /// SGLang `--chunked-prefill-size`.
+    #[serde(deserialize_with = "budget")]
+    #[schemars(range(min = 1))]
     pub max_num_batched_tokens: u32,
     /// Most tokens of one prompt that a step computes (tokens); 0 for no limit of its own.
     /// Default 0. vLLM `--long-prefill-token-threshold`.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchingPolicy, watermark};
+use super::{BatchingPolicy, budget, watermark};
 use crate::clients::llm::scheduler::{Reserve, Scheduler};
 use crate::memory::BlockPool;
 use crate::request::Rejection;
@@ -27,6 +27,8 @@ use crate::request::Rejection;
 pub struct Continuous {
     /// Most prompt tokens in a step (tokens); a longer prompt is rejected.
     /// Default 8192. vLLM v0 `--max-num-batched-tokens`.
+    #[serde(deserialize_with = "budget")]
+    #[schemars(range(min = 1))]
     pub max_num_batched_tokens: u32,
     /// Fraction of all blocks that admission leaves free, 0 to below 1. Default 0.01. vLLM v0 `watermark`.
     #[serde(deserialize_with = "watermark")]

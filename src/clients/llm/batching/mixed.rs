@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::BatchingPolicy;
+use super::{BatchingPolicy, budget};
 use crate::clients::llm::scheduler::{Reserve, Scheduler};
 use crate::clients::llm::sequence::SeqId;
 
@@ -26,6 +26,8 @@ use crate::clients::llm::sequence::SeqId;
 pub struct Mixed {
     /// Most tokens a step computes, prompts and decodes together, but for a single longer prompt (tokens).
     /// At least `max_num_seqs`. Default 2048. splitwise-sim `max_batch_tokens`.
+    #[serde(deserialize_with = "budget")]
+    #[schemars(range(min = 1))]
     pub max_num_batched_tokens: u32,
     /// How often in a row a decoding sequence may be passed over; with 0 decodes go first, and a prompt
     /// beyond the budget waits until nobody decodes. Default 4. splitwise-sim

@@ -163,6 +163,14 @@ pub fn built_in(sim: &mut SimBuilder) {
         .batching_policy::<Static>("Static");
 }
 
+/// Reads the tokens of a step, at least one: with none nothing would ever be computed.
+fn budget<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        0 => Err(de::Error::custom("must be at least 1, found 0")),
+        tokens => Ok(tokens),
+    }
+}
+
 /// Reads a number from 0 to below 1: with all blocks kept free nobody could join those who run.
 fn watermark<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::BatchingPolicy;
+use super::{BatchingPolicy, budget};
 use crate::clients::llm::scheduler::{Reserve, Scheduler};
 
 /// Iteration-level batching, as Orca schedules: in every step all that run, and whole prompts of those who
@@ -21,6 +21,8 @@ use crate::clients::llm::scheduler::{Reserve, Scheduler};
 pub struct Orca {
     /// Most tokens a step computes, decodes and prompts together (tokens); a prompt that is longer alone is
     /// rejected. At least `max_num_seqs`. Default 8192.
+    #[serde(deserialize_with = "budget")]
+    #[schemars(range(min = 1))]
     pub max_num_batched_tokens: u32,
     /// Tokens for which KV is reserved for each request, prompt and answer together (tokens); all of memory
     /// where that is less. A request that is longer holds what it needs. Default 2048. Orca `max_tokens`.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::BatchingPolicy;
+use super::{BatchingPolicy, budget};
 use crate::clients::llm::scheduler::{Back, Reserve, Scheduler};
 use crate::clients::llm::sequence::SeqId;
 
@@ -46,6 +46,8 @@ const DECAY_STEPS: f64 = 600.0;
 pub struct Sglang {
     /// Most prompt tokens in a step; longer prompts are cut there, at whole blocks (tokens). At least
     /// `max_num_seqs`. Default 8192, as SGLang serves on an H100. SGLang `--chunked-prefill-size`.
+    #[serde(deserialize_with = "budget")]
+    #[schemars(range(min = 1))]
     pub chunked_prefill_size: u32,
     /// Prompt tokens from which on no further prompt joins a step (tokens). Default 16384.
     /// SGLang `--max-prefill-tokens`.

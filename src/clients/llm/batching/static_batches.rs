@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::BatchingPolicy;
+use super::{BatchingPolicy, budget};
 use crate::clients::llm::scheduler::{Reserve, Scheduler};
 
 /// Static batching, as `FasterTransformer` behind a server that batches requests (Triton): whoever waits when
@@ -24,6 +24,8 @@ use crate::clients::llm::scheduler::{Reserve, Scheduler};
 pub struct Static {
     /// Most prompt tokens in a batch (tokens); a longer prompt is rejected. At least `max_num_seqs`.
     /// Default 8192. `FasterTransformer`'s batch size times `max_input_len`.
+    #[serde(deserialize_with = "budget")]
+    #[schemars(range(min = 1))]
     pub max_num_batched_tokens: u32,
     /// Tokens for which KV is reserved for each request, prompt and answer together (tokens); all of memory
     /// where that is less. A request that is longer holds what it needs. Default 2048.

@@ -11,8 +11,9 @@ use super::{PackingPolicy, Waiting};
 /// is cached, after a preemption also what is recomputed), and those expected to follow. How long an output
 /// will be is not known to a server, so `expected_output` stands for it; it does not tell new requests apart,
 /// but brings forward those that were preempted after they had generated much of it. It is decided when a
-/// sequence joins the queue. No engine ships it; with known sizes it is the shortest remaining processing
-/// time first of queueing theory (Schrage 1968), without interrupting who runs. Long prompts may starve.
+/// sequence joins the queue, and anew when it loses KV that it was to go on with. No engine ships it; with
+/// known sizes it is the shortest remaining processing time first of queueing theory (Schrage 1968), without
+/// interrupting who runs. Long prompts may starve.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeastWorkLeft {

@@ -177,6 +177,14 @@ impl Scheduler {
         self.waiting.join(id, self.seq(id).arrival, back, known)
     }
 
+    /// `id`, which waits, has lost KV that it was to go on with: so may its place in the queue be lost.
+    pub(in crate::clients::llm) fn reconsider(&mut self, id: SeqId) {
+        if self.waiting.has_keys() {
+            let known = self.known(id, self.waiting.facts(id));
+            self.waiting.reconsider(id, self.seq(id).arrival, &known);
+        }
+    }
+
     /// What a packing policy may know of `id`, which waits or is about to.
     fn known(&self, id: SeqId, Facts { priority, arrived, .. }: Facts) -> Waiting {
         let seq = self.seq(id);

@@ -26,6 +26,15 @@ pub(super) struct Prefixes {
     tally: PrefixTally,
 }
 
+/// Why a sequence leaves the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// It is done.
+    Done,
+    /// It gives way to others.
+    Preempted,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     names: Names,
@@ -205,12 +214,12 @@ impl Scheduler {
         self.prefixes.as_mut()?.entry_mut(id)?.pin.take()
     }
 
-    /// A sequence that is `done`, or preempted, leaves in the cache what it computed. What remains as its own
-    /// are the blocks that nobody uses any more.
-    pub(super) fn leave_prefix(&mut self, id: SeqId, done: bool) {
+    /// A sequence leaves in the cache what it computed. What remains as its own are the blocks that nobody uses any
+    /// more.
+    pub(super) fn leave_prefix(&mut self, id: SeqId, why: Leaves) {
         self.evict_prefixes();
         let Some(prefixes) = &self.prefixes else { return };
-        if done || !prefixes.cache.is_radix() {
+        if why == Leaves::Done || !prefixes.cache.is_radix() {
             self.store_prefix(id, self.seq(id).computed);
         }
         let Some(prefixes) = &mut self.prefixes else { return };

@@ -177,6 +177,16 @@ impl Queue {
         }
     }
 
+    /// What is known of `id`, which waits, is another now: so may be its place, where keys count.
+    pub fn reconsider(&mut self, id: SeqId, arrival: u64, waiting: &Waiting) {
+        let Line::Keyed(line) = &mut self.line else { return };
+        let Some(facts) = self.facts.get_mut(id.0 as usize) else { return };
+        if line.remove(&(facts.key, arrival, id)) {
+            facts.key = self.packing.key(waiting);
+            line.insert((facts.key, arrival, id));
+        }
+    }
+
     /// Whether the order changes while sequences wait.
     pub const fn changes(&self) -> bool {
         matches!(self.line, Line::Changing(_))

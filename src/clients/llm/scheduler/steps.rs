@@ -2,6 +2,7 @@
 
 use super::Scheduler;
 use super::books::is_due;
+use super::prefix::Leaves;
 use crate::clients::llm::sequence::{Finished, FirstToken, Landed, SeqId, Sequence, State};
 use crate::runtime::StepShape;
 use crate::stats::TokenGaps;
@@ -138,7 +139,7 @@ impl Scheduler {
         // The last token may be the answer's first.
         let answer = if seq.reason > 0 { seq.answer.min(now) } else { seq.first_token };
         let kept = seq.keep.then(|| self.keep(id));
-        self.leave_prefix(id, true);
+        self.leave_prefix(id, Leaves::Done);
         let cached_tokens = self.unname_tokens(id);
         landed.finished.push(Finished { stage, answer, kept, preemptions, cached_tokens });
         self.release(id, State::Gone);

@@ -24,6 +24,8 @@ use crate::memory::BlockPool;
 pub struct SwapTally {
     /// Preemptions by swap.
     pub preemptions: u64,
+    /// Preemptions by recomputation, as the host was full.
+    pub found_full: u64,
     /// KV blocks copied to the host.
     pub blocks_out: u64,
     /// KV blocks copied back.
@@ -122,7 +124,9 @@ impl Scheduler {
     pub(super) fn swap_out(&mut self, id: SeqId) -> bool {
         let stored = self.stored(id);
         let needed = u64::from(self.kv.blocks_of(0, stored, stored + 1));
-        if stored == 0 || self.host_kv().is_none_or(|kv| needed > kv.free()) {
+        let Some(host) = self.host.as_mut().filter(|_| stored > 0) else { return false };
+        if needed > host.kv.free() {
+            host.tally.found_full += 1;
             return false;
         }
         self.take_out(id);

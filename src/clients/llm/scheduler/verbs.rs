@@ -1,5 +1,6 @@
 //! What a policy does with the scheduler.
 
+use super::prefix::Leaves;
 use super::{Back, Reserve, Scheduler};
 use crate::clients::llm::sequence::{SeqId, State};
 
@@ -92,6 +93,7 @@ impl Scheduler {
         let base = self.seq_mut(id).base.take();
         if let Some(base) = base {
             self.forget(base);
+            self.reconsider(id);
         }
         base.is_some()
     }
@@ -134,7 +136,7 @@ impl Scheduler {
     /// Takes all blocks from `id`, which runs.
     fn lose(&mut self, id: SeqId) {
         self.take_out(id);
-        self.leave_prefix(id, false);
+        self.leave_prefix(id, Leaves::Preempted);
         self.step_off(id);
         let seq = self.seq_mut(id);
         seq.goal = seq.prompt + seq.generated;
@@ -197,5 +199,67 @@ impl Scheduler {
     /// Takes that promise back.
     pub(in crate::clients::llm) const fn run_once(&mut self) {
         self.step.repeats = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bevy_ecs::entity::Entity;
+
+    use super::*;
+    use crate::clients::llm::packing::LeastWorkLeft;
+    use crate::memory::BlockPool;
+    use crate::request::pipeline::Work;
+    use crate::units::SimTime;
+
+    fn scheduler() -> Scheduler {
+        Scheduler::new(BlockPool::new(20, 1), 4).packed(Box::new(LeastWorkLeft::default()))
+    }
+
+    /// One that goes on with KV that is kept, and one that has less to compute but for that.
+    fn with_base() -> Scheduler {
+        let mut scheduler = scheduler();
+        assert!(scheduler.kv.take(7));
+        let base = scheduler.holdings.keep(None, 7, 7, None);
+        for (prompt, base) in [(8, Some(base)), (4, None)] {
+            scheduler.enqueue(Entity::PLACEHOLDER, &Work::new(prompt, 2), base, None, SimTime::ZERO);
+        }
+        assert_eq!(order(&scheduler), [0, 1]);
+        scheduler
+    }
+
+    fn order(scheduler: &Scheduler) -> Vec<u64> {
+        scheduler.queue().map(|id| scheduler.arrival(id)).collect()
+    }
+
+    #[test]
+    fn who_loses_kv_that_has_landed_has_more_work_left() {
+        let mut scheduler = scheduler();
+        for (prompt, fetched) in [(1, 0), (8, 7), (4, 0)] {
+            let work = Work { fetched_tokens: fetched, ..Work::new(prompt, 2) };
+            if fetched > 0 {
+                assert!(scheduler.expect(fetched, 0));
+                scheduler.enqueue_landed(Entity::PLACEHOLDER, &work, SimTime::ZERO);
+            } else {
+                scheduler.enqueue(Entity::PLACEHOLDER, &work, None, None, SimTime::ZERO);
+            }
+        }
+        assert_eq!(order(&scheduler), [0, 1, 2]);
+        assert!(scheduler.give_up_landed());
+        assert_eq!(order(&scheduler), [0, 2, 1]);
+    }
+
+    #[test]
+    fn who_loses_the_kv_of_an_earlier_visit_has_more_work_left() {
+        let mut scheduler = with_base();
+        assert!(scheduler.give_up_base());
+        assert_eq!(order(&scheduler), [1, 0]);
+    }
+
+    #[test]
+    fn who_is_preempted_and_loses_what_it_stood_on_has_all_its_work_left() {
+        let mut scheduler = with_base();
+        assert!(scheduler.admit(1, Reserve::Chunk) && scheduler.preempt_last());
+        assert_eq!(order(&scheduler), [1, 0]);
     }
 }

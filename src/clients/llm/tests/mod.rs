@@ -173,7 +173,7 @@ fn run_with(case: &Case, setup: LlmSetup, texts: &[Text]) -> Outcome {
     }
     assert_eq!(llm.scheduler().kv().used(), 0, "blocks left over");
     assert_eq!((llm.scheduler().swapped(), llm.scheduler().held_by_host()), (0, 0), "left on the host");
-    if let Some(SwapTally { preemptions, blocks_out, blocks_in }) = out.usage.swapped {
+    if let Some(SwapTally { preemptions, blocks_out, blocks_in, .. }) = out.usage.swapped {
         assert_eq!(blocks_out, blocks_in, "what was copied away was copied back");
         assert!(preemptions <= blocks_out && preemptions <= out.usage.preemptions);
     }

@@ -62,10 +62,11 @@ fn who_is_swapped_out_goes_on_where_it_stopped() {
     assert_eq!(ours.preemptions, [0, 1]);
     assert_eq!((ours.usage.prefill_tokens, ours.usage.decode_tokens), (40, 40), "nothing is computed twice");
     // With 30 tokens stored.
-    let swapped = SwapTally { preemptions: 1, blocks_out: 3, blocks_in: 3 };
+    let swapped = SwapTally { preemptions: 1, found_full: 0, blocks_out: 3, blocks_in: 3 };
     assert_eq!(ours.usage.swapped, Some(swapped));
     assert!(ours.usage.busy[Bound::Host as usize] >= crate::units::SimSpan::from_ns(6_000_000));
     let full = run(3);
-    assert_eq!(full.usage.swapped, Some(SwapTally::default()), "the host must have room to grow, too");
+    let tally = SwapTally { found_full: 1, ..SwapTally::default() };
+    assert_eq!(full.usage.swapped, Some(tally), "the host must have room to grow, too");
     assert_eq!((full.preemptions, full.usage.prefill_tokens), (vec![0, 1], 40 + 20 + 11));
 }

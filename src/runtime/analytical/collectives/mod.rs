@@ -10,7 +10,7 @@
 //!
 //! | parallelism | collectives of a step |
 //! |---|---|
-//! | tensor | two all-reduces of T·h a layer, and the gather of the logits |
+//! | tensor | two all-reduces of T·h a layer, one where attention and feed-forward run side by side; the gather of the logits |
 //! | data and expert | one all-reduce over the tensor ranks, two all-to-alls of T·k·h over all |
 //! | pipeline | T·h from each stage to the next |
 //!
@@ -57,6 +57,8 @@ impl Collective {
 pub(super) struct Collectives {
     layers: f64,
     hidden: f64,
+    /// All-reduces of a layer.
+    reduces: f64,
     reduce: Collective,
     gather: Collective,
     /// Dispatch and combine of routed rows: layers that have them, rows a token.
@@ -103,6 +105,7 @@ impl Collectives {
         Self {
             layers: f64::from(shape.layers),
             hidden: f64::from(shape.hidden),
+            reduces: shape.blocks(),
             reduce: of(tp, 2.0, &|fits| fits.all_reduce(tp, eager)),
             gather: of(tp, 1.0, &|fits| [fits.all_gather(tp), None]),
             exchange,
@@ -134,7 +137,7 @@ impl Collectives {
         };
         // Where experts bring their rows back themselves there is nothing to reduce.
         let exchanged = self.exchange.map_or(0.0, |(_, layers, _)| layers);
-        let calls = 2.0 * self.layers - exchanged;
+        let calls = self.reduces * self.layers - exchanged;
         take("all-reduce", calls, self.reduce.seconds(bytes), self.reduce.factor * bytes);
         if let Some((exchange, layers, rows)) = self.exchange {
             // A rank sends its own tokens: those of its copy of attention, split over the tensor ranks.
