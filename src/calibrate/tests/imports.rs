@@ -1,0 +1,122 @@
+//! Every importer on files that are malformed, partial or in other units.
+
+use std::fmt::Write as _;
+
+use super::*;
+
+/// A good row, then one with a fault in the column, in every file that there is an importer for.
+#[test]
+fn every_importer_names_column_row_and_unit() {
+    let gemm = ("v/gemm_perf.csv", "gemm_dtype,m,n,k,latency", "fp8,1,2,3,0.1");
+    let attention =
+        "kv_cache_dtype,batch_size,isl,num_heads,num_key_value_heads,head_dim,step,window_size,latency";
+    let moe = "moe_dtype,distribution,num_tokens,hidden_size,inter_size,topk,num_experts,moe_tp_size,moe_ep_size,latency";
+    let files = [
+        gemm,
+        ("v/context_attention_perf.csv", attention, "fp8,1,128,8,2,128,0,0,0.1"),
+        ("v/generation_attention_perf.csv", attention, "fp8,1,1,8,2,128,64,0,0.1"),
+        ("v/moe_perf.csv", moe, "fp8,balanced,8,2048,1024,2,8,1,1,0.1"),
+        (
+            "v/custom_allreduce_perf.csv",
+            "allreduce_dtype,op_name,num_gpus,message_size,latency",
+            "half,all_reduce,2,1024,0.01",
+        ),
+        ("v/nccl_perf.csv", "nccl_dtype,op_name,num_gpus,message_size,latency", "half,alltoall,2,1024,0.01"),
+        (
+            "Llama-3.1-8B/tp1/attention.csv",
+            "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us",
+            "128,0,0,0,50",
+        ),
+        ("Llama-3.1-8B/tp1/dense.csv", "layer,tokens,time_us", "layernorm,128,3"),
+        ("mist_gemm.csv", "kind,m,n,k,time_us", "bf16,1,2,3,4"),
+        (
+            "mist_attention.csv",
+            "phase,head_dim,kv_cache,window,batch,length,heads,kv_heads,time_us",
+            "decode,128,bf16,0,1,64,8,2,9",
+        ),
+        ("mist_all_reduce.csv", "library,ranks,bytes,time_us", "nccl,2,1024,10"),
+    ];
+    for (name, head, row) in files {
+        let columns: Vec<&str> = head.split(',').collect();
+        for (at, column) in columns.iter().enumerate() {
+            // Partial: the column is not there.
+            let without = |line: &str| {
+                let kept = line.split(',').enumerate().filter(|(other, _)| *other != at);
+                kept.map(|(_, cell)| cell).collect::<Vec<_>>().join(",")
+            };
+            if *column != "window_size" {
+                let missing = refused(name, &format!("{}\n{}\n", without(head), without(row)));
+                let dtype = ["nccl_dtype", "allreduce_dtype"].contains(column);
+                assert!(dtype || missing.contains(&format!("has no column `{column}`")), "{name}: {missing}");
+            }
+            // Malformed: a hole, a word or a sign where a number is expected. Words are looked at row by row.
+            if row.split(',').nth(at).unwrap().parse::<f64>().is_err() {
+                continue;
+            }
+            for wrong in ["", "many", "-1", "inf"] {
+                let cells = row.split(',').enumerate();
+                let bad = cells.map(|(other, cell)| if other == at { wrong } else { cell });
+                let bad = bad.collect::<Vec<_>>().join(",");
+                let found = refused(name, &format!("# taken on a Monday\n{head}\n{row}\n# again\n{bad}\n"));
+                let place =
+                    format!("{}: column `{column}`, row 5: expected a", name.rsplit('/').next().unwrap());
+                assert!(found.contains(&place), "{name}, {wrong}: {found}");
+                assert!(found.contains('[') && found.ends_with(&format!("found `{wrong}`")), "{found}");
+            }
+        }
+    }
+    let half = refused("mist_gemm.csv", "kind,m,n,k,time_us\nbf16,1.5,2,3,4\n");
+    assert!(
+        half.contains("column `m`, row 2: expected a whole number of at least 1 [count], found `1.5`"),
+        "{half}"
+    );
+}
+
+#[test]
+fn measurements_of_a_model_that_is_not_known_are_not_passed_over_in_silence() {
+    let folder = folder(&[
+        ("gemm/vllm-0.19.0/gemm_perf.csv", gemm_perf("bfloat16", 1.0)),
+        ("Llama-9/tp1/dense.csv", "layer,tokens,time_us\nlayernorm,128,3\n".to_owned()),
+    ]);
+    let (_, report) = fit(&folder, &[], false).unwrap();
+    assert!(report.remarks.iter().any(|remark| remark.contains("dense.csv: left out: none of the folders")));
+}
+
+#[test]
+fn other_operators_in_another_unit_are_told_too() {
+    let attention = |scale: f64| {
+        let mut text = String::new();
+        for line in own_attention().lines() {
+            match line.rsplit_once(',').map(|(rest, us)| (rest, us.parse::<f64>())) {
+                Some((rest, Ok(us))) => writeln!(text, "{rest},{}", us * scale).unwrap(),
+                _ => writeln!(text, "{line}").unwrap(),
+            }
+        }
+        text
+    };
+    let gemm = || ("gemm/vllm-0.19.0/gemm_perf.csv", gemm_perf("bfloat16", 1.0));
+    let refused = |name: &str, text: String| {
+        fit(&folder(&[gemm(), (name, text)]), &[], false).map(|_| ()).unwrap_err().to_string()
+    };
+    let millis = refused("mist_attention.csv", attention(1e-3));
+    assert!(millis.contains("column `time_us`: expected microseconds"), "{millis}");
+    assert!(millis.ends_with("it seems to be in milliseconds"), "{millis}");
+    let nanos = refused("mist_attention.csv", attention(1e3));
+    assert!(nanos.ends_with("it seems to be in nanoseconds"), "{nanos}");
+    let reduce = |us: f64| {
+        let rows = (10..20).map(|log| format!("nccl,2,{},{}\n", 1_u64 << log, us * f64::from(log)));
+        "library,ranks,bytes,time_us\n".to_owned() + &rows.collect::<String>()
+    };
+    let seconds = refused("mist_all_reduce.csv", reduce(1e-3));
+    assert!(seconds.contains("column `time_us`: expected microseconds") && seconds.contains("milliseconds"));
+    assert!(refused("mist_all_reduce.csv", reduce(1e3)).contains("it seems to be in nanoseconds"));
+    let mut chunks = "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us\n".to_owned();
+    for at in 1..=16 {
+        writeln!(chunks, "8192,{},0,0,{}", 4096 * at, 0.5 * f64::from(at + 1)).unwrap();
+    }
+    let millis = refused("Llama-3.1-8B/tp1/attention.csv", chunks);
+    assert!(
+        millis.contains("attention.csv: column `time_us`") && millis.contains("milliseconds"),
+        "{millis}"
+    );
+}
