@@ -29,7 +29,7 @@ impl Case {
         let all = prefills + decodes;
         let mut text = format!(
             "(mist: 1, name: {:?}, catalog: {:?},\n platforms: [(name: \"dgx\", count: {all}, nodes: \
-             [(name: \"gpu\", hardware: \"H100-SXM5-80GB\", count: {})], usd_per_hour: 1)],\n clients: [\n",
+             [(name: \"gpu\", hardware: \"B300-SXM\", count: {})], usd_per_hour: 1)],\n clients: [\n",
             self.name,
             catalog.display().to_string(),
             self.tensor_parallel,
