@@ -10,7 +10,7 @@ use super::surface::{self, Composed, PromptSurface, Rows};
 use super::whole::WholeStep;
 use crate::runtime::profile::{Phase, PrefillCurve, Profile, Routing};
 use crate::runtime::{
-    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target,
+    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target, Undivided,
 };
 
 /// Most sequences and tokens that are tabulated.
@@ -317,6 +317,12 @@ impl StepModel for EmpiricalModel {
 
     fn basis(&self) -> Vec<String> {
         self.basis.clone()
+    }
+
+    fn undivided(&self, shape: &StepShape<'_>) -> Undivided {
+        let (head, host) =
+            (self.sampled(shape.sampled()), self.host(shape.decode_seqs, !shape.prefill.is_empty()));
+        Undivided { head, host, beside: 0.0 }
     }
 
     fn itemise(&self, shape: &StepShape<'_>) -> Vec<Item> {
