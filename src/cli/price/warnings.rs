@@ -37,7 +37,7 @@ pub(super) fn warnings(target: &Target<'_>, prefill: &[Chunk], decodes: &[(u32, 
                 u64::from(*count) * room.groups.most(*tokens, Some(*computed), block_size)
             };
             let needed: u64 = sequences.iter().map(blocks).sum();
-            let there = room.blocks / u64::from(room.copies);
+            let there = room.of_one_copy();
             if needed > there {
                 let gib = |blocks: u64| figure(blocks as f64 * room.block_bytes / crate::units::GIB);
                 warnings.push(format!(

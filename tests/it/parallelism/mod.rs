@@ -98,6 +98,16 @@ fn a_full_pipeline_is_busy_in_all_its_stages() {
     assert!((0.9..1.05).contains(&(piped / alone)), "{piped} of {alone}");
 }
 
+/// Four copies of 100 blocks of 16: none holds a sequence of 5,020 tokens, though all together do.
+#[test]
+fn a_sequence_lies_in_one_copy() {
+    let settings = "data_parallel: 4, num_gpu_blocks: 400, max_model_len: 8192";
+    let of = |lengths| scenario(4, "Qwen3-30B-A3B", settings, 3, "AllAtOnce", lengths);
+    let long = run(&Simulation::new(), &of((5000, 20))).0.summary.requests;
+    assert_eq!((long.completed, long.rejected), (0, 3));
+    assert_eq!(run(&Simulation::new(), &of((1580, 20))).0.summary.requests.completed, 3);
+}
+
 #[test]
 fn what_does_not_divide_is_refused_where_it_stands() {
     let refused = |gpus, model: &str, settings: &str| {
