@@ -131,7 +131,8 @@ impl Rounds {
             let mut last = chunk.last;
             // From the end of the prompt, so that what is whole stays so where a prompt is longer.
             for place in first.. {
-                let tokens = left.min(self.batch_tokens);
+                // A batch of none would never end it.
+                let tokens = left.min(self.batch_tokens.max(1));
                 left -= tokens;
                 let piece = Chunk { tokens, context: chunk.context + left, last };
                 found[((place % self.stages) * self.copies + copy) as usize].prefill.push(piece);

@@ -99,6 +99,16 @@ fn no_round_is_quicker_than_what_the_last_stage_reads() {
 }
 
 #[test]
+fn a_batch_of_no_tokens_ends() {
+    let catalog = Catalog::embedded();
+    let (model, gpu) =
+        (catalog.model("Llama-3.2-1B").unwrap(), catalog.accelerator("H100-SXM5-80GB").unwrap());
+    let target = Target { pipeline_parallel: 2, max_step_tokens: 0, ..Target::new(model, gpu) };
+    let round = priced_by(Arc::new(|_: &StepShape<'_>| StepCost::default()), &target);
+    assert_eq!(round.price(&StepShape { prefill: &[chunk(3, 0)], ..StepShape::default() }).seconds, 0.0);
+}
+
+#[test]
 fn prompts_go_by_turns_and_long_ones_into_several_batches() {
     let (one, round) = rounds("Llama-3.1-70B", 2, 1);
     let price = |prefill: &[Chunk]| round.price(&StepShape { prefill, ..StepShape::default() }).seconds;
