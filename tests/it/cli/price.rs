@@ -94,6 +94,13 @@ fn a_bill_says_what_it_rests_on_and_what_no_server_could_run() {
     assert!(!encoder.contains("warning"), "{encoder}");
 }
 
+#[test]
+fn more_tokens_than_32_bits_count_have_a_price() {
+    let args = ["price", "Llama-3.1-8B", "H100-SXM5-80GB", "--prefill", "300x16777216"];
+    let bill = Sandbox::new().ok(&args);
+    assert!(bill.contains("16,777,216 tokens are more than the 131,072 of Llama-3.1-8B's context"), "{bill}");
+}
+
 /// 16 layers in four stages, the last of which has the head too.
 #[test]
 fn the_busiest_stage_says_how_often_a_step_ends() {
