@@ -169,6 +169,11 @@ impl Empirical {
         let analytical = Analytical {
             sampling_overhead: Span::from_secs(0.0),
             fused_casts: record.fused_casts,
+            // It says what bounds a step, the engine of this record included.
+            step_overhead: Span::from_secs(record.step + f64::from(target.model.layers) * record.layer),
+            sequence_overhead: Span::from_secs(record.sequence_on(target.tensor_parallel)),
+            prompt_step_overhead: Span::from_secs(record.prompt_step),
+            hidden_sequence_overhead: Span::from_secs(0.0),
             ..Analytical::default()
         };
         let analytical = analytical.build(&target.shape(), &target.device()?, &target.deployment())?;
