@@ -61,6 +61,7 @@ pub struct Empirical {
     pub engine: Engine,
     /// Its version, such as `"0.15"`. One between those that overheads were fitted on has those of the one before it,
     /// which the report says. Default: the latest that is known.
+    #[schemars(transform = engine::list_fitted)]
     pub version: Option<String>,
     /// Host time that every step waits for. Default: the engine's, 0.35 ms for vLLM.
     pub step_overhead: Option<Span>,
