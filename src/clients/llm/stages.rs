@@ -4,8 +4,8 @@
 //! T_i = max( (t − head − host)·l_i/L + [last] head , beside ) + host
 //! ```
 //! t what it takes on its way through all stages, `head` of that the LM head and sampling, which only the last stage
-//! has, `host` what the engine does for each batch while a stage waits, `beside` what it does meanwhile, l_i of L layers
-//! on the stage.
+//! has, `host` what the engine does for each batch while a stage waits, `beside` what it does meanwhile, `l_i` of L
+//! layers on the stage.
 //!
 //! Left out: the embedding; that the first layers of a mixture of experts may be dense: layers count alike.
 
