@@ -49,4 +49,6 @@ use rates::ACTIVATION_BYTES;
 use shares::Shares;
 
 #[cfg(test)]
+mod ranks;
+#[cfg(test)]
 mod tests;

@@ -69,10 +69,10 @@ pub(super) struct Collectives {
 }
 
 impl Collectives {
-    /// `device` has a link if the deployment has more than one rank: checked before.
+    /// `device` has a link if the deployment has more than one device: checked before.
     pub fn new(params: &Analytical, device: &Device, deployment: &Deployment, shape: &DecoderShape) -> Self {
         let genz = params.counting == Counting::GenZ;
-        let link = device.link_bandwidth.unwrap_or(f64::INFINITY);
+        let link = device.link_bandwidth.unwrap_or(0.0);
         let own = params.allreduce_latency.is_some() || params.link_efficiency.is_some();
         let fits = device.collectives.filter(|_| !own && !genz);
         let extra = if genz { 0.0 } else { params.collective_overhead.as_secs() };
