@@ -35,3 +35,33 @@ fn stages_send_no_faster_than_their_link() {
         }
     }
 }
+
+fn deepseek(data_parallel: u32, expert_parallel: bool) -> Target<'static> {
+    let alone = target("DeepSeek-V3", "B200-SXM");
+    Target { data_parallel, expert_parallel, weights: Precision::Fp8, ..alone }
+}
+
+/// Copies that bring as many tokens each as there are ranks more to share the experts: whole experts see as many rows as
+/// one copy alone brings, slices see all of them. Both multiply as much and read as many weights.
+#[test]
+fn whole_experts_see_their_own_rows_and_slices_see_all() {
+    let rows = |copies, whole| item(&deepseek(copies, whole), "routed rows");
+    let experts = |copies, whole| item(&deepseek(copies, whole), "routed experts");
+    let alone = rows(1, false).seconds;
+    for copies in [8, 64] {
+        assert!((rows(copies, true).seconds / alone - 1.0).abs() < 1e-9, "{copies}");
+        assert!((rows(copies, false).seconds / alone / f64::from(copies) - 1.0).abs() < 1e-9, "{copies}");
+        let (whole, sliced) = (experts(copies, true), experts(copies, false));
+        assert!((whole.flops / sliced.flops - 1.0).abs() < 1e-9);
+        assert!((whole.bytes / sliced.bytes - 1.0).abs() < 1e-9);
+        assert!((whole.flops / experts(1, false).flops - 1.0).abs() < 1e-9);
+    }
+}
+
+/// A single token's experts lie on few ranks, but those read theirs whole.
+#[test]
+fn no_rank_reads_a_part_of_an_expert_that_lies_there_whole() {
+    let read = items(&deepseek(64, true), 1);
+    let read = read.iter().find(|item| item.operator == "routed experts").unwrap();
+    assert!(read.bytes / read.calls >= 3.0 * 7168.0 * 2048.0);
+}

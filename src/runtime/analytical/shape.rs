@@ -146,6 +146,11 @@ impl Deployment {
         self.tensor_parallel * self.data_parallel
     }
 
+    /// Whether tokens are sent to where their experts lie, and only there.
+    pub(crate) fn dispatches(&self) -> bool {
+        self.expert_parallel && self.data_parallel > 1
+    }
+
     /// Accelerators in all.
     fn devices(&self) -> u32 {
         self.expert_ranks() * self.pipeline_parallel

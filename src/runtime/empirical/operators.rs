@@ -65,7 +65,7 @@ impl Operators {
                     ep,
                 };
                 let layers = f64::from(target.model.layers - experts.dense_layers);
-                let curve = profile.moe(&shape, kind, routing)?;
+                let curve = profile.moe(&shape, kind, routing, target.deployment().dispatches())?;
                 Some((layers, f64::from(target.data_parallel), curve))
             }
         };
