@@ -65,3 +65,23 @@ fn no_rank_reads_a_part_of_an_expert_that_lies_there_whole() {
     let read = read.iter().find(|item| item.operator == "routed experts").unwrap();
     assert!(read.bytes / read.calls >= 3.0 * 7168.0 * 2048.0);
 }
+
+/// Slices need every copy's tokens on every rank; rows of whole experts go where those are, and once to a rank.
+#[test]
+fn tokens_are_sent_to_where_their_experts_are() {
+    let (tokens, hidden) = (64.0 * 2.0, 7168.0);
+    for copies in [2_u32, 8, 64] {
+        let ranks = f64::from(copies);
+        let sliced = item(&deepseek(copies, false), "gather and scatter");
+        let away = (ranks - 1.0) / ranks;
+        assert_eq!(sliced.bytes / sliced.calls, away * tokens * hidden * ranks, "{copies}");
+        let whole = item(&deepseek(copies, true), "dispatch and combine");
+        assert_eq!(whole.bytes / whole.calls, away * tokens * hidden * ranks.min(8.0), "{copies}");
+        assert_eq!((sliced.calls, whole.calls), (2.0 * 58.0, 2.0 * 58.0));
+    }
+    // Ranks of a copy hold the same tokens: they sum what their slices make of them.
+    let both = Target { tensor_parallel: 2, ..deepseek(4, false) };
+    assert_eq!(item(&both, "all-reduce").calls, 2.0 * 61.0);
+    let whole = Target { expert_parallel: true, ..both };
+    assert_eq!(item(&whole, "all-reduce").calls, 61.0 + 3.0);
+}

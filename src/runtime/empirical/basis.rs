@@ -55,7 +55,12 @@ pub(super) fn basis(
         analytical.push(format!("collectives between {ranks} devices"));
     }
     if target.data_parallel > 1 {
-        analytical.push("dispatch and combine of experts".to_owned());
+        let sent = if target.expert_parallel {
+            "dispatch and combine of"
+        } else {
+            "gather and scatter of tokens for"
+        };
+        analytical.push(format!("{sent} experts"));
     }
     if target.pipeline_parallel > 1 {
         analytical.push("what stages of a pipeline send".to_owned());
