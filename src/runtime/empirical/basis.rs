@@ -13,6 +13,13 @@ pub(super) fn refuse_unmeasured(profile: &Profile, target: &Target<'_>) -> Resul
         return Err(format!("weights: {} was never measured; {help}", target.weights));
     };
     profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
+    let (own, asked) = (target.weights.arithmetic(), target.arithmetic());
+    if WeightKind::of(own) != WeightKind::of(asked) {
+        let weights = target.weights;
+        return Err(format!(
+            "activations: {weights} weights in {asked} products were never measured, only in {own} ones; {help}"
+        ));
+    }
     if target.shape().mla.is_some() || target.shape().bidirectional {
         return Ok(()); // attention is priced analytically, whatever the format
     }

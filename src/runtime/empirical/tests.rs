@@ -222,6 +222,23 @@ fn what_was_never_measured_is_refused_or_said() {
     assert!(Empirical::default().build(&profile(), &int8).err().unwrap().starts_with("weights: int8"));
 }
 
+/// Narrow weights that are widened run another kernel than what was measured.
+#[test]
+fn weights_are_priced_in_the_products_they_were_measured_in() {
+    let priced = |weights, activations| {
+        let target = Target { weights, activations: Some(activations), ..target("Llama-3.1-8B", 1) };
+        Empirical::default().build(&profile(), &target).map(|_| ())
+    };
+    assert_eq!(
+        priced(Precision::Fp8, Precision::Bf16).unwrap_err(),
+        "activations: fp8 weights in bf16 products were never measured, only in fp8 ones; use another, calibrate a \
+         profile that has it, or use `Analytical`"
+    );
+    assert_eq!(priced(Precision::Fp8, Precision::Fp8), Ok(()));
+    assert_eq!(priced(Precision::Bf16, Precision::Fp16), Ok(()));
+    assert_eq!(priced(Precision::Bf16, Precision::Fp8), Ok(()));
+}
+
 /// Steps measured at batches of 4 to 256 and contexts of 200 to 3,000, `slower` times the composition or so.
 fn whole(phase: Phase, slower: f64) -> WholeStep {
     let composed = model("Llama-3.1-8B", 1);
