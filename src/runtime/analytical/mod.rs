@@ -39,6 +39,7 @@ mod shares;
 
 pub use architecture::Architecture;
 pub use bound::LowerBound;
+pub(crate) use bound::TokenBound;
 pub use collectives::{CollectiveFits, CollectivesError, collectives_from_csv};
 pub use model::AnalyticalModel;
 pub(crate) use operators::OperatorList;

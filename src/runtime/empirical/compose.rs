@@ -10,7 +10,7 @@ use super::surface::{self, Composed, PromptSurface, Rows};
 use super::whole::WholeStep;
 use crate::runtime::profile::{Phase, PrefillCurve, Profile, Routing};
 use crate::runtime::{
-    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target,
+    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target, TokenBound,
 };
 
 /// Most sequences and tokens that are tabulated.
@@ -36,9 +36,12 @@ pub struct EmpiricalModel {
     /// Decode attention by batch: value and slope at each context.
     decode: Box<[[(f64, f64); KNOTS]]>,
     /// Steps of sequences that only decode, as they were measured whole.
-    whole_decode: Option<(WholeStep, LowerBound, Rows)>,
+    whole_decode: Option<(WholeStep, Rows)>,
     /// Steps of prompts alone.
     whole_prompts: Option<PromptSurface>,
+    /// What no step undercuts, and of it what depends on tokens alone, indexed by tokens.
+    bound: LowerBound,
+    bound_of_tokens: Box<[TokenBound]>,
     /// What its figures rest on.
     basis: Vec<String>,
 }
@@ -48,6 +51,7 @@ impl EmpiricalModel {
         profile: &Profile,
         target: &Target<'_>,
         analytical: AnalyticalModel,
+        bound: LowerBound,
         engine: EngineRecord,
         routing: Routing,
     ) -> Result<Self, String> {
@@ -68,6 +72,8 @@ impl EmpiricalModel {
             decode: Box::default(),
             whole_decode: None,
             whole_prompts: None,
+            bound_of_tokens: (0..=tokens).map(|tokens| bound.of_tokens(tokens.into())).collect(),
+            bound,
             basis: Vec::new(),
         };
         model.per_token = (0..=tokens).map(|tokens| model.tokens(u64::from(tokens))).collect();
@@ -82,12 +88,13 @@ impl EmpiricalModel {
     }
 
     /// Prefers whole steps as they were measured to what is composed.
-    pub(super) fn prefer(&mut self, step: &WholeStep, bound: &LowerBound) {
+    pub(super) fn prefer(&mut self, step: &WholeStep) {
+        let bound = &self.bound;
         match step.phase {
             Phase::Decode => {
                 let sequences = self.head.len() as u32 - 1;
                 let rows = surface::decode_rows(step, bound, sequences, |n, mean| self.decode_step(n, mean));
-                self.whole_decode = Some((step.clone(), *bound, rows));
+                self.whole_decode = Some((step.clone(), rows));
             }
             Phase::Prefill => {
                 fn of(prefill: &[Chunk]) -> StepShape<'_> {
@@ -111,13 +118,13 @@ impl EmpiricalModel {
 
     /// The same as it was measured (s).
     fn whole_decode(&self, sequences: u32, context: u64) -> Option<f64> {
-        let (step, bound, rows) = self.whole_decode.as_ref()?;
+        let (step, rows) = self.whole_decode.as_ref()?;
         let mean = (context as f64 / f64::from(sequences)).max(1.0);
         if let Some(row) = rows.get(sequences as usize) {
             return Some(surface::read(row, mean));
         }
         let composed = |n, mean| self.decode_step(n, mean);
-        Some(surface::read(&surface::decode_row(step, bound, sequences, rows.last(), composed), mean))
+        Some(surface::read(&surface::decode_row(step, &self.bound, sequences, rows.last(), composed), mean))
     }
 
     /// Everything but attention and LM head: of a decode step, and of a step with prompts (s).
@@ -226,6 +233,18 @@ impl EmpiricalModel {
     }
 
     fn seconds(&self, shape: &StepShape<'_>) -> f64 {
+        self.found(shape).max(self.least(shape))
+    }
+
+    /// The physical bound (s).
+    fn least(&self, shape: &StepShape<'_>) -> f64 {
+        let tokens = shape.tokens();
+        let of_tokens = self.bound_of_tokens.get(tokens as usize).copied();
+        self.bound.seconds_over(of_tokens.unwrap_or_else(|| self.bound.of_tokens(tokens)), shape)
+    }
+
+    /// A step as it was measured or composed (s).
+    fn found(&self, shape: &StepShape<'_>) -> f64 {
         let decodes = shape.decode_seqs > 0;
         let decode = if decodes { self.whole_decode(shape.decode_seqs, shape.decode_context) } else { None };
         if shape.prefill.is_empty() {
@@ -360,11 +379,17 @@ impl StepModel for EmpiricalModel {
             let (operator, part, bound) = ("decoding at its own pace", Part::Linear, Bound::Memory);
             items.push(Item { operator, part, calls: 1.0, seconds: short, bound, flops: 0.0, bytes: 0.0 });
         }
+        let mut beyond = |operator, part, seconds, bound| {
+            items.push(Item { operator, part, calls: 1.0, seconds, bound, flops: 0.0, bytes: 0.0 });
+        };
+        let (found, composed) = (self.found(shape), self.composed(shape));
         if self.whole_decode.is_some() || self.whole_prompts.is_some() {
             // What a measured step takes longer than its operators, or shorter.
-            let (operator, seconds) = ("measured beyond", self.seconds(shape) - self.composed(shape));
-            let (part, bound) = (Part::Host, Bound::Host);
-            items.push(Item { operator, part, calls: 1.0, seconds, bound, flops: 0.0, bytes: 0.0 });
+            beyond("measured beyond", Part::Host, found - composed, Bound::Host);
+        }
+        let short = self.least(shape) - found;
+        if short > 0.0 {
+            beyond("up to the data sheet's least", Part::Linear, short, self.analytical.price(shape).bound);
         }
         // What is computed and moved is counted as in the analytical model.
         for item in &mut items {

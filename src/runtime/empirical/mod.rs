@@ -13,6 +13,8 @@
 //! A mixed step takes no less than its decoding sequences alone would, though an engine's prefill may be the faster
 //! (`s_p` below `s_g`).
 //!
+//! No step takes less than the [physical bound](LowerBound), whatever is measured or given.
+//!
 //! Prompts without a cached prefix are one launch, priced as so many of their root-mean-square length; pieces behind a
 //! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
 //! + `A_d` is that instead.
@@ -171,8 +173,10 @@ impl Empirical {
             fused_casts: record.fused_casts,
             ..Analytical::default()
         };
-        let analytical = analytical.build(&target.shape(), &target.device()?, &target.deployment())?;
-        let model = EmpiricalModel::new(profile, target, analytical, record, Routing::Skewed)?;
+        let (shape, device, deployment) = (target.shape(), target.device()?, target.deployment());
+        let analytical = analytical.build(&shape, &device, &deployment)?;
+        let bound = LowerBound::new(&shape, &device, &deployment);
+        let model = EmpiricalModel::new(profile, target, analytical, bound, record, Routing::Skewed)?;
         Ok(model.resting_on(basis))
     }
 
@@ -188,9 +192,8 @@ impl Empirical {
     ) -> Result<EmpiricalModel, String> {
         let version = self.given_version()?;
         let mut model = self.build(profile, target)?;
-        let bound = LowerBound::new(&target.shape(), &target.device()?, &target.deployment());
         for step in steps.of(target, self.engine, version)? {
-            model.prefer(step, &bound);
+            model.prefer(step);
         }
         let basis = basis::basis(self, &self.record(target)?, profile, Some(steps), target);
         Ok(model.resting_on(basis))
