@@ -132,6 +132,17 @@ impl Experts {
         self.count * f64::from(self.moe.experts) * self.share * self.part
     }
 
+    /// Weights that the busiest rank reads in a layer where each copy of attention brings `tokens` (bytes).
+    pub fn read(&self, tokens: f64, rates: &Rates) -> f64 {
+        self.read_by(tokens * self.copies, rates)
+    }
+
+    /// The same for the tokens of all copies.
+    fn read_by(&self, tokens: f64, rates: &Rates) -> f64 {
+        let experts = (self.popularity.distinct(tokens) * self.share).max(1.0);
+        rates.product.weight_bytes * experts * self.part
+    }
+
     /// Their price where each copy of attention brings `tokens`, into `sink`.
     pub fn add(&self, tokens: f64, rates: &Rates, sink: &mut impl Sink) {
         let tokens = tokens * self.copies;
@@ -139,8 +150,7 @@ impl Experts {
         // The step waits for the busiest rank, which has a row and a whole expert to read at least.
         let own = (rows * self.share * self.imbalance).max(1.0);
         let flops = 2.0 * own * self.part;
-        let read = (self.popularity.distinct(tokens) * self.share).max(1.0);
-        let weights = rates.product.weight_bytes * read * self.part;
+        let weights = self.read_by(tokens, rates);
         let products = rates.weighted(flops / rates.experts, weights / rates.product.memory, weights);
         let ramp = Shares::of(Bound::Memory, rates.route);
         let one = products + ramp;

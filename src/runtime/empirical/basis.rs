@@ -72,6 +72,9 @@ pub(super) fn basis(
     if target.pipeline_parallel > 1 {
         analytical.push("what stages of a pipeline send".to_owned());
     }
+    if target.offloaded_bytes > 0.0 {
+        analytical.push("weights from the host".to_owned());
+    }
     if !analytical.is_empty() {
         lines.push(format!("analytically, as never measured: {}", analytical.join(", ")));
     }

@@ -144,7 +144,9 @@ impl EmpiricalModel {
         let [products, elementwise, between] = sums;
         let layers = self.operators.list.layers * self.engine.layer;
         let decode = self.engine.products * products + elementwise + between + layers;
-        [decode, self.engine.prefill * (products + elementwise) + between + layers]
+        let prompts = self.engine.prefill * (products + elementwise) + between + layers;
+        let fetched = |scale| self.operators.fetched(tokens as f64, scale);
+        [decode + fetched(self.engine.products), prompts + fetched(self.engine.prefill)]
     }
 
     fn sampled(&self, sampled: u64) -> f64 {
@@ -355,6 +357,9 @@ impl StepModel for EmpiricalModel {
                 items.push(Item { operator, part, calls, seconds, bound, flops: 0.0, bytes: 0.0 });
             }
         };
+        let scale = if prefill { engine.prefill } else { engine.products };
+        let fetched = self.operators.fetched(shape.tokens() as f64, scale);
+        push("weights from the host", Part::Communication, 1.0, fetched, Bound::Communication);
         let layers = self.operators.list.layers;
         let attention = Part::Attention;
         if prefill {

@@ -19,6 +19,8 @@
 //! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
 //! + `A_d` is that instead.
 //!
+//! Weights that stay in the host's memory come over its link while products run, as in the analytical model.
+//!
 //! Where whole steps of the model were measured on the GPU with the engine, `steps` names the [file](WholeSteps) fitted
 //! to them, which takes precedence over sums.
 //!

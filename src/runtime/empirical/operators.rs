@@ -145,6 +145,20 @@ impl Operators {
         }
     }
 
+    /// What weights that stay in the host's memory add to that, where products take `scale` times the profile's (s).
+    pub fn fetched(&self, tokens: f64, scale: f64) -> f64 {
+        if tokens == 0.0 || !self.list.offloads() {
+            return 0.0;
+        }
+        let products = self.list.products.iter().zip(&self.products).map(|(product, (_, count, curve))| {
+            count * self.list.fetched(product, scale * curve.seconds(tokens))
+        });
+        let experts = self.experts.as_ref().map_or(0.0, |(count, copies, curve)| {
+            count * self.list.fetched_experts(tokens, scale * curve.seconds(tokens * copies))
+        });
+        products.sum::<f64>() + experts
+    }
+
     /// The LM head over so many sequences, and the gather of their logits (s).
     pub fn head(&self, sampled: f64) -> (f64, f64) {
         if sampled == 0.0 {
