@@ -4,6 +4,8 @@
 //! over contexts two to an octave, and read by straight lines between them, so that a decode step costs a row, a
 //! division and a multiplication.
 
+use smallvec::SmallVec;
+
 use super::EngineRecord;
 use super::operators::Operators;
 use super::surface::{self, Composed, PromptSurface, Rows};
@@ -206,11 +208,11 @@ impl EmpiricalModel {
                 ..*shape
             });
         }
-        self.operators
-            .attention
-            .iter()
-            .map(|(layers, prefill, _)| layers * together(prefill, shape.prefill))
-            .sum()
+        let mut longest: SmallVec<[f64; TRIED]> =
+            shape.prefill.iter().map(|chunk| f64::from(chunk.tokens)).collect();
+        longest.sort_unstable_by(|one, other| other.total_cmp(one));
+        let each = self.operators.attention.iter();
+        each.map(|(layers, prefill, _)| layers * together(prefill, shape.prefill, &longest)).sum()
     }
 
     /// Attention of a step with prompts, where that of its decoding sequences alone takes `decode` (s).
@@ -288,26 +290,28 @@ impl EmpiricalModel {
     }
 }
 
-/// All pieces of prompts in one layer (s): those without a prefix as so many of their root-mean-square length.
-fn together(curve: &PrefillCurve, chunks: &[Chunk]) -> f64 {
-    let (mut count, mut squares, mut longest, mut behind) = (0.0, 0.0, 0.0_f64, 0.0);
-    for chunk in chunks {
-        let tokens = f64::from(chunk.tokens);
-        if chunk.context == 0 {
-            count += 1.0;
-            squares += tokens * tokens;
-            longest = longest.max(tokens);
-        } else {
-            behind += curve.seconds(1.0, tokens, f64::from(chunk.context));
+/// Pieces of prompts of which every number is tried as a launch of its own; of more only all.
+const TRIED: usize = 16;
+
+/// All pieces of prompts in one layer (s), `longest` the tokens of each, the longest first: one launch of so many of
+/// their root-mean-square length, and what their prefixes add. A launch takes no less than that of its longest pieces
+/// alone would, so that no piece, no token and no cached token more makes it shorter.
+fn together(curve: &PrefillCurve, chunks: &[Chunk], longest: &[f64]) -> f64 {
+    let (mut squares, mut launch, mut count) = (0.0, 0.0_f64, 0.0);
+    for (at, tokens) in longest.iter().enumerate() {
+        count += 1.0;
+        squares += tokens * tokens;
+        if at < TRIED || at + 1 == longest.len() {
+            launch = launch.max(curve.seconds(count, (squares / count).sqrt(), 0.0));
         }
     }
-    if count == 0.0 {
-        return behind;
+    let (mut prefixes, mut least) = (0.0, 0.0);
+    for chunk in chunks.iter().filter(|chunk| chunk.context > 0) {
+        let (tokens, context) = (f64::from(chunk.tokens), f64::from(chunk.context));
+        prefixes += curve.prefix(1.0, tokens, context);
+        least += curve.least(1.0, tokens, context);
     }
-    if count == 1.0 {
-        return behind + curve.seconds(1.0, longest, 0.0);
-    }
-    behind + curve.seconds(count, (squares / count).sqrt(), 0.0).max(curve.seconds(1.0, longest, 0.0))
+    (launch + prefixes).max(least)
 }
 
 /// The context of a knot.

@@ -15,8 +15,8 @@
 //!
 //! No step takes less than the [physical bound](LowerBound), whatever is measured or given.
 //!
-//! Prompts without a cached prefix are one launch, priced as so many of their root-mean-square length; pieces behind a
-//! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
+//! Prompts are one launch, priced as so many of their root-mean-square length; what their cached prefixes add is added
+//! piece by piece. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
 //! + `A_d` is that instead.
 //!
 //! Weights that stay in the host's memory come over its link while products run, as in the analytical model.
