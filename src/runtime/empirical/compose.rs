@@ -4,13 +4,12 @@
 //! over contexts two to an octave, and read by straight lines between them, so that a decode step costs a row, a
 //! division and a multiplication.
 
-use smallvec::SmallVec;
-
 use super::EngineRecord;
+use super::launch::Pieces;
 use super::operators::Operators;
 use super::surface::{self, Composed, PromptSurface, Rows};
 use super::whole::WholeStep;
-use crate::runtime::profile::{Phase, PrefillCurve, Profile, Routing};
+use crate::runtime::profile::{Phase, Profile, Routing};
 use crate::runtime::{
     AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target, TokenBound,
 };
@@ -208,11 +207,9 @@ impl EmpiricalModel {
                 ..*shape
             });
         }
-        let mut longest: SmallVec<[f64; TRIED]> =
-            shape.prefill.iter().map(|chunk| f64::from(chunk.tokens)).collect();
-        longest.sort_unstable_by(|one, other| other.total_cmp(one));
+        let pieces = Pieces::of(shape.prefill);
         let each = self.operators.attention.iter();
-        each.map(|(layers, prefill, _)| layers * together(prefill, shape.prefill, &longest)).sum()
+        each.map(|(layers, prefill, _)| layers * pieces.seconds(prefill)).sum()
     }
 
     /// Attention of a step with prompts, where that of its decoding sequences alone takes `decode` (s).
@@ -288,30 +285,6 @@ impl EmpiricalModel {
         }
         self.composed(&StepShape { prefill: &[], ..*shape })
     }
-}
-
-/// Pieces of prompts of which every number is tried as a launch of its own; of more only all.
-const TRIED: usize = 16;
-
-/// All pieces of prompts in one layer (s), `longest` the tokens of each, the longest first: one launch of so many of
-/// their root-mean-square length, and what their prefixes add. A launch takes no less than that of its longest pieces
-/// alone would, so that no piece, no token and no cached token more makes it shorter.
-fn together(curve: &PrefillCurve, chunks: &[Chunk], longest: &[f64]) -> f64 {
-    let (mut squares, mut launch, mut count) = (0.0, 0.0_f64, 0.0);
-    for (at, tokens) in longest.iter().enumerate() {
-        count += 1.0;
-        squares += tokens * tokens;
-        if at < TRIED || at + 1 == longest.len() {
-            launch = launch.max(curve.seconds(count, (squares / count).sqrt(), 0.0));
-        }
-    }
-    let (mut prefixes, mut least) = (0.0, 0.0);
-    for chunk in chunks.iter().filter(|chunk| chunk.context > 0) {
-        let (tokens, context) = (f64::from(chunk.tokens), f64::from(chunk.context));
-        prefixes += curve.prefix(1.0, tokens, context);
-        least += curve.least(1.0, tokens, context);
-    }
-    (launch + prefixes).max(least)
 }
 
 /// The context of a knot.

@@ -31,6 +31,7 @@
 mod basis;
 mod compose;
 mod engine;
+mod launch;
 mod operators;
 mod surface;
 mod whole;
@@ -65,6 +66,7 @@ pub struct Empirical {
     pub engine: Engine,
     /// Its version, such as `"0.15"`. One between those that overheads were fitted on has those of the one before it,
     /// which the report says. Default: the latest that is known.
+    #[schemars(transform = engine::list_fitted)]
     pub version: Option<String>,
     /// Host time that every step waits for. Default: the engine's, 0.35 ms for vLLM.
     pub step_overhead: Option<Span>,
@@ -173,6 +175,11 @@ impl Empirical {
         let analytical = Analytical {
             sampling_overhead: Span::from_secs(0.0),
             fused_casts: record.fused_casts,
+            // It says what bounds a step, the engine of this record included.
+            step_overhead: Span::from_secs(record.step + f64::from(target.model.layers) * record.layer),
+            sequence_overhead: Span::from_secs(record.sequence_on(target.tensor_parallel)),
+            prompt_step_overhead: Span::from_secs(record.prompt_step),
+            hidden_sequence_overhead: Span::from_secs(0.0),
             ..Analytical::default()
         };
         let (shape, device, deployment) = (target.shape(), target.device()?, target.deployment());

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{Accelerator, Catalog, Model, ModelKind, Precision};
-use crate::runtime::{Chunk, StepShape};
+use crate::runtime::{Bound, Chunk, Part, StepShape};
 
 static PROFILES: LazyLock<Vec<(&'static Accelerator, Profile)>> = LazyLock::new(|| {
     let read = |gpu| {
@@ -228,4 +228,30 @@ fn a_prefix_never_makes_a_step_shorter() {
             }
         }
     }
+}
+
+#[test]
+fn the_host_bounds_steps_of_which_the_engine_takes_most() {
+    let (gpu, profile) = PROFILES.iter().find(|(gpu, _)| gpu.name == "H100-SXM5-80GB").unwrap();
+    let model = Catalog::embedded().model("Qwen3-0.6B").unwrap();
+    let target = Target { tensor_parallel: 8, ..Target::new(model, gpu) };
+    let priced =
+        Empirical { engine: Engine::TensorRt, ..Empirical::default() }.build(profile, &target).unwrap();
+    let bound = |tokens: u32, sequences: u32| {
+        let prefill = [Chunk { tokens, context: 0, last: true }];
+        let decode_context = u64::from(sequences) * 50;
+        let shape = StepShape { prefill: &prefill, decode_seqs: sequences, decode_context };
+        let host: f64 = priced
+            .itemise(&shape)
+            .iter()
+            .filter(|item| item.part == Part::Host)
+            .map(|item| item.seconds)
+            .sum();
+        let cost = priced.price(&shape);
+        (host / cost.seconds, cost.bound)
+    };
+    let (share, small) = bound(233, 127);
+    assert!(share > 0.5 && small == Bound::Host, "{share} {small:?}");
+    let (share, large) = bound(32_768, 0);
+    assert!(share < 0.2 && large != Bound::Host, "{share} {large:?}");
 }

@@ -11,7 +11,7 @@ use crate::runtime::profile::{
 use crate::runtime::{Chunk, StepCost, StepShape};
 
 /// Every residual 0.2: a little slower than its roofline, everywhere.
-fn profile() -> Profile {
+pub(super) fn profile() -> Profile {
     let flat = |count: usize| Residuals::new(std::iter::repeat_n(0.2, count), 1);
     let gemm = |kind| GemmTable {
         kind,
@@ -91,7 +91,7 @@ fn profile() -> Profile {
     }
 }
 
-fn target(model: &str, tensor_parallel: u32) -> Target<'static> {
+pub(super) fn target(model: &str, tensor_parallel: u32) -> Target<'static> {
     let catalog = Catalog::embedded();
     let gpu = catalog.accelerator("H100-SXM5-80GB").unwrap();
     Target { tensor_parallel, max_step_tokens: 300, ..Target::new(catalog.model(model).unwrap(), gpu) }
@@ -241,48 +241,6 @@ fn what_was_never_measured_is_refused_or_said() {
     assert!(scale.build(&profile(), &target("Llama-3.1-8B", 1)).err().unwrap().contains("prefill_scale"));
     let int8 = Target { weights: Precision::Int8, ..target("Llama-3.1-8B", 1) };
     assert!(Empirical::default().build(&profile(), &int8).err().unwrap().starts_with("weights: int8"));
-}
-
-/// What stays in the host's memory comes over its link in every step.
-#[test]
-fn offloaded_weights_take_their_time() {
-    for (name, gb) in [("Llama-3.1-8B", 10.0), ("Mixtral-8x7B", 60.0)] {
-        let near = Target { tensor_parallel: 2, ..target(name, 1) };
-        let far = Target { offloaded_bytes: gb * 1e9 / 2.0, ..near };
-        let device = near.device().unwrap();
-        let (link, bandwidth) = (device.host_bandwidth.unwrap(), device.memory_bandwidth);
-        let price = |target: &Target<'_>, tokens| {
-            let priced = Empirical::default().build(&profile(), target).unwrap();
-            let step =
-                StepShape { prefill: &[], decode_seqs: tokens, decode_context: 100 * u64::from(tokens) };
-            let items: f64 = priced.itemise(&step).iter().map(|item| item.seconds).sum();
-            let seconds = priced.price(&step).seconds;
-            assert!((items / seconds - 1.0).abs() < 1e-9);
-            seconds
-        };
-        let most = far.offloaded_bytes;
-        // So many tokens visit every expert.
-        let added = price(&far, 200) - price(&near, 200);
-        assert!(added > most / link - 3.0 * most / bandwidth, "{name}: {added} s for {most} bytes");
-        assert!(added < 1.3 * most / link, "{name}: {added} s for {most} bytes");
-    }
-}
-
-/// Narrow weights that are widened run another kernel than what was measured.
-#[test]
-fn weights_are_priced_in_the_products_they_were_measured_in() {
-    let priced = |weights, activations| {
-        let target = Target { weights, activations: Some(activations), ..target("Llama-3.1-8B", 1) };
-        Empirical::default().build(&profile(), &target).map(|_| ())
-    };
-    assert_eq!(
-        priced(Precision::Fp8, Precision::Bf16).unwrap_err(),
-        "activations: fp8 weights in bf16 products were never measured, only in fp8 ones; use another, calibrate a \
-         profile that has it, or use `Analytical`"
-    );
-    assert_eq!(priced(Precision::Fp8, Precision::Fp8), Ok(()));
-    assert_eq!(priced(Precision::Bf16, Precision::Fp16), Ok(()));
-    assert_eq!(priced(Precision::Bf16, Precision::Fp8), Ok(()));
 }
 
 /// Steps measured at batches of 4 to 256 and contexts of 200 to 3,000, `slower` times the composition or so.
