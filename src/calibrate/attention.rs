@@ -209,6 +209,10 @@ fn score(silicon: &Silicon, set: &AttentionSet, table: &AttentionTable) -> Atten
     let mut held = Vec::new();
     for part in 0..FOLDS {
         let seen: Vec<&AttentionRow> = set.rows.iter().filter(|row| part_of(row) != part).collect();
+        // Of one kind of heads there are no others to learn from.
+        if seen.is_empty() {
+            continue;
+        }
         let foretold = fit(silicon, set, &seen).table(silicon, set, &seen);
         held.extend(read(silicon, set, &foretold, |row| part_of(row) == part));
     }

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::CalibrateError;
 use super::measurements::{GemmRow, GemmSet};
 use super::physics::{Row, gemm_row};
 use super::score::{Errors, FOLDS, folds, quantile};
@@ -84,6 +85,25 @@ impl<'a> Sheet<'a> {
         quantile(&times, 0.005)
     }
 
+    /// Refuses a table in which no shape has all numbers of tokens, of which nothing can be told about others.
+    fn check(&self) -> Result<(), CalibrateError> {
+        let measured = |shape: usize| self.at.range((shape, 0)..(shape + 1, 0)).count();
+        let most = (0..self.shapes.len()).map(measured).max().unwrap_or(0);
+        if most == self.m.len() && most > 0 {
+            return Ok(());
+        }
+        Err(CalibrateError::Column {
+            file: self.set.origin.file.clone(),
+            column: "m".to_owned(),
+            problem: format!(
+                "of products of {} no shape (n, k) has all {} numbers of tokens of the table, the fullest {most}: \
+                 measure some shapes at each of them",
+                self.set.kind,
+                self.m.len()
+            ),
+        })
+    }
+
     fn residual(&self, floor: f64, row: &GemmRow) -> f64 {
         libm::log(row.seconds / (floor + self.silicon.gemm(self.set.kind, row.m, row.n, row.k)))
     }
@@ -104,6 +124,7 @@ impl<'a> Sheet<'a> {
             values.push(whole(shape).flatten().map(|row| self.residual(floor, row)).collect());
         }
         let process = Kriging::new(PRIOR, points, &values);
+        let likely_at = |n: f64, k: f64| likely_at(&process, n, k, self.m.len());
         let mut columns: Columns = Vec::new();
         let mut targets = Vec::new();
         let mut likely = Vec::new();
@@ -112,7 +133,7 @@ impl<'a> Sheet<'a> {
             if *shape != last {
                 likely = match index[*shape] {
                     Some(own) => process.without(own, &values[own]),
-                    None => process.expect(&[libm::log2(row.n), libm::log2(row.k)]),
+                    None => likely_at(row.n, row.k),
                 };
                 last = *shape;
             }
@@ -151,11 +172,18 @@ impl<'a> Sheet<'a> {
     }
 }
 
+/// What the process has likely at each number of tokens: nothing beyond the bound if it has seen no shape.
+fn likely_at(process: &Kriging<'_>, n: f64, k: f64, tokens: usize) -> Vec<f64> {
+    let mut likely = process.expect(&[libm::log2(n), libm::log2(k)]);
+    likely.resize(tokens, 0.0);
+    likely
+}
+
 impl Fit<'_> {
     /// Residuals of a shape at every measured number of tokens.
     fn residuals(&self, n: f64, k: f64) -> Vec<f64> {
-        let likely = self.process.expect(&[libm::log2(n), libm::log2(k)]);
         let sheet = self.sheet;
+        let likely = likely_at(&self.process, n, k, sheet.m.len());
         let each = sheet.m.iter().zip(likely);
         each.map(|(m, likely)| self.trees.answer(&sheet.features(*m, n, k, likely))).collect()
     }
@@ -219,8 +247,13 @@ fn judge(sheet: &Sheet<'_>, row: &GemmRow) -> Row {
 }
 
 /// The table of a set, and how well such tables foretell.
-pub(super) fn calibrate(silicon: &Silicon, set: &GemmSet, scored: bool) -> (GemmTable, Option<GemmScores>) {
+pub(super) fn calibrate(
+    silicon: &Silicon,
+    set: &GemmSet,
+    scored: bool,
+) -> Result<(GemmTable, Option<GemmScores>), CalibrateError> {
     let sheet = Sheet::new(silicon, set);
+    sheet.check()?;
     let fit = sheet.fit(&vec![true; sheet.shapes.len()]);
     let axis = |pick: fn(&(f64, f64)) -> f64| {
         let mut axis: Vec<f64> = sheet.shapes.iter().map(pick).collect();
@@ -231,7 +264,7 @@ pub(super) fn calibrate(silicon: &Silicon, set: &GemmSet, scored: bool) -> (Gemm
     let (n, k) = (axis(|shape| shape.0), axis(|shape| shape.1));
     let table = fit.table(|_| true, n.clone(), k.clone());
     let scores = scored.then(|| score(&sheet, &table, &n, &k));
-    (table, scores)
+    Ok((table, scores))
 }
 
 /// A foretold time beside the row that was measured.

@@ -178,7 +178,7 @@ pub fn calibrate(
     };
     for set in &gemm {
         progress(&format!("products of {}", set.kind));
-        let (table, scores) = gemm::calibrate(&silicon, set, request.scored);
+        let (table, scores) = gemm::calibrate(&silicon, set, request.scored)?;
         profile.gemm.push(table);
         report.gemm(set, scores);
     }
@@ -186,6 +186,15 @@ pub fn calibrate(
         progress(&format!("{:?} attention of head size {}", set.phase, set.head_dim).to_lowercase());
         let (table, scores) = attention::calibrate(&silicon, set, request.scored);
         profile.attention.push(table);
+        if scores.as_ref().is_some_and(|scores| scores.all.rows == 0) {
+            report.remarks.push(format!(
+                "{}: how well {:?} attention of head size {} foretells other heads is not known: all rows have the same \
+                 `heads` and `kv_heads`; measure two kinds at least",
+                set.origin.file.display(),
+                set.phase,
+                set.head_dim
+            ));
+        }
         report.attention(set, scores);
     }
     let prompts = attention

@@ -11,18 +11,30 @@ pub struct BlockPool {
     used: u64,
     block_size: u32,
     groups: KvGroups,
+    copies: u32,
 }
 
 impl BlockPool {
     /// `total` free blocks of `block_size` tokens each.
     pub const fn new(total: u64, block_size: u32) -> Self {
-        Self { total, used: 0, block_size, groups: KvGroups::ONE }
+        Self { total, used: 0, block_size, groups: KvGroups::ONE, copies: 1 }
     }
 
     /// The same, in which each of the groups of layers takes blocks of its own.
     #[must_use]
     pub const fn grouped(self, groups: KvGroups) -> Self {
         Self { groups, ..self }
+    }
+
+    /// The same, of which each of so many copies of attention has its part: no sequence is in two.
+    #[must_use]
+    pub const fn of_copies(self, copies: u32) -> Self {
+        Self { copies, ..self }
+    }
+
+    /// Blocks of one copy: most that one sequence can have.
+    pub const fn of_one_copy(&self) -> u64 {
+        self.total / self.copies as u64
     }
 
     /// The groups of layers that take blocks.

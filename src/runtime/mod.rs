@@ -25,5 +25,5 @@ pub use empirical::{
 pub(crate) use empirical::{keys, version as engine_version};
 pub use item::{Item, Part};
 pub use kind::{RuntimeExt, RuntimeKind, RuntimeRegistry, built_in};
-pub use step::{Bound, Chunk, StepCost, StepModel, StepShape};
+pub use step::{Bound, Chunk, StepCost, StepModel, StepShape, Undivided};
 pub use target::Target;

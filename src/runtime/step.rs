@@ -87,6 +87,33 @@ pub struct StepCost {
     pub bound: Bound,
 }
 
+/// What of a step's price the layers of a model do not share alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Undivided {
+    /// The LM head, the gather of its logits, and sampling: after the last layer (s).
+    pub head: f64,
+    /// What the devices wait for on the host in each step (s).
+    pub host: f64,
+    /// What the host does while the devices are busy (s); 0 if it never takes longer than they do.
+    pub beside: f64,
+}
+
+impl Undivided {
+    /// Of a step's bill.
+    pub fn of(items: &[Item]) -> Self {
+        let sum = |wanted: &dyn Fn(&Item) -> bool| {
+            items.iter().filter(|item| wanted(item)).map(|item| item.seconds).sum::<f64>()
+        };
+        let host = sum(&|item| item.operator == "engine");
+        let slower = items.iter().any(|item| item.operator == "engine: slower than the device");
+        Self {
+            head: sum(&|item| item.part == Part::Head || item.operator == "gather of the logits"),
+            host,
+            beside: if slower { sum(&|_| true) - host } else { 0.0 },
+        }
+    }
+}
+
 /// Prices the steps of one kind of client. Called once a step on the hot path: keep it cheap, and
 /// do what depends only on the deployment when the model is built.
 pub trait StepModel: Send + Sync + 'static {
@@ -110,6 +137,13 @@ pub trait StepModel: Send + Sync + 'static {
     /// name of the model says it all.
     fn basis(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What of the price the layers do not share alike. Must not depend on the contexts of the sequences.
+    ///
+    /// Asked for every step where there are stages of a pipeline: worth overriding where a bill is dear.
+    fn undivided(&self, shape: &StepShape<'_>) -> Undivided {
+        Undivided::of(&self.itemise(&StepShape { decode_context: shape.decode_seqs.into(), ..*shape }))
     }
 
     /// What the price is made of, operator by operator; the seconds add up to it. Not for the hot path.

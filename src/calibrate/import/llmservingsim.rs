@@ -78,6 +78,10 @@ fn attention(
         });
     }
     let attention = &model.attention;
+    if !attention.heads.is_multiple_of(tp) {
+        let problem = format!("{tp} devices cannot share the {} heads of {}", attention.heads, model.name);
+        return Err(CalibrateError::Table { file: table.file().to_owned(), problem });
+    }
     into.chunks.push(ChunkSet {
         origin,
         name: format!("{} on {tp}", model.name),

@@ -28,6 +28,9 @@ pub(in crate::calibrate) const MODELS: [(&str, &str); 5] = [
     ("Falcon 180B", "Falcon-180B"),
 ];
 
+/// Most prompts or sequences in a step.
+const MOST_SEQUENCES: f64 = 65_536.0;
+
 /// How much longer than physics has it a step may take.
 const SLOWEST: f64 = 300.0;
 
@@ -72,6 +75,10 @@ impl Measured<'_> {
     /// As tokens, mean length and seconds, if physics allows it.
     fn checked(&self, catalog: &Catalog) -> Result<StepRow, CalibrateError> {
         let fault = |column: &str, problem: &str| self.table.fault(column, self.row, problem);
+        if self.batch > MOST_SEQUENCES {
+            let column = if self.table.has("batch_size") { "batch_size" } else { "batch" };
+            return Err(fault(column, &format!("expected at most {MOST_SEQUENCES}, found `{}`", self.batch)));
+        }
         let model = catalog.model(&self.of.model).map_err(|error| fault("model", &error.to_string()))?;
         let device = catalog.accelerator(self.gpu).map_err(|error| fault("gpu", &error.to_string()))?;
         let target = Target {

@@ -120,3 +120,58 @@ fn other_operators_in_another_unit_are_told_too() {
         "{millis}"
     );
 }
+
+#[test]
+fn a_step_of_absurdly_many_prompts_is_refused() {
+    let text = own_steps();
+    let (head, row) = (text.lines().next().unwrap(), text.lines().nth(2).unwrap());
+    let many = row.replace("prefill,1,", "prefill,1e18,");
+    let found = fit_steps(&format!("{head}\n{row}\n{many}\n")).map(|_| ()).unwrap_err().to_string();
+    assert!(
+        found.contains("column `batch`, row 3: expected at most 65536, found `1000000000000000000`"),
+        "{found}"
+    );
+}
+
+#[test]
+fn more_devices_than_heads_are_refused() {
+    let head = "prefill_chunk,kv_prefill,n_decode,kv_decode,time_us";
+    let found = refused("Llama-3.1-8B/tp64/attention.csv", &format!("{head}\n128,0,0,0,50\n"));
+    assert!(
+        found.ends_with("attention.csv: 64 devices cannot share the 32 heads of Llama-3.1-8B"),
+        "{found}"
+    );
+}
+
+#[test]
+fn products_of_which_no_shape_is_whole_are_refused() {
+    let mut text = "gemm_dtype,m,n,k,latency\n".to_owned();
+    for at in 1..=60 {
+        let (m, n, k) = (f64::from(at) * 16.0, 1024.0 + 64.0 * f64::from(at), 4096.0);
+        writeln!(text, "bfloat16,{m},{n},{k},{}", product(WeightKind::Bf16, m, n, k) * 1e3).unwrap();
+    }
+    let found = refused("v/gemm_perf.csv", &text);
+    assert!(found.contains("column `m`: of products of bf16 no shape (n, k) has all 60 numbers"), "{found}");
+}
+
+/// One kind of heads, and one shape of products that has all numbers of tokens: what is foretold cannot be held out.
+#[test]
+fn what_cannot_be_held_out_is_said() {
+    let gemm = gemm_perf("bfloat16", 1.0);
+    let kept = gemm.lines().filter(|line| !line.contains(",8192,") || line.contains(",8192,1024,1024,"));
+    let gemm: String = kept.map(|line| line.to_owned() + "\n").collect();
+    let silicon = silicon::of(Catalog::embedded().accelerator(GPU).unwrap()).unwrap();
+    let shape =
+        AttentionShape { heads: 8, kv_heads: 2, head_dim: 128, kv_cache: Precision::Bf16, window: None };
+    let mut attention = "phase,head_dim,kv_cache,window,batch,length,heads,kv_heads,time_us\n".to_owned();
+    for (batch, length) in (1..=20).flat_map(|batch| (1..=16).map(move |length| (batch, 512 * length))) {
+        let us = 8.0 + 2e6 * silicon.decode(&shape, f64::from(batch), f64::from(length));
+        writeln!(attention, "decode,128,bf16,0,{batch},{length},8,2,{us}").unwrap();
+    }
+    let folder = folder(&[("gemm/vllm-0.19.0/gemm_perf.csv", gemm), ("mist_attention.csv", attention)]);
+    let (profile, report) = fit(&folder, &[], true).unwrap();
+    assert_eq!((profile.gemm.len(), profile.attention.len()), (1, 1));
+    let said = report.remarks.iter().filter(|remark| remark.contains("the same `heads` and `kv_heads`"));
+    assert_eq!(said.count(), 1, "{:?}", report.remarks);
+    assert!(!report.lines.iter().any(|line| line.regime == "heads held out"), "{:?}", report.lines);
+}

@@ -73,7 +73,7 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
         let priced = Analytical { counting: Counting::GenZ, ..Analytical::ideal() }
             .build(&shape, &device, &deployment)
             .map_err(|problem| row.refuse(problem))?;
-        let (batch, tokens) = (row.count("batch")?, row.count("context_or_input_tokens")?);
+        let (batch, tokens) = (row.batch("batch")?, row.count("context_or_input_tokens")?);
         let prompts = vec![Chunk { tokens, context: 0, last: true }; batch as usize];
         let prefill = row.text("phase") == "prefill";
         let step = if prefill {

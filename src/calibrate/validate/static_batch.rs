@@ -97,7 +97,7 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
         } else {
             simulation.step_model(&runtime, &Target { model: &apart, ..target }).ok()
         };
-        let [batch, isl, osl] = [row.count("batch_size")?, row.count("isl")?, row.count("osl")?];
+        let [batch, isl, osl] = [row.batch("batch_size")?, row.count("isl")?, row.count("osl")?];
         let prompts = vec![Chunk { tokens: isl, context: 0, last: true }; batch as usize];
         let middle = u64::from(isl) + u64::from(osl) / 2;
         let shapes = [

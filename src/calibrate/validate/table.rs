@@ -7,6 +7,9 @@ use csv::StringRecord;
 use super::ValidationError;
 use crate::calibrate::import::table::{commented, line_of};
 
+/// Most sequences in a step.
+const MOST_SEQUENCES: u32 = 65_536;
+
 /// A file in memory.
 pub(super) struct Table {
     path: PathBuf,
@@ -59,7 +62,7 @@ impl Row<'_> {
         at.and_then(|at| self.table.rows[self.at].1.get(at)).unwrap_or_default()
     }
 
-    /// The cell's number, above zero.
+    /// The cell's number, not negative.
     pub fn number(&self, column: &str) -> Result<f64, ValidationError> {
         let parsed = self.text(column).parse::<f64>().ok();
         parsed.filter(|number| number.is_finite() && *number >= 0.0).ok_or_else(|| {
@@ -68,9 +71,24 @@ impl Row<'_> {
         })
     }
 
-    /// The cell's whole number.
+    /// The cell's whole number, at least 1.
     pub fn count(&self, column: &str) -> Result<u32, ValidationError> {
-        Ok(self.number(column)?.round() as u32)
+        self.at_most(column, u32::MAX)
+    }
+
+    /// The cell's whole number, at least 1, of sequences that are in one step.
+    pub fn batch(&self, column: &str) -> Result<u32, ValidationError> {
+        self.at_most(column, MOST_SEQUENCES)
+    }
+
+    fn at_most(&self, column: &str, most: u32) -> Result<u32, ValidationError> {
+        let number = self.number(column)?;
+        if number.fract() == 0.0 && (1.0..=f64::from(most)).contains(&number) {
+            return Ok(number as u32);
+        }
+        let found = self.text(column);
+        Err(self
+            .refuse(format!("column `{column}`: expected a whole number from 1 to {most}, found `{found}`")))
     }
 
     /// The error that something is wrong with this row.
@@ -99,5 +117,23 @@ mod tests {
         };
         assert_eq!(line("# one\na,b\n1,2\n# two\n\n# three\nx,2\n3,4\n# four\ny,5"), "7 10");
         assert_eq!(line("# one\r\na,b\r\n1,2\r\n# two\r\n\r\nx,2\r\ny,2\r\n"), "6 7");
+    }
+
+    #[test]
+    fn what_is_counted_is_whole_and_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.csv");
+        std::fs::write(&path, "tp,batch\n1,65536\n0,4294967295\n1.5,1\n1e12,1\n").unwrap();
+        let table = Table::read(&path, &["tp", "batch"]).unwrap();
+        let said: Vec<Result<u32, String>> =
+            table.rows().map(|row| row.count("tp").map_err(|error| error.to_string())).collect();
+        assert_eq!(said[0], Ok(1));
+        for (row, found) in [(1, "0"), (2, "1.5"), (3, "1e12")] {
+            let error = said[row].clone().unwrap_err();
+            let says = format!("column `tp`: expected a whole number from 1 to 4294967295, found `{found}`");
+            assert!(error.contains(&format!("runs.csv:{}", row + 2)) && error.contains(&says), "{error}");
+        }
+        let batches: Vec<Option<u32>> = table.rows().map(|row| row.batch("batch").ok()).collect();
+        assert_eq!(batches, [Some(65_536), None, Some(1), Some(1)]);
     }
 }

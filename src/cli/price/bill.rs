@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::cli::columns::{Align, table};
+use crate::clients::llm::stages::Stages;
 use crate::output::figures::{figure, percent};
-use crate::runtime::{Bound, Item, Part, Target};
+use crate::runtime::{Bound, Item, Part, Target, Undivided};
 
 /// A priced step.
 #[derive(Serialize)]
@@ -91,7 +92,8 @@ impl Bill<'_> {
         };
         let _ = writeln!(text, "{} {tokens} in the step{each}, {per_s} a second.", self.tokens);
         if target.pipeline_parallel > 1 {
-            let each = figure(self.step * 1e3 / f64::from(target.pipeline_parallel));
+            let stages = Stages::of(target.model.layers, target.pipeline_parallel);
+            let each = figure(1e3 * stages.interval(self.step, &Undivided::of(&self.items)));
             let _ =
                 writeln!(text, "With a step in each stage of the pipeline one ends every {each} ms or so.");
         }

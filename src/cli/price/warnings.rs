@@ -12,7 +12,7 @@ const USUAL: (f64, u32) = (0.9, 16);
 pub(super) fn warnings(target: &Target<'_>, prefill: &[Chunk], decodes: &[(u32, u32)]) -> Vec<String> {
     let mut warnings = Vec::new();
     let (utilization, block_size) = USUAL;
-    let prompts = prefill.iter().map(|chunk| (1, chunk.context + chunk.tokens, chunk.tokens));
+    let prompts = prefill.iter().map(|chunk| (1, chunk.context.saturating_add(chunk.tokens), chunk.tokens));
     let sequences: Vec<(u32, u32, u32)> =
         prompts.chain(decodes.iter().map(|(count, each)| (*count, *each, 1))).collect();
     let model = target.model;
@@ -21,9 +21,12 @@ pub(super) fn warnings(target: &Target<'_>, prefill: &[Chunk], decodes: &[(u32, 
         let (longest, most) = (thousands(longest.into()), thousands(model.max_context.into()));
         warnings.push(format!("{longest} tokens are more than the {most} of {}'s context", model.name));
     }
-    let count: u32 = sequences.iter().map(|(count, ..)| count).sum();
-    let limits = Limits { utilization, max_num_seqs: count, block_size, in_full: false };
-    let tokens: u32 = sequences.iter().map(|(count, _, computed)| count.saturating_mul(*computed)).sum();
+    let sum = |of: &dyn Fn(&(u32, u32, u32)) -> u64| {
+        u32::try_from(sequences.iter().map(of).sum::<u64>()).unwrap_or(u32::MAX)
+    };
+    let max_num_seqs = sum(&|(count, ..)| u64::from(*count));
+    let limits = Limits { utilization, max_num_seqs, block_size, in_full: false };
+    let tokens = sum(&|(count, _, computed)| u64::from(*count) * u64::from(*computed));
     let mut sizing = sizing(&Target { max_step_tokens: tokens, ..*target }, &limits);
     // Weights in the host's memory take no room.
     let ranks = f64::from(target.tensor_parallel * target.pipeline_parallel);
@@ -37,7 +40,7 @@ pub(super) fn warnings(target: &Target<'_>, prefill: &[Chunk], decodes: &[(u32, 
                 u64::from(*count) * room.groups.most(*tokens, Some(*computed), block_size)
             };
             let needed: u64 = sequences.iter().map(blocks).sum();
-            let there = room.blocks / u64::from(room.copies);
+            let there = room.of_one_copy();
             if needed > there {
                 let gib = |blocks: u64| figure(blocks as f64 * room.block_bytes / crate::units::GIB);
                 warnings.push(format!(

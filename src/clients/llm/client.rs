@@ -188,7 +188,7 @@ impl LlmClient {
             Some(Rejection::EmptyOutput)
         } else if total > u64::from(self.max_model_len) {
             Some(Rejection::ContextLength)
-        } else if self.most_blocks(total - 1) > self.scheduler.kv().total() {
+        } else if self.most_blocks(total - 1) > self.scheduler.kv().of_one_copy() {
             Some(Rejection::KvCapacity)
         } else {
             self.policy.refuses(prompt - ready.min(prompt), self.scheduler.kv())

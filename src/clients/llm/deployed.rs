@@ -39,7 +39,9 @@ impl LlmDeployed {
     fn client(&self, model: &Serving, index: u32, strides: bool) -> LlmClient {
         LlmClient::new(LlmSetup {
             index,
-            kv: BlockPool::new(model.capacity.blocks, self.block_size).grouped(model.capacity.groups),
+            kv: BlockPool::new(model.capacity.blocks, self.block_size)
+                .grouped(model.capacity.groups)
+                .of_copies(model.capacity.copies),
             host: model.host,
             prefix_caching: self.prefix_caching,
             max_num_seqs: self.max_num_seqs,

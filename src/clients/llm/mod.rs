@@ -40,6 +40,7 @@ mod serving;
 mod shelf;
 pub(crate) mod sizing;
 mod spec;
+pub(crate) mod stages;
 mod step;
 mod stride;
 mod systems;

@@ -5,13 +5,14 @@
 //! that runs is in one of the p·c batches, and gets its token.
 //!
 //! ```text
-//! round = max( max T(batch), σ·Σ T(batch) )        T = max over copies of ( t − X(n) ) + X( mean over copies of n )
+//! round = max( max T(batch), max over stages i of Σ T_i(batch) )
+//! T     = max over copies of ( t − X(n) ) + X( mean over copies of n )
 //! ```
 //! over the p batches, t what a copy's part of a batch takes through all stages, of which X(n) is in the experts that
-//! all share and the way there and back if each copy has n tokens, σ the share of the layers on the stage that has
-//! most. The first is the way of the longest batch through the pipeline, which stands in the way of those behind it;
-//! the second the time the busiest stage needs for all. With p equal batches and layers that divide they are the same;
-//! with fewer batches than stages the rest is the bubble.
+//! all share and the way there and back if each copy has n tokens, `T_i` what stage i has of T (see `stages.rs`): its
+//! layers, the LM head if it is the last, and the host's time for a batch, which every batch takes. The first is the way
+//! of the longest batch through the pipeline, which stands in the way of those behind it; the second the time the
+//! busiest stage needs for all. With fewer batches than stages the rest is the bubble.
 //!
 //! Sequences are spread evenly: n that decode over the batches, prompts by turns over the copies, then over the batches
 //! of each. A prompt's piece that is larger than one batch may be goes into several, one behind the other, as in vLLM
@@ -26,8 +27,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::memory::Spread;
-use crate::runtime::{Chunk, Item, Part, StepCost, StepModel, StepShape, Target};
+use super::stages::Stages;
+use crate::runtime::{Chunk, Item, Part, StepCost, StepModel, StepShape, Target, Undivided};
 
 /// The price of rounds.
 pub(super) struct Rounds {
@@ -35,12 +36,18 @@ pub(super) struct Rounds {
     /// Batches of a copy.
     stages: u32,
     copies: u32,
-    /// σ.
-    largest_share: f64,
+    shares: Stages,
     /// Most tokens in a batch.
     batch_tokens: u32,
     /// X by tokens, without prompts and with: empty for one copy.
     shared: [Box<[f64]>; 2],
+}
+
+/// What a batch takes: in all, on the busiest stage before the last, on the last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    cost: StepCost,
+    busy: [f64; 2],
 }
 
 /// A batch of a round.
@@ -68,12 +75,12 @@ pub(super) fn priced_by(model: Arc<dyn StepModel>, target: &Target<'_>) -> Arc<d
         return model;
     }
     let (stages, copies) = (target.pipeline_parallel, target.data_parallel);
-    let largest_share = Spread { layers: target.model.layers, stages, ..Spread::NONE }.largest_share();
+    let shares = Stages::of(target.model.layers, stages);
     let batch_tokens = target.max_step_tokens;
     let tabulated = if copies > 1 { batch_tokens.min(TABULATED_TOKENS) + 1 } else { 0 };
     let table = |prompts| (0..tabulated).map(|tokens| shared(&*model, tokens, prompts)).collect();
     let shared = [table(false), table(true)];
-    Arc::new(Rounds { model, stages, copies, largest_share, batch_tokens, shared })
+    Arc::new(Rounds { model, stages, copies, shares, batch_tokens, shared })
 }
 
 /// Most tokens whose X is tabulated.
@@ -126,7 +133,8 @@ impl Rounds {
             let mut last = chunk.last;
             // From the end of the prompt, so that what is whole stays so where a prompt is longer.
             for place in first.. {
-                let tokens = left.min(self.batch_tokens);
+                // A batch of none would never end it.
+                let tokens = left.min(self.batch_tokens.max(1));
                 left -= tokens;
                 let piece = Chunk { tokens, context: chunk.context + left, last };
                 found[((place % self.stages) * self.copies + copy) as usize].prefill.push(piece);
@@ -140,15 +148,30 @@ impl Rounds {
     }
 
     /// The round of batches that take so long.
-    fn round(&self, costs: impl Iterator<Item = StepCost>) -> StepCost {
-        let (mut longest, mut sum) = (StepCost::default(), 0.0);
-        for cost in costs {
-            sum += cost.seconds;
+    fn round(&self, loads: impl Iterator<Item = Load>) -> StepCost {
+        let (mut longest, mut sums) = (StepCost::default(), [0.0; 2]);
+        for Load { cost, busy } in loads {
+            for (sum, seconds) in sums.iter_mut().zip(busy) {
+                *sum += seconds;
+            }
             if cost.seconds > longest.seconds {
                 longest = cost;
             }
         }
-        StepCost { seconds: longest.seconds.max(self.largest_share * sum), ..longest }
+        if self.stages == 1 {
+            return longest;
+        }
+        StepCost { seconds: longest.seconds.max(sums[0]).max(sums[1]), ..longest }
+    }
+
+    fn load(&self, cost: StepCost, undivided: &Undivided) -> Load {
+        Load { cost, busy: self.shares.busy(cost.seconds, undivided) }
+    }
+
+    /// What of the price of so many that decode is not shared by the layers.
+    fn undivided(&self, sequences: u32) -> Undivided {
+        let decode_context = sequences.into();
+        self.model.undivided(&StepShape { prefill: &[], decode_seqs: sequences, decode_context })
     }
 
     /// X.
@@ -158,31 +181,28 @@ impl Rounds {
     }
 
     /// What the copies' parts of one batch take together, and whose is the longest.
-    fn together<'a>(&self, parts: &'a [Batch]) -> (StepCost, &'a Batch) {
-        let (mut longest, mut of) = (StepCost::default(), &parts[0]);
-        if let [only] = parts {
-            return (self.price_part(only), only);
-        }
-        let mut prompts = false;
-        for part in parts {
-            let cost = self.price_part(part);
-            let own = cost.seconds - self.shared(part.shape().tokens(), !part.prefill.is_empty());
-            if own > longest.seconds {
-                (longest, of) = (StepCost { seconds: own, ..cost }, part);
-            }
-            prompts |= !part.prefill.is_empty();
-        }
+    fn together<'a>(&self, parts: &'a [Batch]) -> (Load, &'a Batch) {
+        let (mut longest, mut of) = (Load::default(), &parts[0]);
         let tokens: u64 = parts.iter().map(|part| part.shape().tokens()).sum();
-        let mean = tokens.div_ceil(u64::from(self.copies));
-        (StepCost { seconds: longest.seconds + self.shared(mean, prompts), ..longest }, of)
-    }
-
-    fn price_part(&self, part: &Batch) -> StepCost {
-        if part.shape().tokens() == 0 { StepCost::default() } else { self.model.price(&part.shape()) }
+        let prompts = parts.iter().any(|part| !part.prefill.is_empty());
+        let mean = self.shared(tokens.div_ceil(u64::from(self.copies)), prompts);
+        for part in parts.iter().filter(|part| part.shape().tokens() > 0) {
+            let mut cost = self.model.price(&part.shape());
+            if self.copies > 1 {
+                let own = self.shared(part.shape().tokens(), !part.prefill.is_empty());
+                cost.seconds = cost.seconds - own + mean;
+            }
+            let Load { cost, busy } = self.load(cost, &self.model.undivided(&part.shape()));
+            if cost.seconds > longest.cost.seconds {
+                (longest.cost, of) = (cost, part);
+            }
+            longest.busy = [longest.busy[0].max(busy[0]), longest.busy[1].max(busy[1])];
+        }
+        (longest, of)
     }
 
     /// The batches of a round with prompts.
-    fn costs<'a>(&self, parts: &'a [Batch]) -> impl Iterator<Item = (StepCost, &'a Batch)> {
+    fn costs<'a>(&self, parts: &'a [Batch]) -> impl Iterator<Item = (Load, &'a Batch)> {
         parts.chunks(self.copies as usize).map(|parts| self.together(parts))
     }
 }
@@ -194,7 +214,7 @@ impl StepModel for Rounds {
             self.price_decodes(shape.decode_seqs, shape.decode_context, &mut cost);
             return cost[0];
         }
-        self.round(self.costs(&self.split(shape)).map(|(cost, _)| cost))
+        self.round(self.costs(&self.split(shape)).map(|(load, _)| load))
     }
 
     fn price_decodes(&self, sequences: u32, context: u64, costs: &mut [StepCost]) {
@@ -211,9 +231,11 @@ impl StepModel for Rounds {
         if few > 0 {
             self.model.price_decodes(large - 1, part(context, large - 1, sequences), &mut others);
         }
+        let [full, less] = [large, large.saturating_sub(1)].map(|sequences| self.undivided(sequences));
         for (at, cost) in costs.iter_mut().enumerate() {
-            let larger = std::iter::repeat_n(*cost, many as usize);
-            let smaller = std::iter::repeat_n(others.get(at).copied().unwrap_or_default(), few as usize);
+            let larger = std::iter::repeat_n(self.load(*cost, &full), many as usize);
+            let smaller = others.get(at).map(|cost| self.load(*cost, &less)).unwrap_or_default();
+            let smaller = std::iter::repeat_n(smaller, few as usize);
             *cost = self.round(larger.chain(smaller));
         }
     }
@@ -232,7 +254,8 @@ impl StepModel for Rounds {
 
     fn itemise(&self, shape: &StepShape<'_>) -> Vec<Item> {
         let parts = self.split(shape);
-        let longest = self.costs(&parts).max_by(|(one, _), (other, _)| one.seconds.total_cmp(&other.seconds));
+        let longest =
+            self.costs(&parts).max_by(|(one, _), (other, _)| one.cost.seconds.total_cmp(&other.cost.seconds));
         let mut items = longest.map(|(_, part)| self.model.itemise(&part.shape())).unwrap_or_default();
         // The rest of the round: others in the busiest stage, and in the experts.
         let scale = self.price(shape).seconds / items.iter().map(|item| item.seconds).sum::<f64>();

@@ -54,10 +54,12 @@ impl Serving {
         let gib = |bytes: f64| format!("{:.1} GiB", bytes / GIB);
         let max_model_len = self.generates.max_model_len;
         let KvCapacity { budget, weights, activations, kv, blocks, tokens, .. } = self.capacity;
+        let (copies, one) = (self.capacity.copies, self.capacity.of_one_copy());
+        let in_copies = if copies > 1 { format!(" in {copies} copies") } else { String::new() };
         let mut facts = vec![
             Fact::new("memory per device", format!("{} usable, {} weights", gib(budget), gib(weights))),
             Fact::new("", format!("{} activations, {} KV cache", gib(activations), gib(kv))),
-            Fact::new("KV cache", format!("{blocks} blocks of {block_size}, {tokens} tokens")),
+            Fact::new("KV cache", format!("{blocks} blocks of {block_size}, {tokens} tokens{in_copies}")),
             Fact::new("limits", format!("{max_num_seqs} sequences, {max_model_len} tokens each")),
         ];
         let groups = self.capacity.groups;
@@ -73,19 +75,20 @@ impl Serving {
         }
         let needed = self.capacity.groups.most(max_model_len, Some(self.largest_chunk), block_size);
         if let Some(HostKv { blocks, .. }) = self.host
-            && blocks < needed.min(self.capacity.blocks)
+            && blocks / u64::from(copies) < needed.min(one)
         {
-            let tokens = blocks / u64::from(groups.count()) * u64::from(block_size);
+            let tokens = blocks / u64::from(copies) / u64::from(groups.count()) * u64::from(block_size);
             let warning = format!(
                 "host_memory holds {tokens} tokens of KV: longer sequences that give way are computed again"
             );
             facts.push(Fact::new("warning", warning));
         }
-        if needed > blocks {
-            // vLLM checks this when it starts; requests that do fit are served here all the same.
-            let warning = format!(
-                "vLLM would not start: its KV cache must hold max_model_len; set it to {tokens} or less"
-            );
+        if needed > one {
+            // vLLM checks this when it starts, in each copy; requests that do fit are served here all the same.
+            let tokens = one / u64::from(groups.count()) * u64::from(block_size);
+            let whose = if copies > 1 { "that of each copy" } else { "its KV cache" };
+            let warning =
+                format!("vLLM would not start: {whose} must hold max_model_len; set it to {tokens} or less");
             facts.push(Fact::new("warning", warning));
         }
         facts.extend(self.remarks.iter().cloned());

@@ -10,8 +10,9 @@
 //! `max_num_seqs`, h hidden, f feed-forward width of a token, V vocabulary, R = 0.3 GiB.
 //!
 //! Over the stages of a pipeline κ and W are those of a stage's layers (see [`Spread`]); every stage has as many blocks
-//! as the one with least room, as in vLLM, and only the last one samples. Copies of attention have blocks each, and the
-//! client has all of them as one pool.
+//! as the one with least room, as in vLLM, and only the last one samples. Copies of attention have blocks each. No
+//! sequence can have more than those of one copy, but the client takes them from one pool: a copy may hold more than its
+//! part while others hold less, and all find prefixes that any of them has cached.
 //!
 //! A stands for vLLM's profile run, which computes T tokens at once, samples for S sequences and
 //! takes the peak (`determine_available_memory` in `vllm/v1/worker/gpu_worker.py`, `profile_run` and
@@ -120,6 +121,11 @@ pub struct KvCapacity {
 }
 
 impl KvCapacity {
+    /// KV blocks of one copy: most that one sequence can have.
+    pub fn of_one_copy(&self) -> u64 {
+        self.blocks / u64::from(self.copies)
+    }
+
     /// The same with so many blocks, whatever memory there is.
     #[must_use]
     pub fn with_blocks(self, blocks: u64, block_size: u32) -> Self {

@@ -53,11 +53,6 @@ impl Spread {
         (0..self.stages).map(move |stage| each + u32::from(stage < last && last - stage <= more))
     }
 
-    /// Share of the layers that is on the stage with most.
-    pub fn largest_share(&self) -> f64 {
-        f64::from(self.layers.div_ceil(self.stages)) / f64::from(self.layers)
-    }
-
     /// Weights on one accelerator of a stage with so many `layers`, times `ranks` tensor ranks, of `parameters` in all.
     pub(super) fn weights(&self, parameters: f64, ranks: f64, stage: u32, layers: u32) -> f64 {
         let head = if self.tied { 0.0 } else { self.head };

@@ -10,7 +10,7 @@ use super::line::Line;
 use super::operators::{OperatorList, Operators};
 use super::shape::{DecoderShape, Deployment, Device};
 use super::shares::Shares;
-use crate::runtime::{Bound, Item, Part, StepCost, StepModel, StepShape};
+use crate::runtime::{Bound, Item, Part, StepCost, StepModel, StepShape, Undivided};
 
 /// Most sequences and tokens that are tabulated; more are priced by the operators directly.
 const TABULATED_SEQUENCES: u32 = 1024;
@@ -204,6 +204,16 @@ impl StepModel for AnalyticalModel {
         for cost in costs {
             *cost = self.price_row(&row, sequences, context);
             context += u64::from(sequences);
+        }
+    }
+
+    fn undivided(&self, shape: &StepShape<'_>) -> Undivided {
+        let prefill = !shape.prefill.is_empty();
+        let sequences = u64::from(shape.decode_seqs) + shape.prefill.len() as u64;
+        Undivided {
+            head: self.sampled(self.operators.headed(shape), prefill).seconds(),
+            host: self.host.exposed(sequences, prefill),
+            beside: self.host.hidden(sequences),
         }
     }
 

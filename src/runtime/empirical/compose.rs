@@ -11,7 +11,8 @@ use super::surface::{self, Composed, PromptSurface, Rows};
 use super::whole::WholeStep;
 use crate::runtime::profile::{Phase, Profile, Routing};
 use crate::runtime::{
-    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target, TokenBound,
+    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target,
+    TokenBound, Undivided,
 };
 
 /// Most sequences and tokens that are tabulated.
@@ -315,6 +316,12 @@ impl StepModel for EmpiricalModel {
 
     fn basis(&self) -> Vec<String> {
         self.basis.clone()
+    }
+
+    fn undivided(&self, shape: &StepShape<'_>) -> Undivided {
+        let (head, host) =
+            (self.sampled(shape.sampled()), self.host(shape.decode_seqs, !shape.prefill.is_empty()));
+        Undivided { head, host, beside: 0.0 }
     }
 
     fn itemise(&self, shape: &StepShape<'_>) -> Vec<Item> {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curve::Surface;
 use super::device::Silicon;
-use super::grid::{Residuals, between, check_axis};
+use super::grid::{Residuals, between, check_above_zero, check_axis, check_not_negative};
 use super::kinds::AttentionShape;
 use crate::catalog::Precision;
 
@@ -83,6 +83,13 @@ pub struct PrefixRule {
     pub ns_per_key: f64,
     /// What it was fitted to.
     pub fitted_to: String,
+}
+
+impl PrefixRule {
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_above_zero(&[("tile", self.tile.into())])?;
+        check_not_negative(&[("ns_per_key", self.ns_per_key)])
+    }
 }
 
 impl AttentionTable {
@@ -287,6 +294,21 @@ pub enum MixedRule {
         /// What it was fitted to.
         fitted_to: String,
     },
+}
+
+impl MixedRule {
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Self::Together { tile, ns_per_key, prefill_keys, decode_keys, exposed, .. } = self else {
+            return Ok(());
+        };
+        check_above_zero(&[("tile", f64::from(*tile))])?;
+        check_not_negative(&[
+            ("ns_per_key", *ns_per_key),
+            ("prefill_keys", *prefill_keys),
+            ("decode_keys", *decode_keys),
+            ("exposed", *exposed),
+        ])
+    }
 }
 
 /// Seconds of attention in a step with prompts and decoding sequences.

@@ -15,6 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::AttentionShape;
+use super::grid::{check_above_zero, check_not_negative};
 use super::kinds::WeightKind;
 
 /// What bounds a kernel from below.
@@ -38,6 +39,17 @@ pub struct Silicon {
 }
 
 impl Silicon {
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_above_zero(&[
+            ("gb_per_s", self.gb_per_s),
+            ("bf16_tflops", self.bf16_tflops),
+            ("fp8_tflops", self.fp8_tflops.unwrap_or(1.0)),
+            ("fp4_tflops", self.fp4_tflops.unwrap_or(1.0)),
+            ("multiprocessors", self.multiprocessors.into()),
+        ])?;
+        check_not_negative(&[("cache_mb", self.cache_mb)])
+    }
+
     /// Memory bandwidth [B/s].
     pub fn bandwidth(&self) -> f64 {
         self.gb_per_s * 1e9

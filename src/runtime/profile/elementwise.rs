@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::device::Silicon;
+use super::grid::{check_above_zero, check_not_negative};
 
 /// Seconds of a kernel that only streams: `max(floor, bytes/(BW·share))`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,11 @@ pub struct Elementwise {
 }
 
 impl Elementwise {
+    pub(super) fn check(&self) -> Result<(), String> {
+        check_above_zero(&[("share", self.share)])?;
+        check_not_negative(&[("floor_us", self.floor_us)])
+    }
+
     /// Seconds of a kernel that reads and writes so many bytes.
     #[inline]
     pub fn seconds(&self, silicon: &Silicon, bytes: f64) -> f64 {

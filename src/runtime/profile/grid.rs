@@ -10,6 +10,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Steps of a nat that residuals are kept in.
 const STEPS: f64 = 256.0;
 
+/// Refuses figures that are not finite and above zero.
+pub(super) fn check_above_zero(figures: &[(&str, f64)]) -> Result<(), String> {
+    match figures.iter().find(|(_, figure)| !(figure.is_finite() && *figure > 0.0)) {
+        Some((name, figure)) => Err(format!("`{name}` must be above 0, found {figure}")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses figures that are not finite or below zero.
+pub(super) fn check_not_negative(figures: &[(&str, f64)]) -> Result<(), String> {
+    match figures.iter().find(|(_, figure)| !(figure.is_finite() && *figure >= 0.0)) {
+        Some((name, figure)) => Err(format!("`{name}` must not be below 0, found {figure}")),
+        None => Ok(()),
+    }
+}
+
 /// Residuals on a grid, the last axis running fastest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Residuals {

@@ -168,6 +168,15 @@ impl Profile {
                 table.check(),
             )
         });
+        let rules = [
+            ("silicon", self.silicon.check()),
+            ("prefix", self.prefix.check()),
+            ("mixed", self.mixed.check()),
+            ("elementwise", self.elementwise.check()),
+        ];
+        for (rule, found) in rules {
+            found.map_err(|problem| ProfileError::Table { table: rule.to_owned(), problem })?;
+        }
         for (table, found) in gemm.chain(attention).chain(moe).chain(collectives) {
             found.map_err(|problem| ProfileError::Table { table, problem })?;
         }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curve::Curve;
 use super::device::Silicon;
-use super::grid::{Residuals, between, check_axis, pool_adjacent};
+use super::grid::{Residuals, between, check_above_zero, check_axis, check_not_negative, pool_adjacent};
 use super::kinds::WeightKind;
 use super::kriging::Prior;
 
@@ -151,6 +151,18 @@ impl From<(u32, u32, u32, u32, u32, u32)> for MoeShape {
 }
 
 impl MoeForm {
+    fn check(&self) -> Result<(), String> {
+        let Self { floor_us, memory, compute, rows, overlap, spread, padding } = *self;
+        check_above_zero(&[
+            ("memory", memory),
+            ("compute", compute),
+            ("rows", rows),
+            ("overlap", overlap),
+            ("spread", spread),
+        ])?;
+        check_not_negative(&[("floor_us", floor_us), ("padding", padding)])
+    }
+
     /// Seconds of the layer, by the form alone.
     pub(crate) fn seconds(
         &self,
@@ -189,6 +201,10 @@ impl MoeForm {
 impl MoeTable {
     pub(super) fn check(&self) -> Result<(), String> {
         check_axis("tokens", &self.tokens)?;
+        self.form.check()?;
+        if let Some(shape) = self.shapes.iter().find(|(a, b, c, d, e, f)| [a, b, c, d, e, f].contains(&&0)) {
+            return Err(format!("`shapes` must have numbers above 0, found {shape:?}"));
+        }
         let expected = self.tokens.len() * self.shapes.len();
         if self.shapes.is_empty() || self.residual.len() != expected {
             return Err(format!("`residual` has {} numbers, expected {expected}", self.residual.len()));

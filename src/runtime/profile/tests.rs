@@ -317,3 +317,38 @@ fn dispatched_rows_are_written_once() {
         |dispatched| made.moe(&alone, WeightKind::Bf16, Routing::Skewed, dispatched).unwrap().seconds(300.0);
     assert_eq!(price(false), price(true));
 }
+
+#[test]
+fn rules_that_make_no_sense_are_refused() {
+    let refused = |change: &dyn Fn(&mut Profile)| {
+        let mut made_up = profile();
+        change(&mut made_up);
+        made_up.check().map_or_else(|error| error.to_string(), |()| "in order".to_owned())
+    };
+    assert_eq!(refused(&|_| ()), "in order");
+    let says = "silicon: `gb_per_s` must be above 0, found -1";
+    assert_eq!(refused(&|profile| profile.silicon.gb_per_s = -1.0), says);
+    assert!(refused(&|profile| profile.silicon.fp8_tflops = Some(0.0)).contains("`fp8_tflops`"));
+    assert!(refused(&|profile| profile.silicon.multiprocessors = 0).contains("`multiprocessors`"));
+    assert_eq!(refused(&|profile| profile.prefix.tile = 0), "prefix: `tile` must be above 0, found 0");
+    assert!(refused(&|profile| profile.prefix.ns_per_key = f64::NAN).contains("`ns_per_key` must not be"));
+    assert!(refused(&|profile| profile.elementwise.share = 0.0).starts_with("elementwise: `share`"));
+    assert!(
+        refused(&|profile| profile.moe[0].form.memory = 0.0).ends_with("`memory` must be above 0, found 0")
+    );
+    assert!(
+        refused(&|profile| profile.moe[0].shapes[1].4 = 0).contains("`shapes` must have numbers above 0")
+    );
+    let together = |tile, exposed| MixedRule::Together {
+        tile,
+        ns_per_key: 20.0,
+        prefill_keys: 300.0,
+        decode_keys: 200.0,
+        exposed,
+        fitted_to: String::new(),
+    };
+    assert!(refused(&|profile| profile.mixed = together(0, 0.5)).starts_with("mixed: `tile`"));
+    assert!(
+        refused(&|profile| profile.mixed = together(64, -0.5)).starts_with("mixed: `exposed` must not be")
+    );
+}

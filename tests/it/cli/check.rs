@@ -170,3 +170,25 @@ fn gpt_2_generates_text() {
     sandbox.write("quickstart.ron", &scenario);
     sandbox.ok(&["check", "quickstart.ron"]);
 }
+
+/// 100 blocks of 16 in each of four copies: no 6,000 tokens, though all four together hold them.
+#[test]
+fn every_copy_of_attention_must_hold_the_longest_sequence() {
+    let sandbox = Sandbox::new();
+    let client = "platforms: [(name: \"p\", nodes: [(name: \"gpu\", hardware: \"H100-SXM5-80GB\", count: 4)])], \
+         clients: [(name: \"c\", cluster: Take(platform: \"p\", nodes: [(\"gpu\", 4)]), \
+           runs: Llm(model: \"Qwen3-30B-A3B\", data_parallel: 4, num_gpu_blocks: 400, max_model_len: 6000))]";
+    let scenario = format!(
+        "(mist: 1, {client}, workload: [(name: \"w\", model: \"Qwen3-30B-A3B\", requests: 1, arrivals: AllAtOnce, \
+         lengths: Fixed(prompt: 500, output: 20))])"
+    );
+    sandbox.write("copies.ron", &scenario);
+    let said = sandbox.ok(&["check", "copies.ron"]);
+    let plain = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "400 blocks of 16, 6400 tokens in 4 copies",
+        "vLLM would not start: that of each copy must hold max_model_len; set it to 1600 or less",
+    ] {
+        assert!(plain.contains(part), "{said}");
+    }
+}

@@ -157,3 +157,32 @@ fn copies_of_attention_count_together() {
     let said: f64 = said.replace(',', "").parse().unwrap();
     assert!((said / per_s - 1.0).abs() < 1e-3, "{said} {per_s}");
 }
+
+#[test]
+fn more_tokens_than_32_bits_count_have_a_price() {
+    let args = ["price", "Llama-3.1-8B", "H100-SXM5-80GB", "--prefill", "300x16777216"];
+    let bill = Sandbox::new().ok(&args);
+    assert!(bill.contains("16,777,216 tokens are more than the 131,072 of Llama-3.1-8B's context"), "{bill}");
+}
+
+/// 16 layers in four stages, the last of which has the head too.
+#[test]
+fn the_busiest_stage_says_how_often_a_step_ends() {
+    let sandbox = Sandbox::new();
+    let args = ["price", "Llama-3.2-1B", "L40S", "--pp", "4", "--decode", "128x300"];
+    let json = sandbox.ok(&[&args[..], &["--format", "json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let last: f64 = json["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            let whole = ["head", "host"].contains(&item["part"].as_str().unwrap());
+            item["seconds"].as_f64().unwrap() * if whole { 1.0 } else { 0.25 }
+        })
+        .sum();
+    let bill = sandbox.ok(&args);
+    let each = bill.split_once("one ends every ").unwrap().1.split(' ').next().unwrap();
+    let each: f64 = each.parse().unwrap();
+    assert!((each / last / 1e3 - 1.0).abs() < 2e-3, "{each} {last}");
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mist::engine::SimBuilder;
 use mist::runtime::{
-    Analytical, LowerBound, RuntimeExt, RuntimeKind, StepCost, StepModel, StepShape, Target,
+    Analytical, LowerBound, RuntimeExt, RuntimeKind, StepCost, StepModel, StepShape, Target, Undivided,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,5 +65,9 @@ impl StepModel for CheckedModel {
             self.check(&shape, *cost);
             shape.decode_context += u64::from(sequences);
         }
+    }
+
+    fn undivided(&self, shape: &StepShape<'_>) -> Undivided {
+        self.inner.undivided(shape)
     }
 }

@@ -81,6 +81,6 @@ impl BatchingPolicy for Continuous {
             return Some(Rejection::PromptTooLong);
         }
         let needs = u64::from(kv.blocks_of(0, 0, prompt)) + self.spare(kv);
-        (needs > kv.total()).then_some(Rejection::KvCapacity)
+        (needs > kv.of_one_copy()).then_some(Rejection::KvCapacity)
     }
 }

@@ -241,6 +241,13 @@ fn what_cannot_be_served_is_refused_with_its_reason() {
     assert_eq!(llm.refuses(&Work::new(60, 102), None), Some(Rejection::KvCapacity));
     assert_eq!(llm.refuses(&Work::new(60, 101), None), None, "the last token is never stored");
 
+    // Two copies of attention have five blocks each, of which a sequence lies in one.
+    let policy = Continuous { max_num_batched_tokens: 512, watermark: 0.0 };
+    let kv = BlockPool::new(10, 16).of_copies(2);
+    let llm = LlmClient::new(LlmSetup { kv, ..setup(&case, Box::new(policy), true) });
+    assert_eq!(llm.refuses(&Work::new(60, 21), None), None);
+    assert_eq!(llm.refuses(&Work::new(60, 22), None), Some(Rejection::KvCapacity));
+
     // Vetted by vLLM v0 when its turn comes: 9 blocks would leave less than 2 of 10.
     let policy = Continuous { max_num_batched_tokens: 512, watermark: 0.2 };
     let llm = LlmClient::new(setup(&case, Box::new(policy), true));
