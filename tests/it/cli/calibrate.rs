@@ -12,6 +12,15 @@ fn sandbox(file: &str, text: &str) -> Sandbox {
     sandbox
 }
 
+/// What is said of measurements that are bad input, behind the progress; nothing is left behind.
+fn refused(sandbox: &Sandbox, args: &[&str]) -> String {
+    let before = sandbox.entries("");
+    let said = sandbox.mist(&[&["calibrate", "k"], &GPU[..], args].concat());
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{said:?}");
+    assert_eq!(sandbox.entries(""), before, "something was left behind");
+    said.err
+}
+
 fn steps(batches: &[u32]) -> String {
     let row = |batch: &u32| {
         let ms = 9.0 + 0.07 * f64::from(*batch);
@@ -23,7 +32,7 @@ fn steps(batches: &[u32]) -> String {
 #[test]
 fn nothing_is_written_where_nothing_can_be_used() {
     let few = sandbox("mist_gemm.csv", "kind,m,n,k,time_us\nbf16,1,1024,1024,9\nfp8,1,1024,1024,9\n");
-    let said = few.refused(&[&["calibrate", "k", "-o", "k.ron"], &GPU[..]].concat());
+    let said = refused(&few, &["-o", "k.ron"]);
     for kind in ["bf16", "fp8"] {
         assert!(
             said.contains(&format!("refused gemm.{kind} own (k/mist_gemm.csv): only 1 shapes")),
@@ -31,7 +40,7 @@ fn nothing_is_written_where_nothing_can_be_used() {
         );
     }
     let few = sandbox("mist_steps.csv", &steps(&[1, 2, 4, 8, 16]));
-    let said = few.refused(&[&["calibrate", "k", "--whole-steps", "-o", "s.ron"], &GPU[..]].concat());
+    let said = refused(&few, &["--whole-steps", "-o", "s.ron"]);
     assert!(said.contains("5 steps are too few, 8 of different tokens or lengths are needed"), "{said}");
 }
 
@@ -40,8 +49,7 @@ fn help_has_every_column_that_is_asked_for() {
     let help = Sandbox::new().ok(&["calibrate", "--help"]);
     for file in ["mist_gemm.csv", "mist_attention.csv", "mist_all_reduce.csv", "mist_steps.csv"] {
         let of_steps: &[&str] = if file == "mist_steps.csv" { &["--whole-steps"] } else { &[] };
-        let said =
-            sandbox(file, "colour\nred\n").refused(&[&["calibrate", "k"], &GPU[..], of_steps].concat());
+        let said = refused(&sandbox(file, "colour\nred\n"), of_steps);
         // Long errors are wrapped.
         let said = said.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
         let (_, columns) = said.split_once("unknown column `colour`; expected ").unwrap();
