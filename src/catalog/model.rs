@@ -44,7 +44,7 @@ pub struct Model {
     /// other: one norm and one all-reduce a layer, not two; default false.
     #[serde(default, skip_serializing_if = "is_default")]
     pub parallel: bool,
-    /// Which projections have a bias; default [`Bias::Absent`].
+    /// Which projections have a bias; default `Absent`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bias: Bias,
     /// How tokens attend.

@@ -28,6 +28,9 @@ impl Precision {
     /// Every precision.
     pub const ALL: [Self; 6] = [Self::Bf16, Self::Fp16, Self::Fp8, Self::Int8, Self::Fp4, Self::Int4];
 
+    /// Those in which engines keep a KV cache.
+    pub const KV_CACHES: [Self; 4] = [Self::Bf16, Self::Fp16, Self::Fp8, Self::Int8];
+
     /// Bytes a number takes; half a byte for `fp4` and `int4`.
     pub const fn bytes(self) -> f64 {
         match self {

@@ -143,9 +143,9 @@ pub(super) struct Desk<'w, 's> {
     programs: Res<'w, Programs>,
     calendar: ResMut<'w, Calendar>,
     commands: Commands<'w, 's>,
-    routed: Tx<'s, Routed>,
-    departed: Tx<'s, Departed>,
-    vacated: Tx<'s, Vacated>,
+    routed: Tx<'w, Routed>,
+    departed: Tx<'w, Departed>,
+    vacated: Tx<'w, Vacated>,
     /// What visits did, where that is asked for.
     log: Option<ResMut<'w, VisitLog>>,
     actions: Local<'s, Vec<Action>>,

@@ -63,11 +63,23 @@ struct Port<T: Send + Sync + 'static>(Arc<Cabinet<T>>);
 #[derive(Resource)]
 struct Consumes<T: Send + Sync + 'static>(PhantomData<T>);
 
-/// The sending end of a port.
-pub struct Tx<'s, T> {
-    queue: &'s mut Vec<T>,
+/// The sending end of a port. It borrows the world, so that nobody else can have one meanwhile:
+///
+/// ```compile_fail,E0499
+/// # use bevy_ecs::system::SystemState;
+/// # use bevy_ecs::world::World;
+/// # use mist::engine::Tx;
+/// fn two(world: &mut World, first: &mut SystemState<Tx<u64>>, second: &mut SystemState<Tx<u64>>) {
+///     let mut one = first.get_mut(world).unwrap();
+///     let mut other = second.get_mut(world).unwrap();
+///     one.send(1);
+///     other.send(2);
+/// }
+/// ```
+pub struct Tx<'w, T> {
+    queue: &'w mut Vec<T>,
     bit: u64,
-    dirty: &'s AtomicU64,
+    dirty: &'w AtomicU64,
 }
 
 impl<T> Tx<'_, T> {
@@ -81,10 +93,10 @@ impl<T> Tx<'_, T> {
 
 /// The receiving end of a port, of which there is one. A system with an `Rx` runs only when there
 /// is something to drain, and must drain it.
-pub struct Rx<'s, T> {
-    queue: &'s mut Vec<T>,
+pub struct Rx<'w, T> {
+    queue: &'w mut Vec<T>,
     bit: u64,
-    dirty: &'s AtomicU64,
+    dirty: &'w AtomicU64,
 }
 
 impl<T> Rx<'_, T> {
@@ -108,7 +120,7 @@ macro_rules! port_end {
         // reach the queue at once, and refuses two ends of one port in a system.
         unsafe impl<T: Send + Sync + 'static> SystemParam for $end<'_, T> {
             type State = (ComponentId, ComponentId, Arc<Cabinet<T>>);
-            type Item<'w, 's> = $end<'s, T>;
+            type Item<'w, 's> = $end<'w, T>;
 
             fn init_state(world: &mut World) -> Self::State {
                 let name = std::any::type_name::<T>();
@@ -144,7 +156,9 @@ macro_rules! port_end {
                 _: UnsafeWorldCell<'w>,
                 _: Tick,
             ) -> Result<Self::Item<'w, 's>, SystemParamValidationError> {
-                let $cabinet = &*state.2;
+                // SAFETY: `Port<T>`, which nobody can name and so nobody removes, keeps the cabinet as long as
+                // the world. Borrowed for `'w`, for a parameter must not outlive its claim on the world.
+                let $cabinet = unsafe { &*Arc::as_ptr(&state.2) };
                 // SAFETY: see the impl.
                 let $queue = unsafe { $cabinet.queue() };
                 Ok($make)

@@ -65,8 +65,8 @@ pub(super) struct Gate<'w, 's> {
     programs: Res<'w, Programs>,
     streams: Res<'w, Streams>,
     commands: Commands<'w, 's>,
-    arrived: Tx<'s, Arrived>,
-    entered: Tx<'s, Entered>,
+    arrived: Tx<'w, Arrived>,
+    entered: Tx<'w, Entered>,
 }
 
 impl Gate<'_, '_> {

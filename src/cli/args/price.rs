@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args as Group, ValueHint};
 
 use super::Form;
@@ -15,10 +15,11 @@ pub(in crate::cli) struct PriceArgs {
     /// The accelerator: a name in the catalog
     #[arg(value_name = "GPU")]
     pub(in crate::cli) hardware: String,
-    /// Prompts, or pieces of prompts: `2048`, `512@8192` behind a cached prefix, `4x512` four alike
+    /// Prompts, or pieces of prompts: `2048`, `512@8192` behind a cached prefix, `4x512` four alike; with --dp those of
+    /// each copy
     #[arg(long, value_name = "TOKENS", value_delimiter = ',')]
     pub(in crate::cli) prefill: Vec<String>,
-    /// Decoding sequences and the tokens each attends to: `64x4096`
+    /// Decoding sequences and the tokens each attends to: `64x4096`; with --dp those of each copy
     #[arg(long, value_name = "NxTOKENS", value_delimiter = ',')]
     pub(in crate::cli) decode: Vec<String>,
     /// Accelerators that share every layer
@@ -27,7 +28,7 @@ pub(in crate::cli) struct PriceArgs {
     /// Stages of consecutive layers
     #[arg(long, visible_alias = "pipeline-parallel", value_name = "N", default_value_t = 1, value_parser = ranks())]
     pub(in crate::cli) pp: u32,
-    /// Copies of the attention layers that share the routed experts
+    /// Copies of the attention layers that share the routed experts, each with the tokens of --prefill and --decode
     #[arg(long, visible_alias = "data-parallel", value_name = "N", default_value_t = 1, value_parser = ranks())]
     pub(in crate::cli) dp: u32,
     /// Whole experts on each accelerator, not a slice of each
@@ -40,7 +41,7 @@ pub(in crate::cli) struct PriceArgs {
     #[arg(long, value_name = "PRECISION", value_parser = precisions())]
     pub(in crate::cli) activations: Option<String>,
     /// Precision of the KV cache
-    #[arg(long, value_name = "PRECISION", default_value = "bf16", value_parser = precisions())]
+    #[arg(long, value_name = "PRECISION", default_value = "bf16", value_parser = kv_precisions())]
     pub(in crate::cli) kv_cache: String,
     /// Weights of each accelerator that stay in the host's memory (GiB)
     #[arg(long, value_name = "GIB", default_value_t = 0.0)]
@@ -62,4 +63,12 @@ fn ranks() -> clap::builder::RangedI64ValueParser<u32> {
 
 fn precisions() -> PossibleValuesParser {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name))
+}
+
+/// Those of a KV cache; others are let through to be refused in the words of a scenario.
+fn kv_precisions() -> PossibleValuesParser {
+    let named = |precision: Precision| {
+        PossibleValue::new(precision.name()).hide(!Precision::KV_CACHES.contains(&precision))
+    };
+    PossibleValuesParser::new(Precision::ALL.map(named))
 }

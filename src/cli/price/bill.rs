@@ -14,7 +14,9 @@ pub(super) struct Bill<'a> {
     pub model: &'a str,
     pub hardware: &'a str,
     pub devices: u32,
-    /// Tokens in the step.
+    /// Copies of attention, as busy as each other.
+    pub copies: u32,
+    /// Tokens in the step, of all copies.
     pub tokens: u64,
     /// The step (s).
     #[serde(rename = "step_s")]
@@ -83,7 +85,11 @@ impl Bill<'_> {
         let _ = writeln!(text, "\nAt the data sheet's peaks no less than {bound} ms: {times} times that.");
         let per_s = figure(self.tokens as f64 / self.step);
         let tokens = if self.tokens == 1 { "token" } else { "tokens" };
-        let _ = writeln!(text, "{} {tokens} in the step, {per_s} a second.", self.tokens);
+        let each = match u64::from(self.copies) {
+            1 => String::new(),
+            copies => format!(", {} in each of {copies} copies", self.tokens / copies),
+        };
+        let _ = writeln!(text, "{} {tokens} in the step{each}, {per_s} a second.", self.tokens);
         if target.pipeline_parallel > 1 {
             let each = figure(self.step * 1e3 / f64::from(target.pipeline_parallel));
             let _ =

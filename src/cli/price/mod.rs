@@ -1,10 +1,12 @@
 //! `mist price`: what one step costs, operator by operator, and what bounds each.
 
 mod bill;
+mod refusals;
 mod steps;
 mod warnings;
 
 use self::bill::Bill;
+use self::refusals::{offloads_too_much, refused, wrong_with};
 use self::steps::steps;
 use self::warnings::warnings;
 use super::failure::Failure;
@@ -44,18 +46,21 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
         offloaded_bytes: options.offload_gib * crate::units::GIB,
         ..Target::new(&model, accelerator)
     };
-    let refused =
-        |problem: Problem| Failure::Input(Problem { message: plain_setting(&problem.message), ..problem });
-    let step_model = simulation.step_model(&choice(&options.runtime)?, &target).map_err(refused)?;
+    wrong_with(&target)?;
+    let runtime = choice(&options.runtime)?;
+    let compiled = |target: &Target<'_>| simulation.step_model(&runtime, target);
+    let step_model = compiled(&target).map_err(|problem| refused(problem, &target, &compiled))?;
+    offloads_too_much(&target)?;
     let device = target.device().map_err(|message| Failure::input(plain_setting(&message)))?;
     let bill = Bill {
         model: &model.name,
         hardware: &accelerator.name,
         devices: target.devices(),
+        copies: target.data_parallel,
         step: step_model.price(&shape).seconds,
         bound: step_model.price(&shape).bound,
         lower_bound: LowerBound::new(&target.shape(), &device, &target.deployment()).seconds(&shape),
-        tokens: shape.tokens(),
+        tokens: shape.tokens() * u64::from(target.data_parallel),
         items: step_model.itemise(&shape),
         runtime: &options.runtime,
         basis: step_model.basis(),
@@ -71,12 +76,14 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
 
 /// `--tp` rather than the field of a client.
 fn plain_setting(message: &str) -> String {
-    const SETTINGS: [(&str, &str); 6] = [
+    const SETTINGS: [(&str, &str); 8] = [
         ("tensor_parallel: ", "--tp"),
         ("pipeline_parallel: ", "--pp"),
         ("data_parallel: ", "--dp"),
         ("expert_parallel: ", "--ep"),
         ("weights: ", "--weights"),
+        ("activations: ", "--activations"),
+        ("kv_cache: ", "--kv-cache"),
         ("offloaded_bytes: ", "--offload"),
     ];
     for (setting, option) in SETTINGS {

@@ -25,8 +25,15 @@ pub(super) fn steps(prefill: &[String], decode: &[String]) -> Result<Steps, Fail
         match decoding(written) {
             Some(found) => decodes.push(found),
             None => problems.push(
-                Problem::new("", format!("`--decode {written}` is no batch"))
-                    .help("write how many sequences and the tokens each attends to: `64x4096`"),
+                Problem::new("", format!("`--decode {written}` is no batch")).help(number(written).map_or_else(
+                    || "write how many sequences and the tokens each attends to: `64x4096`".to_owned(),
+                    |tokens| {
+                        format!(
+                            "write `1x{tokens}` for one sequence that attends to {tokens} tokens, `{tokens}xTOKENS` for \
+                             {tokens} sequences"
+                        )
+                    },
+                )),
             ),
         }
     }
@@ -62,7 +69,8 @@ fn chunk(text: &str) -> Option<(u32, Chunk)> {
 }
 
 fn decoding(text: &str) -> Option<(u32, u32)> {
-    let (count, each) = counted(text)?;
+    // A number alone may mean either.
+    let (count, each) = counted(text).filter(|_| text.contains(['x', '×']))?;
     Some((count, number(each)?))
 }
 
@@ -77,7 +85,7 @@ mod tests {
         assert_eq!(chunk("4x512@8192"), Some((4, of(512, 8192))));
         assert_eq!(chunk("512@0"), Some((1, of(512, 0))));
         assert_eq!(decoding("64x4096"), Some((64, 4096)));
-        assert_eq!(decoding("100"), Some((1, 100)));
+        assert_eq!((decoding("1x100"), decoding("100")), (Some((1, 100)), None));
         for wrong in ["", "0", "x5", "512@", "-3", "1e9", "99999999999", "0x5"] {
             assert_eq!((chunk(wrong), decoding(wrong)), (None, None), "{wrong}");
         }

@@ -32,6 +32,7 @@ mod deployed;
 mod incoming;
 mod packing;
 mod preemption;
+pub(crate) mod refusals;
 mod rounds;
 mod scheduler;
 mod sequence;

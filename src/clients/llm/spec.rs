@@ -11,8 +11,9 @@ use super::batching::BatchingRegistry;
 use super::deployed::LlmDeployed;
 use super::packing::PackingRegistry;
 use super::preemption::Preemption;
+use super::refusals;
 use super::serving::Serving;
-use crate::catalog::{Accelerator, Catalog, Model, ModelKind, Precision};
+use crate::catalog::{Accelerator, Catalog, Model, Precision};
 use crate::clients::{ClientKind, Deployed, Role, Site, model_problem};
 use crate::memory::prefix::PrefixCaching;
 use crate::runtime::RuntimeRegistry;
@@ -58,8 +59,11 @@ pub struct LlmSpec {
     /// vLLM `--data-parallel-size`, SGLang `--dp-size` with `--enable-dp-attention`.
     #[serde(default = "one")]
     pub data_parallel: u32,
-    /// Whether whole routed experts lie on the accelerators that share them, and not a slice of each.
-    /// Default: false. vLLM `--enable-expert-parallel`, SGLang `--ep-size`.
+    /// Whether whole routed experts lie on the accelerators that share them, and not a slice of each; they are
+    /// `tensor_parallel` × `data_parallel`, at least 2. `Analytical` prices both alike unless its `routing_skew` is
+    /// above 0: visited evenly, whole experts are as much to read and to compute as slices of all, and rows are
+    /// exchanged either way where there are copies of attention. `Empirical` has measurements of each. Where experts
+    /// do not divide, whole ones take more memory. Default: false. vLLM `--enable-expert-parallel`, SGLang `--ep-size`.
     #[serde(default)]
     pub expert_parallel: bool,
     /// Precision of weights and arithmetic: `bf16`, `fp16`, `fp8`, `int8` or `fp4`, or `int4` for weights that are
@@ -71,6 +75,7 @@ pub struct LlmSpec {
     /// Default: `bf16`.
     /// vLLM `--kv-cache-dtype`.
     #[serde(default = "sixteen_bit")]
+    #[schemars(schema_with = "refusals::kv_precisions")]
     pub kv_cache: Precision,
     /// Fraction of device memory the server may fill, above 0 and at most 1. Default: 0.9.
     /// vLLM `--gpu-memory-utilization`, SGLang `--mem-fraction-static`.
@@ -194,6 +199,11 @@ impl ClientKind for LlmSpec {
         let wrong = self.check(site.catalog);
         if !wrong.is_empty() {
             return Err(wrong);
+        }
+        if self.expert_parallel
+            && let Some(problem) = refusals::shares_no_experts(cluster.tensor_parallel * self.data_parallel)
+        {
+            return Err(one(problem));
         }
 
         let registry = site.world.resource::<BatchingRegistry>();
@@ -369,16 +379,8 @@ impl LlmSpec {
             let help = "leave out `preemption`, as vLLM V1 and SGLang do, or say `prefix_caching: Off`";
             problems.push(Problem::new("preemption", message).help(help));
         }
-        if !matches!(model.kind, ModelKind::Decoder | ModelKind::Reward) {
-            let message = format!("{} does not generate text", model.name);
-            let help = "an LLM client serves decoder models, and reward models that score";
-            problems.push(Problem::new("model", message).help(help));
-        }
-        if matches!(self.kv_cache, Precision::Fp4 | Precision::Int4) {
-            let help = "use bf16, fp16, fp8 or int8";
-            let message = format!("no engine keeps its KV cache in {}", self.kv_cache);
-            problems.push(Problem::new("kv_cache", message).help(help));
-        }
+        problems.extend(refusals::generates_no_text(model));
+        problems.extend(refusals::keeps_no_kv(self.kv_cache));
         problems
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Courier<'w, 's> {
     texts: Query<'w, 's, &'static Text>,
     gaps: ResMut<'w, TokenGaps>,
     calendar: ResMut<'w, Calendar>,
-    idle: Tx<'s, Idle>,
+    idle: Tx<'w, Idle>,
 }
 
 /// A stage, as its client is to see it.

@@ -156,6 +156,17 @@ impl KvSizing {
         })))
     }
 
+    /// Weights on each accelerator of the stage with most of them (bytes).
+    pub fn most_weights(&self) -> f64 {
+        let stages = (0..).zip(self.spread.layers_of_stages());
+        stages.map(|(stage, layers)| self.weights_on(stage, layers)).fold(0.0, f64::max)
+    }
+
+    fn weights_on(&self, stage: u32, layers: u32) -> f64 {
+        let ranks = f64::from(self.tensor_parallel);
+        self.spread.weights(self.parameters, ranks, stage, layers) * self.weight_bytes / ranks
+    }
+
     /// Whether the heads divide over `ranks` accelerators, KV heads replicated if need be.
     fn splits(&self, ranks: u32) -> bool {
         self.heads.is_multiple_of(ranks)
@@ -174,9 +185,8 @@ impl KvSizing {
     }
 
     fn on_stage(&self, stage: u32, layers: u32) -> KvCapacity {
-        let ranks = f64::from(self.tensor_parallel);
         let budget = self.device_memory * self.utilization;
-        let weights = self.spread.weights(self.parameters, ranks, stage, layers) * self.weight_bytes / ranks;
+        let weights = self.weights_on(stage, layers);
         let activations = self.activations(stage + 1 == self.spread.stages);
         let kv = budget - weights - activations - RUNTIME_BYTES;
         let shards = f64::from(self.tensor_parallel.min(self.kv_heads));

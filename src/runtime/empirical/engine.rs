@@ -14,7 +14,7 @@
 //! Scales are 1 where the engine runs the kernels that the profile was measured on, as vLLM does; at most one of them
 //! was fitted along with the times, as more of them trade places with each other and do not carry over.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 /// A serving engine.
@@ -58,6 +58,13 @@ impl Engine {
         }
     }
 
+    /// The same in words: `0.11, 0.15`.
+    fn fitted_in_words(self) -> String {
+        let known: Vec<String> =
+            self.fitted().iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
+        known.join(", ")
+    }
+
     /// Whether anything is known of a version: of one with a greater first number nothing is.
     ///
     /// # Errors
@@ -67,10 +74,9 @@ impl Engine {
         if fitted.iter().any(|(known, _)| major <= *known) {
             return Ok(());
         }
-        let known: Vec<String> = fitted.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
         Err(format!(
             "{self} {major}.{minor} is not known; overheads were fitted on {}; leave `version` out for the latest",
-            known.join(", ")
+            self.fitted_in_words()
         ))
     }
 
@@ -84,6 +90,14 @@ impl std::fmt::Display for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// Adds to the words of a field on which versions overheads were fitted.
+pub(super) fn list_fitted(schema: &mut Schema) {
+    let each = Engine::ALL.map(|engine| format!("{engine} {}", engine.fitted_in_words()));
+    let words = schema.get("description").and_then(|words| words.as_str()).unwrap_or_default();
+    let words = format!("{words} Overheads were fitted on {}.", each.join("; "));
+    schema.insert("description".to_owned(), words.into());
 }
 
 /// What one version of an engine adds, and how that is known.

@@ -13,9 +13,13 @@
 //! A mixed step takes no less than its decoding sequences alone would, though an engine's prefill may be the faster
 //! (`s_p` below `s_g`).
 //!
-//! Prompts without a cached prefix are one launch, priced as so many of their root-mean-square length; pieces behind a
-//! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
+//! No step takes less than the [physical bound](LowerBound), whatever is measured or given.
+//!
+//! Prompts are one launch, priced as so many of their root-mean-square length; what their cached prefixes add is added
+//! piece by piece. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
 //! + `A_d` is that instead.
+//!
+//! Weights that stay in the host's memory come over its link while products run, as in the analytical model.
 //!
 //! Where whole steps of the model were measured on the GPU with the engine, `steps` names the [file](WholeSteps) fitted
 //! to them, which takes precedence over sums.
@@ -27,6 +31,7 @@
 mod basis;
 mod compose;
 mod engine;
+mod launch;
 mod operators;
 mod surface;
 mod whole;
@@ -61,6 +66,7 @@ pub struct Empirical {
     pub engine: Engine,
     /// Its version, such as `"0.15"`. One between those that overheads were fitted on has those of the one before it,
     /// which the report says. Default: the latest that is known.
+    #[schemars(transform = engine::list_fitted)]
     pub version: Option<String>,
     /// Host time that every step waits for. Default: the engine's, 0.35 ms for vLLM.
     pub step_overhead: Option<Span>,
@@ -173,10 +179,17 @@ impl Empirical {
         let analytical = Analytical {
             sampling_overhead: Span::from_secs(0.0),
             fused_casts: record.fused_casts,
+            // It says what bounds a step, the engine of this record included.
+            step_overhead: Span::from_secs(record.step + f64::from(target.model.layers) * record.layer),
+            sequence_overhead: Span::from_secs(record.sequence_on(target.tensor_parallel)),
+            prompt_step_overhead: Span::from_secs(record.prompt_step),
+            hidden_sequence_overhead: Span::from_secs(0.0),
             ..Analytical::default()
         };
-        let analytical = analytical.build(&target.shape(), &target.device()?, &target.deployment())?;
-        let model = EmpiricalModel::new(profile, target, analytical, record, Routing::Skewed)?;
+        let (shape, device, deployment) = (target.shape(), target.device()?, target.deployment());
+        let analytical = analytical.build(&shape, &device, &deployment)?;
+        let bound = LowerBound::new(&shape, &device, &deployment);
+        let model = EmpiricalModel::new(profile, target, analytical, bound, record, Routing::Skewed)?;
         Ok(model.resting_on(basis))
     }
 
@@ -192,9 +205,8 @@ impl Empirical {
     ) -> Result<EmpiricalModel, String> {
         let version = self.given_version()?;
         let mut model = self.build(profile, target)?;
-        let bound = LowerBound::new(&target.shape(), &target.device()?, &target.deployment());
         for step in steps.of(target, self.engine, version)? {
-            model.prefer(step, &bound);
+            model.prefer(step);
         }
         let basis = basis::basis(self, &self.record(target)?, profile, Some(steps), target);
         Ok(model.resting_on(basis))

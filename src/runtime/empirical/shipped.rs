@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{Accelerator, Catalog, Model, ModelKind, Precision};
-use crate::runtime::{Chunk, StepShape};
+use crate::runtime::{Bound, Chunk, Part, StepShape};
 
 static PROFILES: LazyLock<Vec<(&'static Accelerator, Profile)>> = LazyLock::new(|| {
     let read = |gpu| {
@@ -62,10 +62,6 @@ impl Asked {
         for (what, tokens, context) in [("a longer prompt", more, 0), ("a longer prefix", 0, more)] {
             let mut longer = self.prefill.clone();
             let Some(first) = longer.first_mut() else { continue };
-            // What has no prefix is one launch with others like it, and priced apart with one.
-            if context > 0 && first.context == 0 {
-                continue;
-            }
             first.tokens += tokens;
             first.context += context;
             found.push((what, prices(&self.shape(&longer))));
@@ -213,4 +209,49 @@ fn what_the_figures_rest_on_is_said() {
     assert!(odd.contains("vLLM, overheads of version 0.20 on"), "{odd}");
     assert!(odd.contains("never measured: latent attention, collectives between 16 devices"), "{odd}");
     assert!(basis("Llama-3.1-8B", Some("9.9"), 1).unwrap_err().starts_with("version: vLLM 9.9 is not known"));
+}
+
+/// A prompt with a prefix shares the launch of those without.
+#[test]
+fn a_prefix_never_makes_a_step_shorter() {
+    let llama = Catalog::embedded().model("Llama-3.1-8B").unwrap();
+    for (gpu, profile) in PROFILES.iter() {
+        let priced = Empirical::default().build(profile, &target(llama, gpu, 1)).unwrap();
+        for (tokens, pieces) in [(16, 1), (16, 5), (300, 20), (4096, 2)] {
+            let mut last = 0.0;
+            for context in [0, 1, 64, 4096] {
+                let mut prefill = vec![Chunk { tokens: 4096, context: 0, last: true }; pieces];
+                prefill.push(Chunk { tokens, context, last: true });
+                let now = priced.price(&StepShape { prefill: &prefill, ..StepShape::default() }).seconds;
+                assert!(now >= last, "{pieces} + {tokens}@{context} on {}: {now} after {last}", gpu.name);
+                last = now;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_host_bounds_steps_of_which_the_engine_takes_most() {
+    let (gpu, profile) = PROFILES.iter().find(|(gpu, _)| gpu.name == "H100-SXM5-80GB").unwrap();
+    let model = Catalog::embedded().model("Qwen3-0.6B").unwrap();
+    let target = Target { tensor_parallel: 8, ..Target::new(model, gpu) };
+    let priced =
+        Empirical { engine: Engine::TensorRt, ..Empirical::default() }.build(profile, &target).unwrap();
+    let bound = |tokens: u32, sequences: u32| {
+        let prefill = [Chunk { tokens, context: 0, last: true }];
+        let decode_context = u64::from(sequences) * 50;
+        let shape = StepShape { prefill: &prefill, decode_seqs: sequences, decode_context };
+        let host: f64 = priced
+            .itemise(&shape)
+            .iter()
+            .filter(|item| item.part == Part::Host)
+            .map(|item| item.seconds)
+            .sum();
+        let cost = priced.price(&shape);
+        (host / cost.seconds, cost.bound)
+    };
+    let (share, small) = bound(233, 127);
+    assert!(share > 0.5 && small == Bound::Host, "{share} {small:?}");
+    let (share, large) = bound(32_768, 0);
+    assert!(share < 0.2 && large != Bound::Host, "{share} {large:?}");
 }

@@ -279,7 +279,7 @@ impl Profile {
         Ok(CollectiveCurve::fastest(&tables))
     }
 
-    /// The curve of a layer of experts.
+    /// The curve of a layer of experts; `dispatched` where a device is sent the rows of its experts alone, not all.
     ///
     /// # Errors
     /// Experts of this kind were not measured.
@@ -288,6 +288,7 @@ impl Profile {
         shape: &MoeShape,
         kind: WeightKind,
         routing: Routing,
+        dispatched: bool,
     ) -> Result<MoeCurve, ProfileError> {
         let of_kind = || self.moe.iter().filter(|table| table.kind == kind);
         // Not every device was measured under every routing.
@@ -297,7 +298,7 @@ impl Profile {
             known.dedup();
             self.not_measured(format!("experts with {kind} weights"), known.into_iter().map(str::to_owned))
         })?;
-        Ok(table.curve(&self.silicon, shape))
+        Ok(table.curve(&self.silicon, shape, dispatched))
     }
 
     /// The measurements for `shape`: of its window if there are any, else of none; of its head size, else of

@@ -129,7 +129,40 @@ pub(in crate::scenario) fn value(json: &Value, choice: bool) -> String {
 pub(in crate::scenario) fn plain(doc: &str) -> String {
     let paragraphs =
         doc.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
-    paragraphs.collect::<Vec<_>>().join("\n").replace("[`", "`").replace("`]", "`")
+    unlinked(&paragraphs.collect::<Vec<_>>().join("\n"))
+}
+
+/// The text without rustdoc's links, which lead nowhere outside of it: `[this](super::This)` is this, `` [`Kind::One`] ``
+/// is `` `One` ``.
+fn unlinked(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('[') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let Some((name, behind)) = rest.split_once(']').filter(|(name, _)| !name.contains('[')) else {
+            plain.push('[');
+            continue;
+        };
+        let target = behind.strip_prefix('(').and_then(|behind| behind.split_once(')'));
+        match (target, name.strip_prefix('`').and_then(|name| name.strip_suffix('`'))) {
+            (Some((to, _)), _) if to.starts_with("http") => {
+                plain.push('[');
+                continue;
+            }
+            (Some((_, behind)), _) => {
+                plain.push_str(name);
+                rest = behind;
+            }
+            (None, Some(item)) => {
+                let _ = write!(plain, "`{}`", item.rsplit("::").next().unwrap_or(item));
+                rest = behind;
+            }
+            // Units: [GB/s].
+            (None, None) => plain.push('['),
+        }
+    }
+    plain + rest
 }
 
 /// The text up to the first full stop that ends a sentence.
@@ -203,6 +236,8 @@ mod tests {
     #[test]
     fn text_is_made_plain() {
         assert_eq!(plain("One [`two`]\nthree.\n\nFour."), "One `two` three.\nFour.");
+        let linked = "[this](super::This), [`That`](crate::a::That), [`Kind::One`], [GB/s], [a](https://b.c), [ and [x](y::Z)";
+        assert_eq!(plain(linked), "this, `That`, `One`, [GB/s], [a](https://b.c), [ and x");
         assert_eq!(first_sentence("Up to 1.5 GiB. More."), "Up to 1.5 GiB.");
         assert!(wrapped(&"word ".repeat(60)).lines().all(|line| line.len() <= WIDTH));
         assert_eq!(wrapped("one\n\ntwo"), "    one\n\n    two\n");

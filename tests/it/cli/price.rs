@@ -90,6 +90,70 @@ fn a_bill_says_what_it_rests_on_and_what_no_server_could_run() {
     }
     let many = bill("Llama-3.1-8B H100-SXM5-80GB --decode 256x4096");
     assert!(many.contains("warning: the KV of these sequences takes 128.0 GiB on each device"), "{many}");
-    let encoder = bill("bge-large-en-v1.5 H100-SXM5-80GB --prefill 8x512");
-    assert!(!encoder.contains("warning"), "{encoder}");
+}
+
+#[test]
+fn what_no_server_does_has_no_price() {
+    let sandbox = Sandbox::new();
+    for (asked, says) in [
+        ("bge-m3 L40S --prefill 512", vec!["bge-m3 does not generate text", "steps are priced"]),
+        ("bge-m3 L40S --decode 1x512", vec!["bge-m3 does not generate text"]),
+        (
+            "Llama-3.1-8B L40S --decode 1x9 --kv-cache fp4",
+            vec!["--kv-cache: no engine keeps its KV cache in fp4"],
+        ),
+        ("Llama-3.1-8B L40S --decode 1x9 --kv-cache int4", vec!["in int4", "use bf16, fp16, fp8 or int8"]),
+        ("Qwen3-30B-A3B L40S --decode 1x9 --ep", vec!["--ep: has no effect", "`--tp` × `--dp`"]),
+        (
+            "Llama-3.1-8B L40S --decode 1x9 --offload 100",
+            vec!["--offload: 100.0 GiB are more than the 14.96 GiB", "`--offload 14.96` or less"],
+        ),
+        (
+            "Llama-3.1-8B L40S --decode 1x9 --offload 10 --tp 2",
+            vec!["7.479 GiB of weights that each accelerator"],
+        ),
+        ("Llama-3.1-8B L40S --decode 64", vec!["`--decode 64` is no batch", "`1x64`", "`64xTOKENS`"]),
+        (
+            "gpt-oss-120b H100-SXM5-80GB --weights fp4 --decode 1x9",
+            vec!["no fp4", "add `--activations bf16`"],
+        ),
+    ] {
+        let args: Vec<&str> = asked.split(' ').collect();
+        let err = sandbox.refused(&[&["price"], &args[..]].concat());
+        for part in says {
+            assert!(err.contains(part), "{asked}: {err}");
+        }
+    }
+    // What the help says to write.
+    for taken in [
+        "Llama-3.1-8B L40S --decode 1x9 --offload 14.96",
+        "gpt-oss-120b H100-SXM5-80GB --weights fp4 --decode 1x9 --activations bf16",
+    ] {
+        let args: Vec<&str> = taken.split(' ').collect();
+        sandbox.ok(&[&["price"], &args[..]].concat());
+    }
+    let help = sandbox.ok(&["price", "--help"]);
+    assert!(
+        help.contains("[possible values: bf16, fp16, fp8, int8]\n") && help.contains("each copy"),
+        "{help}"
+    );
+}
+
+#[test]
+fn copies_of_attention_count_together() {
+    let sandbox = Sandbox::new();
+    let bill = |more: &str| {
+        let args: Vec<&str> = more.split(' ').collect();
+        let model =
+            ["price", "DeepSeek-V3", "H200-SXM-141GB", "--weights", "fp8", "--decode", "64x4096", "--dp"];
+        sandbox.ok(&[&model[..], &args[..]].concat())
+    };
+    let table = bill("8 --ep");
+    assert!(table.contains("\n512 tokens in the step, 64 in each of 8 copies, "), "{table}");
+    let json: serde_json::Value = serde_json::from_str(&bill("8 --ep --format json")).unwrap();
+    assert_eq!((&json["tokens"], &json["copies"]), (&512.into(), &8.into()));
+    let per_s = 512.0 / json["step_s"].as_f64().unwrap();
+    let said = table.split("copies, ").nth(1).unwrap().split(' ').next().unwrap();
+    let said: f64 = said.replace(',', "").parse().unwrap();
+    assert!((said / per_s - 1.0).abs() < 1e-3, "{said} {per_s}");
 }

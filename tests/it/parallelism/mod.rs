@@ -128,6 +128,14 @@ fn what_does_not_divide_is_refused_where_it_stands() {
         (6, llama, "pipeline_parallel: 2", "tensor_parallel", "32 attention heads do not divide over 3"),
         (2, llama, "data_parallel: 2", "data_parallel", "Llama-3.1-8B has none"),
         (1, llama, "expert_parallel: true", "expert_parallel", "no routed experts"),
+        (1, "Mixtral-8x7B", "weights: int4, expert_parallel: true", "expert_parallel", "has no effect"),
+        (
+            2,
+            "Mixtral-8x7B",
+            "pipeline_parallel: 2, expert_parallel: true",
+            "expert_parallel",
+            "one accelerator has all experts of its layers",
+        ),
         (
             16,
             "Mixtral-8x7B",

@@ -36,7 +36,8 @@ pub struct Chunked {
     /// Most tokens of one prompt that a step computes (tokens); 0 for no limit of its own.
     /// Default 0. vLLM `--long-prefill-token-threshold`.
     pub long_prefill_token_threshold: u32,
-    /// For how much of a prompt blocks are taken when it is admitted. Default `Chunk`. Mirrors no knob.
+    /// For how much of a prompt there must be blocks when it is admitted. Default `ChunkIfAllFits`, as vLLM from 0.19
+    /// on (`--scheduler-reserve-full-isl`, on by default); before, it was `Chunk`.
     pub reserve: Blocks,
     /// Fraction of all blocks that admission leaves free, 0 to below 1. Default 0: vLLM V1 has none;
     /// Sarathi-Serve's is 0.01.
@@ -47,11 +48,11 @@ pub struct Chunked {
 /// For how much of a prompt KV blocks are taken when it is admitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Blocks {
-    /// For the chunk that the step computes, and for each later one when its turn comes (vLLM V1).
-    #[default]
+    /// For the chunk that the step computes, and for each later one when its turn comes (vLLM V1 before 0.19).
     Chunk,
     /// Likewise, but nobody is admitted before there is room for all of its prompt (vLLM V1 from 0.19 on,
     /// `scheduler_reserve_full_isl`).
+    #[default]
     ChunkIfAllFits,
     /// For all of it (Sarathi-Serve).
     Prompt,
@@ -62,7 +63,7 @@ impl Default for Chunked {
         Self {
             max_num_batched_tokens: 8192,
             long_prefill_token_threshold: 0,
-            reserve: Blocks::Chunk,
+            reserve: Blocks::ChunkIfAllFits,
             watermark: 0.0,
         }
     }

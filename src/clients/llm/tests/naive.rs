@@ -30,7 +30,7 @@ impl Seq {
 }
 
 pub(super) enum Kind {
-    V1 { budget: u32, threshold: u32 },
+    V1 { budget: u32, threshold: u32, whole: bool },
     V0 { budget: u32, watermark: u64, host: Option<Host> },
     Orca { budget: u32, reserve: u32 },
     Sglang(naive_sglang::Server),
@@ -64,7 +64,12 @@ pub(super) type Step = Vec<(usize, u32)>;
 
 impl Engine {
     pub(super) fn v1(case: &Case, threshold: u32) -> Self {
-        Self::new(case, Kind::V1 { budget: case.budget, threshold })
+        Self::new(case, Kind::V1 { budget: case.budget, threshold, whole: true })
+    }
+
+    /// vLLM before 0.19, which admits a prompt when its first piece fits.
+    pub(super) fn v1_by_pieces(case: &Case, threshold: u32) -> Self {
+        Self::new(case, Kind::V1 { budget: case.budget, threshold, whole: false })
     }
 
     pub(super) fn v0(case: &Case, budget: u32, watermark: f64) -> Self {
@@ -150,9 +155,9 @@ impl Engine {
             self.sort();
             let preempted: u32 = self.seqs.iter().map(|seq| u32::from(seq.preemptions)).sum();
             let step = match &mut self.kind {
-                Kind::V1 { budget, threshold } => {
-                    let (budget, threshold) = (*budget, *threshold);
-                    self.schedule_v1(budget, threshold)
+                Kind::V1 { budget, threshold, whole } => {
+                    let (budget, threshold, whole) = (*budget, *threshold, *whole);
+                    self.schedule_v1(budget, threshold, whole)
                 }
                 Kind::V0 { budget, watermark, host } => {
                     let (budget, watermark) = (*budget, *watermark);
@@ -289,7 +294,7 @@ impl Engine {
     }
 
     /// `vllm/v1/core/sched/scheduler.py`: running requests in order, then the queue.
-    fn schedule_v1(&mut self, mut budget: u32, threshold: u32) -> Step {
+    fn schedule_v1(&mut self, mut budget: u32, threshold: u32, whole: bool) -> Step {
         let cap = if threshold == 0 { u32::MAX } else { threshold };
         let mut step: Step = Vec::new();
         let mut preempted = false;
@@ -317,7 +322,8 @@ impl Engine {
         while !preempted && budget > 0 && self.running.len() < self.max_num_seqs {
             let Some(&id) = self.waiting.front() else { break };
             let tokens = self.seqs[id].tokens.min(cap).min(budget);
-            if !self.take(id, tokens) {
+            let fits = !whole || self.blocks(0, self.seqs[id].tokens) <= self.free;
+            if !fits || !self.take(id, tokens) {
                 break;
             }
             self.waiting.pop_front();

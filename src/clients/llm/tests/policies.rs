@@ -9,9 +9,10 @@ use super::*;
 pub(super) type Make = fn(&Case) -> Box<dyn BatchingPolicy>;
 
 /// The batching policies, with limits that random cases reach.
-pub(super) const BATCHING: [(&str, Make); 9] = [
+pub(super) const BATCHING: [(&str, Make); 10] = [
     ("Chunked", |case| Box::new(chunked(case, 0))),
     ("Chunked, threshold", |case| Box::new(chunked(case, 3))),
+    ("Chunked, by pieces", |case| Box::new(Chunked { reserve: Blocks::Chunk, ..chunked(case, 0) })),
     ("Chunked, whole prompts", |case| {
         Box::new(Chunked { reserve: Blocks::Prompt, watermark: 0.05, ..chunked(case, 7) })
     }),
@@ -65,6 +66,8 @@ proptest! {
     fn chunked_agrees_with_a_naive_vllm_v1(case in cases(), threshold in 0_u32..8) {
         let ours = run(&case, chunked(&case, threshold), true);
         agree(&ours, Engine::v1(&case, threshold))?;
+        let ours = run(&case, Chunked { reserve: Blocks::Chunk, ..chunked(&case, threshold) }, true);
+        agree(&ours, Engine::v1_by_pieces(&case, threshold))?;
     }
 
     #[test]

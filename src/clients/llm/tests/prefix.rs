@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::clients::llm::batching::Sglang;
+use crate::clients::llm::batching::{Blocks, Sglang};
 use crate::clients::llm::packing::{LeastWorkLeft, LongestPrefixMatch, PackingPolicy};
 use crate::memory::prefix::tests::naive::{Naive, NaiveBlocks, NaiveRadix};
 use crate::runtime::Chunk;
@@ -308,7 +308,9 @@ fn caching() -> impl Strategy<Value = PrefixCaching> {
 
 /// Runs a case with chunked batching and a cache.
 fn run_cached(case: &Case, caching: PrefixCaching, texts: &[Text]) -> Outcome {
-    let policy = Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() };
+    // As in vLLM before 0.19.
+    let policy =
+        Chunked { max_num_batched_tokens: case.budget, reserve: Blocks::Chunk, ..Chunked::default() };
     run_with(case, LlmSetup { prefix_caching: caching, ..setup(case, Box::new(policy), true) }, texts)
 }
 
@@ -377,7 +379,9 @@ proptest! {
     #[test]
     fn without_texts_nothing_is_found(case in cases(), caching in caching()) {
         let on = run_cached(&case, caching, &[]);
-        let off = run(&case, Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() }, true);
+        let policy =
+            Chunked { max_num_batched_tokens: case.budget, reserve: Blocks::Chunk, ..Chunked::default() };
+        let off = run(&case, policy, true);
         prop_assert_eq!(on.usage.prefix.unwrap().hits, 0);
         if off.usage.preemptions == 0 {
             prop_assert_eq!(on.times, off.times);

@@ -3,6 +3,7 @@
 use super::naive::Engine;
 use super::policies::{BATCHING, PACKING, agree};
 use super::*;
+use crate::clients::llm::batching::Blocks;
 
 /// Cases for models with and without windowed layers; every request fits the client alone.
 pub(super) fn cases() -> impl Strategy<Value = (Case, KvGroups)> {
@@ -19,10 +20,11 @@ proptest! {
 
     #[test]
     fn chunked_agrees_with_a_naive_vllm_v1_with_windows((case, groups) in cases()) {
-        let policy = Chunked { max_num_batched_tokens: case.budget, ..Chunked::default() };
+        let policy =
+            Chunked { max_num_batched_tokens: case.budget, reserve: Blocks::Chunk, ..Chunked::default() };
         let memory = Memory { groups, ..Memory::PLAIN };
         let ours = run_in(&case, Box::new(policy), Box::new(Fcfs {}), true, memory);
-        agree(&ours, Engine::v1(&case, 0).grouped(groups))?;
+        agree(&ours, Engine::v1_by_pieces(&case, 0).grouped(groups))?;
     }
 
     #[test]

@@ -1,0 +1,44 @@
+//! What no LLM client does, whatever else it is told: scenarios and `mist price` refuse it in the same words.
+
+use schemars::generate::SchemaGenerator;
+use schemars::{JsonSchema, Schema};
+
+use crate::catalog::{Model, ModelKind, Precision};
+use crate::scenario::Problem;
+
+/// Why a model is not one of an LLM client, if it is not.
+pub(crate) fn generates_no_text(model: &Model) -> Option<Problem> {
+    if matches!(model.kind, ModelKind::Decoder | ModelKind::Reward) {
+        return None;
+    }
+    let help = "an LLM client serves decoder models, and reward models that score";
+    Some(Problem::new("model", format!("{} does not generate text", model.name)).help(help))
+}
+
+/// Why a KV cache is not kept in `precision`, if it is not.
+pub(crate) fn keeps_no_kv(precision: Precision) -> Option<Problem> {
+    if Precision::KV_CACHES.contains(&precision) {
+        return None;
+    }
+    let message = format!("no engine keeps its KV cache in {precision}");
+    Some(Problem::new("kv_cache", message).help("use bf16, fp16, fp8 or int8"))
+}
+
+/// Why whole experts on each of so many accelerators come to nothing, if they do.
+pub(crate) fn shares_no_experts(ranks: u32) -> Option<Problem> {
+    if ranks > 1 {
+        return None;
+    }
+    let message = "has no effect: one accelerator has all experts of its layers";
+    let help = "leave it out; `tensor_parallel` × `data_parallel` accelerators share the experts of a layer";
+    Some(Problem::new("expert_parallel", message).help(help))
+}
+
+/// The precisions of a KV cache, for [`explain`](crate::scenario::explain).
+pub(super) fn kv_precisions(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = Precision::json_schema(generator);
+    if let Some(forms) = schema.get_mut("oneOf").and_then(|forms| forms.as_array_mut()) {
+        forms.retain(|form| Precision::KV_CACHES.iter().any(|kept| form["const"] == kept.name()));
+    }
+    schema
+}
