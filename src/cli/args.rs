@@ -137,8 +137,9 @@ A step is one forward pass. `512@8192` are 512 tokens of a prompt whose first 8,
         /// The sets to judge; default: all whose files are there
         #[arg(value_name = "SET")]
         sets: Vec<String>,
-        /// The runtime model, as a scenario says it; default: Analytical. Runs of one's own have those of their
-        /// scenarios, `genz` and `llmcompass` one that goes with the comparison
+        /// The runtime model, as a scenario says it; default: Analytical
+        ///
+        /// Runs of one's own have those of their scenarios, `genz` and `llmcompass` one that goes with the comparison.
         #[arg(long, value_name = "CHOICE")]
         runtime: Option<String>,
         /// Simulate every Nth row of the closed loops and of one's own runs only
