@@ -159,7 +159,11 @@ impl Empirical {
         };
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read the profile {}: {error}", path.display()))?;
-        let profile = Profile::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let profile = Profile::read(&text).map_err(|error| {
+            let other =
+                if WholeSteps::read(&text).is_ok() { ": it has whole steps, for `steps`" } else { "" };
+            format!("{}: {error}{other}", path.display())
+        })?;
         profile.expect_gpu(gpu).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(profile)
     }

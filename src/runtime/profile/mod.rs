@@ -94,7 +94,10 @@ pub struct Profile {
 #[derive(Debug, Error)]
 pub enum ProfileError {
     /// The text is no profile.
-    #[error("{0}")]
+    #[error(
+        "this is not a profile that `mist calibrate` writes (line {}, column {})",
+        .0.span.start.line, .0.span.start.col
+    )]
     Malformed(Box<SpannedError>),
     /// The text has a form this program does not know.
     #[error("the profile has form {found}; this program reads form {FORM}: calibrate it anew")]
