@@ -1,11 +1,13 @@
 //! Which of several tables of an operator to take: the newest that holds against physics, or the one named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::measurements::{AttentionSet, GemmRow, GemmSet, MoeSet, Origin};
-use super::physics::{Verdict, check_attention, check_gemm, check_moe};
+use super::physics::{FEWEST_ATTENTIONS, Verdict, check_attention, check_gemm, check_moe};
 use super::{CalibrateError, Report};
-use crate::runtime::profile::{CollectiveTable, Library, Silicon};
+use crate::catalog::Precision;
+use crate::runtime::profile::{CollectiveTable, Library, Phase, Silicon};
 
 /// Named instead of a table of products: the median of all that hold against physics.
 const MEDIAN: &str = "median";
@@ -94,7 +96,7 @@ fn pick<T>(
             if named.is_some() && wanted {
                 return Err(CalibrateError::Choice(format!("{about} is refused: {why}")));
             }
-            report.remarks.push(format!("refused {about}: {why}"));
+            report.refused(operator, origin(&set), &why);
         } else if wanted && chosen.is_none() {
             for (rows, what) in [
                 (verdict.impossible, "faster than the device can be, and left out"),
@@ -152,7 +154,7 @@ fn middle(
     for mut set in sets {
         let verdict = check_gemm(silicon, &mut set)?;
         if let Some(why) = verdict.refused {
-            report.remarks.push(format!("refused {operator} {}: {why}", set.origin.table));
+            report.refused(operator, &set.origin, &why);
             continue;
         }
         for row in &set.rows {
@@ -190,6 +192,52 @@ pub(super) fn attention(
         chosen.extend(pick(&name, sets, choices, report, |set| &set.origin, check)?);
     }
     Ok(chosen)
+}
+
+/// Whether models can be priced with the attention that was chosen: prompts and single tokens, whole contexts, and
+/// KV of one format. `measured` are the formats that there were any tables of.
+///
+/// A profile without attention prices those models whose attention no profile has, so none at all is only remarked.
+pub(super) fn expect_attention(
+    folder: &Path,
+    measured: &BTreeSet<Precision>,
+    chosen: &[AttentionSet],
+    report: &mut Report,
+) -> Result<(), CalibrateError> {
+    if measured.is_empty() {
+        report.remarks.push(
+            "no attention was measured: with this profile only models of latent attention and encoders can be \
+             priced, whose attention is analytical"
+                .to_owned(),
+        );
+        return Ok(());
+    }
+    let lacking = |kv_cache: Precision| -> Vec<&str> {
+        let whole = |phase| {
+            chosen.iter().any(|set| set.phase == phase && set.kv_cache == kv_cache && set.window.is_none())
+        };
+        let phases = [(Phase::Prefill, "prefill"), (Phase::Decode, "decode")];
+        phases.into_iter().filter(|(phase, _)| !whole(*phase)).map(|(_, name)| name).collect()
+    };
+    let lame = |kv_cache: Precision| (kv_cache, lacking(kv_cache).join(" nor "));
+    let lame: Vec<(Precision, String)> =
+        measured.iter().map(|kv_cache| lame(*kv_cache)).filter(|(_, lacking)| !lacking.is_empty()).collect();
+    if lame.len() == measured.len() {
+        let lame: Vec<String> =
+            lame.iter().map(|(kv_cache, lacking)| format!("no {lacking} with {kv_cache} KV")).collect();
+        return Err(report.because(&format!(
+            "{}: no attention that a model can be priced with, which takes prefill and decode in one format of \
+             the KV cache, without a window, {FEWEST_ATTENTIONS} rows each: there is {}",
+            folder.display(),
+            lame.join(", ")
+        )));
+    }
+    for (kv_cache, lacking) in lame {
+        report.remarks.push(format!(
+            "models with a KV cache of {kv_cache} cannot be priced: no {lacking} attention without a window"
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn moe(

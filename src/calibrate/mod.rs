@@ -33,6 +33,7 @@ mod tests;
 mod trees;
 pub mod validate;
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,7 @@ pub use report::{Line, Report};
 pub use score::Errors;
 pub use steps::calibrate_steps;
 
-use crate::catalog::Accelerator;
+use crate::catalog::{Accelerator, Precision};
 use crate::runtime::profile::{Elementwise, FORM, Library, MixedRule, Operation, Phase, PrefixRule, Profile};
 use measurements::{Measurements, StreamRow};
 
@@ -154,13 +155,18 @@ pub fn calibrate(
     }
     let streams: Vec<StreamRow> = streams.into_iter().flat_map(|(_, rows)| rows).collect();
     let gemm = choose::gemm(&silicon, gemm, request.choices, &mut report)?;
+    let measured: BTreeSet<Precision> = attention.iter().map(|set| set.kv_cache).collect();
     let attention = choose::attention(&silicon, attention, request.choices, &mut report)?;
     let moe = choose::moe(&silicon, moe, request.choices, &mut report)?;
     let collectives = choose::collectives(collectives, request.choices)?;
     if gemm.is_empty() {
-        let why = "no table of products with weights passes the checks: a profile cannot do without";
-        return Err(CalibrateError::Missing(format!("{}: {why}", request.folder.display())));
+        let folder = request.folder.display();
+        return Err(report.because(&format!(
+            "{folder}: no table of products with weights (mist_gemm.csv, gemm_perf) can be used, and a profile \
+             cannot do without"
+        )));
     }
+    choose::expect_attention(request.folder, &measured, &attention, &mut report)?;
     let mut profile = Profile {
         form: FORM,
         gpu: request.accelerator.name.clone(),

@@ -167,7 +167,7 @@ impl<'a> Sheet<'a> {
             let table = self.table(form, &seen);
             for shape in held.into_iter().filter(|shape| self.regular(*shape)) {
                 let place = self.shapes[shape].place();
-                let curve = table.rising(self.silicon, &self.shapes[shape], &process.expect(&place));
+                let curve = table.rising(self.silicon, &self.shapes[shape], &process.expect(&place), false);
                 pairs.extend(
                     self.tokens.iter().zip(&self.seconds[shape]).map(|(tokens, s)| (curve.at(*tokens), *s)),
                 );

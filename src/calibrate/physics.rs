@@ -19,7 +19,9 @@ const STRAY: f64 = 0.005;
 /// No kernel takes this long to do nothing (s); a host that launches kernels one by one does.
 const HOST_LAUNCHED: f64 = 25e-6;
 /// Fewer shapes are no grid.
-const FEWEST_SHAPES: usize = 20;
+pub(super) const FEWEST_SHAPES: usize = 20;
+/// Nor are fewer rows of attention.
+pub(super) const FEWEST_ATTENTIONS: usize = 300;
 
 /// What a look at a table came to.
 #[derive(Clone, Debug, Default)]
@@ -88,9 +90,10 @@ pub(super) fn attention_row(
     judge(seconds, flops, memory, bytes <= 2.0 * silicon.cache_bytes())
 }
 
-/// Leaves out the rows that are impossible, and counts those and the hot ones.
-fn sift<T>(rows: &mut Vec<T>, row: impl Fn(&T) -> Row) -> Verdict {
+/// Leaves out the rows that are impossible, and counts those and the hot ones; `said` is a row in words.
+fn sift<T>(rows: &mut Vec<T>, row: impl Fn(&T) -> Row, said: impl Fn(&T) -> String) -> Verdict {
     let (mut verdict, before) = (Verdict::default(), rows.len());
+    let first = rows.iter().find(|one| row(one) == Row::Impossible).map(said);
     rows.retain(|one| match row(one) {
         Row::Sound => true,
         Row::Hot => {
@@ -100,7 +103,7 @@ fn sift<T>(rows: &mut Vec<T>, row: impl Fn(&T) -> Row) -> Verdict {
         Row::Impossible => false,
     });
     verdict.impossible = before - rows.len();
-    verdict.refused = too_many(verdict.impossible, before);
+    verdict.refused = too_many(verdict.impossible, before, first);
     verdict
 }
 
@@ -109,14 +112,20 @@ pub(super) fn check_gemm(silicon: &Silicon, set: &mut GemmSet) -> Result<Verdict
     let kind = set.kind;
     let bound = |row: &super::measurements::GemmRow| silicon.gemm(kind, row.m, row.n, row.k);
     check_unit(&set.origin, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
-    let mut verdict = sift(&mut set.rows, |row| gemm_row(silicon, kind, [row.m, row.n, row.k], row.seconds));
+    let said = |row: &super::measurements::GemmRow| {
+        format!("m {}, n {}, k {} in {}", row.m, row.n, row.k, beside(row.seconds, bound(row)))
+    };
+    let judged =
+        |row: &super::measurements::GemmRow| gemm_row(silicon, kind, [row.m, row.n, row.k], row.seconds);
+    let mut verdict = sift(&mut set.rows, judged, said);
     let mut shapes: Vec<(u64, u64)> = set.rows.iter().map(|row| (row.n as u64, row.k as u64)).collect();
     shapes.sort_unstable();
     shapes.dedup();
     verdict.refused =
         verdict.refused.or_else(|| host_launched(set.rows.iter().map(|row| row.seconds))).or_else(|| {
-            (shapes.len() < FEWEST_SHAPES)
-                .then(|| format!("only {} shapes (n, k): a part of a table", shapes.len()))
+            (shapes.len() < FEWEST_SHAPES).then(|| {
+                format!("only {} shapes (n, k): a part of a table, which needs {FEWEST_SHAPES}", shapes.len())
+            })
         });
     Ok(verdict)
 }
@@ -137,13 +146,22 @@ pub(super) fn check_attention(silicon: &Silicon, set: &mut AttentionSet) -> Resu
         }
     };
     check_unit(&set.origin, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
-    let mut verdict = sift(&mut set.rows, |row| {
+    let judged = |row: &super::measurements::AttentionRow| {
         let shape = shape(row.heads, row.kv_heads);
         attention_row(silicon, phase, &shape, row.batch, row.length, row.seconds)
-    });
+    };
+    let said = |row: &super::measurements::AttentionRow| {
+        let super::measurements::AttentionRow { batch, length, heads, kv_heads, seconds } = *row;
+        let sizes = format!("batch {batch}, length {length}, heads {heads}, kv_heads {kv_heads}");
+        format!("{sizes} in {}", beside(seconds, bound(row)))
+    };
+    let mut verdict = sift(&mut set.rows, judged, said);
     verdict.refused =
         verdict.refused.or_else(|| host_launched(set.rows.iter().map(|row| row.seconds))).or_else(|| {
-            (set.rows.len() < 300).then(|| format!("only {} rows: a part of a table", set.rows.len()))
+            (set.rows.len() < FEWEST_ATTENTIONS).then(|| {
+                let rows = set.rows.len();
+                format!("only {rows} rows: a part of a table, which needs {FEWEST_ATTENTIONS}")
+            })
         });
     Ok(verdict)
 }
@@ -155,9 +173,12 @@ pub(super) fn check_moe(silicon: &Silicon, set: &mut MoeSet) -> Result<Verdict, 
     let kind = set.kind;
     let bound = |row: &super::measurements::MoeRow| row.shape.bound(silicon, kind, row.tokens);
     check_unit(&set.origin, set.rows.iter().map(|row| (row.seconds, bound(row))))?;
-    set.rows.retain(|row| row.seconds >= SLACK * bound(row));
+    let faster = |row: &super::measurements::MoeRow| row.seconds < SLACK * bound(row);
+    let first = set.rows.iter().find(|row| faster(row));
+    let first = first.map(|row| format!("{} tokens in {}", row.tokens, beside(row.seconds, bound(row))));
+    set.rows.retain(|row| !faster(row));
     let impossible = before - set.rows.len();
-    Ok(Verdict { impossible, hot: 0, refused: too_many(impossible, before) })
+    Ok(Verdict { impossible, hot: 0, refused: too_many(impossible, before, first) })
 }
 
 /// Looks at the unit of chunks and mixed steps of one layer.
@@ -205,9 +226,18 @@ pub(super) fn check_collectives(
     Err(other_unit(origin, &what, guess))
 }
 
-fn too_many(impossible: usize, rows: usize) -> Option<String> {
+/// A time beside the least that the device could take.
+fn beside(seconds: f64, least: f64) -> String {
+    format!("{:.4} µs, where it needs {:.4}", seconds * 1e6, least * 1e6)
+}
+
+fn too_many(impossible: usize, rows: usize, first: Option<String>) -> Option<String> {
     (impossible as f64 > STRAY * rows as f64).then(|| {
-        format!("{impossible} of {rows} rows are faster than the device's peak rate or bandwidth allows")
+        format!(
+            "{impossible} of {rows} rows are faster than the device's peak rate or bandwidth allows, the first \
+             {}",
+            first.unwrap_or_default()
+        )
     })
 }
 

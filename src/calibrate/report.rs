@@ -1,9 +1,10 @@
 //! What a calibration found out about itself.
 
+use super::CalibrateError;
 use super::attention::AttentionScores;
 use super::chunks::ChunkScores;
 use super::gemm::GemmScores;
-use super::measurements::{AttentionSet, GemmSet, MoeSet};
+use super::measurements::{AttentionSet, GemmSet, MoeSet, Origin};
 use super::moe::MoeScores;
 use super::score::Errors;
 
@@ -35,6 +36,18 @@ impl Report {
             let (operator, regime, table) = (operator.to_owned(), regime.to_owned(), table.to_owned());
             self.lines.push(Line { operator, regime, table, errors });
         }
+    }
+
+    /// A table is refused.
+    pub(super) fn refused(&mut self, operator: &str, Origin { table, file, .. }: &Origin, why: &str) {
+        self.remarks.push(format!("refused {operator} {table} ({}): {why}", file.display()));
+    }
+
+    /// `problem`, and behind it all that was remarked: why there is nothing to go on with.
+    pub(super) fn because(&self, problem: &str) -> CalibrateError {
+        let remarks: Vec<String> = self.remarks.iter().map(|remark| format!("\n  {remark}")).collect();
+        let colon = if remarks.is_empty() { "" } else { ":" };
+        CalibrateError::Missing(format!("{problem}{colon}{}", remarks.concat()))
     }
 
     pub(super) fn gemm(&mut self, set: &GemmSet, scores: Option<GemmScores>) {

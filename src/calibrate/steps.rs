@@ -37,7 +37,7 @@ pub(super) struct StepSet {
     pub(super) rows: Vec<StepRow>,
 }
 
-/// Steps that are needed for a fit.
+/// Steps of different tokens or lengths that are needed for a fit.
 const FEWEST: usize = 8;
 
 /// Cells that a process is fitted to, at most.
@@ -93,8 +93,12 @@ pub fn calibrate_steps(
         progress(&format!("{} of {}", stage(set.phase), set.of));
         let held = held_out(set);
         let Some(mut step) = fit(set, &set.rows) else {
-            let few =
-                format!("left out {} of {}: {} steps are too few", stage(set.phase), set.of, set.rows.len());
+            let few = format!(
+                "left out {} of {}: {} steps are too few, {FEWEST} of different tokens or lengths are needed",
+                stage(set.phase),
+                set.of,
+                set.rows.len()
+            );
             report.remarks.push(few);
             continue;
         };
@@ -109,6 +113,10 @@ pub fn calibrate_steps(
         report.step(&operator, "… between others", Errors::of(inside));
         report.step(&operator, "as fitted", read(&step));
         steps.push(step);
+    }
+    if steps.is_empty() {
+        let folder = request.folder.display();
+        return Err(report.because(&format!("{folder}: no whole steps of {gpu} that can be fitted")));
     }
     let whole = WholeSteps {
         form: WHOLE_STEPS_FORM,

@@ -1,5 +1,6 @@
 //! Arguments as clap reads them; [`options`](super::options) checks them and is all that others see.
 
+mod measured;
 mod price;
 mod trace;
 
@@ -128,16 +129,7 @@ Examples:
 A step is one forward pass. `512@8192` are 512 tokens of a prompt whose first 8,192 are cached.")]
     Price(PriceArgs),
     /// Lay predictions beside measurements, and say how far off they are
-    #[command(after_help = "\
-Examples:
-  mist validate facts                      every set whose files are there
-  mist validate scenarios/validation       the paper's runs, predicted
-  mist validate facts static vllm019
-  mist validate facts trtllm --every 10    every tenth row of the closed loops
-  mist validate facts nim --format json | jq '.[0].points'
-
-FOLDER holds the measurements by the names of their files; what each must hold is in the documentation of
-mist::calibrate::validate.")]
+    #[command(after_help = measured::VALIDATE, after_long_help = measured::validate_at_length())]
     Validate {
         /// The folder with the measurements
         #[arg(value_name = "FOLDER", value_hint = ValueHint::DirPath)]
@@ -145,31 +137,21 @@ mist::calibrate::validate.")]
         /// The sets to judge; default: all whose files are there
         #[arg(value_name = "SET")]
         sets: Vec<String>,
-        /// The runtime model, as a scenario says it
-        #[arg(long, value_name = "CHOICE", default_value = "Analytical")]
-        runtime: String,
+        /// The runtime model, as a scenario says it; default: Analytical
+        ///
+        /// Runs of one's own have those of their scenarios, `genz` and `llmcompass` one that goes with the comparison.
+        #[arg(long, value_name = "CHOICE")]
+        runtime: Option<String>,
         /// Simulate every Nth row of the closed loops and of one's own runs only
         #[arg(long, value_name = "N", default_value_t = 1)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         every: u32,
         /// Form of the report
         #[arg(long, value_enum, default_value_t = Form::Table)]
         format: Form,
     },
     /// Fit a runtime profile to measured operators, and say how well it foretells what it has not seen
-    #[command(after_help = "\
-Examples:
-  mist calibrate kernels/h100 --gpu H100-SXM5-80GB -o h100.ron
-  mist calibrate kernels/h100 --gpu H100-SXM5-80GB --use gemm=vllm-0.19.0 --use moe.bf16=vllm-0.14.0
-  mist calibrate kernels/h100 --gpu H100-SXM5-80GB --no-scores -o h100.ron --force
-  mist calibrate my_steps --gpu H100-SXM5-80GB --whole-steps -o steps.ron
-
-The folder is searched for aiconfigurator's tables (gemm_perf.parquet, ENGINE-VERSION by the name of its folder),
-LLMServingSim's MODEL/tpN/attention.csv and dense.csv, and mist_gemm.csv, mist_attention.csv and mist_all_reduce.csv
-with measurements of your own. Rows faster than the device can be are left out, tables full of them refused.
-With --whole-steps it is searched for mist_steps.csv and step_static_batch_trtllm.csv, whose columns are in the
-documentation of mist::calibrate::calibrate_steps; `Empirical(steps: \"steps.ron\")` takes what comes of them.
-
-Errors are of what was held out: a fifth of the shapes at a time, foretold from the others.")]
+    #[command(after_help = measured::CALIBRATE, after_long_help = measured::calibrate_at_length())]
     Calibrate {
         /// The folder of measurements
         #[arg(value_hint = ValueHint::DirPath)]

@@ -143,8 +143,8 @@ pub(super) struct ValidateOptions {
     pub(super) folder: PathBuf,
     /// All if there are none.
     pub(super) sets: Vec<String>,
-    /// As written.
-    pub(super) runtime: String,
+    /// As written, if it was.
+    pub(super) runtime: Option<String>,
     pub(super) every: u32,
     pub(super) json: bool,
 }

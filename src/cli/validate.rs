@@ -6,17 +6,32 @@ use super::columns::{Align, table};
 use super::failure::Failure;
 use super::options::ValidateOptions;
 use super::terminal;
-use crate::calibrate::validate::{Context, Errors, Prediction, SetReport, sets_in, validate as judge};
+use crate::calibrate::validate::{
+    Context, Errors, Prediction, SetReport, sets_in, takes_runtime, validate as judge,
+};
+use crate::scenario::Problem;
 
 /// Prints the errors, set by set.
 pub(super) fn validate(options: &ValidateOptions) -> Result<(), Failure> {
-    let runtime = super::price::choice(&options.runtime)?;
+    let written = options.runtime.as_deref().unwrap_or("Analytical");
+    let runtime = super::price::choice(written)?;
     let context = Context { runtime: &runtime, every: options.every.max(1) as usize };
     let names: Vec<&str> = if options.sets.is_empty() {
         sets_in(&options.folder).map_err(|error| Failure::input(error.to_string()))?
     } else {
         options.sets.iter().map(String::as_str).collect()
     };
+    if options.runtime.is_some() && !names.iter().any(|name| takes_runtime(name)) {
+        let message = format!(
+            "--runtime does nothing here: {} {} not priced with it",
+            names.join(", "),
+            if names.len() == 1 { "is" } else { "are" }
+        );
+        let help = "runs of one's own are priced with the runtime model that their scenarios name: change it there, or \
+                    in the column `set`";
+        let help = if names.contains(&"runs") { help } else { "leave it out" };
+        return Err(Failure::Input(Problem::new("", message).help(help)));
+    }
     let mut reports = Vec::new();
     for name in names {
         reports
@@ -27,8 +42,21 @@ pub(super) fn validate(options: &ValidateOptions) -> Result<(), Failure> {
             serde_json::to_string_pretty(&reports).map_err(|error| Failure::Broken(error.to_string()))?;
         return terminal::print((text + "\n").as_bytes());
     }
-    let text: Vec<String> = reports.iter().map(|report| page(report, &options.runtime)).collect();
+    let text: Vec<String> =
+        reports.iter().map(|report| page(report, &priced_with(report.name, options))).collect();
     terminal::print(text.join("\n\n").as_bytes())
+}
+
+/// The runtime model that a set is priced with, in words.
+fn priced_with(set: &str, options: &ValidateOptions) -> String {
+    if takes_runtime(set) {
+        return options.runtime.clone().unwrap_or_else(|| "Analytical".to_owned());
+    }
+    let own = if set == "runs" { "as the scenarios name it" } else { "as the comparison asks" };
+    match &options.runtime {
+        Some(asked) => format!("{own}, not {asked}"),
+        None => own.to_owned(),
+    }
 }
 
 /// One set, to be read.
@@ -78,8 +106,6 @@ fn page(report: &SetReport, runtime: &str) -> String {
         text.push_str(&table(&heads, &rows));
         text.push('\n');
     }
-    // Runs of one's own have the runtime models that their scenarios name.
-    let runtime = if report.predictions.is_empty() { runtime } else { "as the scenarios name it" };
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  runtime   {runtime}");
     let _ = writeln!(text, "  fitted    {}", report.fitted);

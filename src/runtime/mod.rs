@@ -14,11 +14,11 @@ pub mod profile;
 mod step;
 mod target;
 
-pub(crate) use analytical::OperatorList;
 pub use analytical::{
     Analytical, AnalyticalModel, Architecture, CollectiveFits, CollectivesError, Counting, DecoderShape,
     Deployment, Device, LowerBound, Mla, Moe, Window, collectives_from_csv,
 };
+pub(crate) use analytical::{OperatorList, TokenBound};
 pub use empirical::{
     Deployed, Empirical, EmpiricalModel, Engine, EngineRecord, WHOLE_STEPS_FORM, WholeStep, WholeSteps,
 };

@@ -82,9 +82,13 @@ impl<'a> Target<'a> {
     /// A figure the catalog does not know, after the setting that asks for it.
     pub fn device(&self) -> Result<Device, String> {
         let Accelerator { name, scale_up, .. } = self.accelerator;
-        let ranks = self.tensor_parallel * self.data_parallel;
-        let link = (ranks > 1).then(|| self.accelerator.scaleup_bandwidth()).transpose();
-        let setting = if self.tensor_parallel > 1 { "tensor_parallel" } else { "data_parallel" };
+        // Stages of a pipeline send to each other, too.
+        let link = (self.devices() > 1).then(|| self.accelerator.scaleup_bandwidth()).transpose();
+        let setting = match (self.tensor_parallel, self.data_parallel) {
+            (1, 1) => "pipeline_parallel",
+            (1, _) => "data_parallel",
+            _ => "tensor_parallel",
+        };
         let arithmetic = self.arithmetic();
         let peak_flops =
             self.accelerator.flops(arithmetic).map_err(|missing| format!("weights: {missing}"))?;

@@ -43,12 +43,11 @@ pub(super) fn read(path: &Path, into: &mut Measurements) -> Result<bool, Calibra
 /// The table, which must have no other columns: a `time_ms` is not to be passed over.
 pub(super) fn only(path: &Path, columns: &[&str]) -> Result<Table, CalibrateError> {
     let table = Table::read(path)?;
+    let refused = |problem| Err(CalibrateError::Table { file: path.to_owned(), problem });
     match table.names().iter().find(|name| !columns.contains(&name.as_str())) {
+        None if table.rows() == 0 => refused("has no rows".to_owned()),
         None => Ok(table),
-        Some(other) => Err(CalibrateError::Table {
-            file: path.to_owned(),
-            problem: format!("has an unknown column `{other}`; expected {}", columns.join(", ")),
-        }),
+        Some(other) => refused(format!("has an unknown column `{other}`; expected {}", columns.join(", "))),
     }
 }
 

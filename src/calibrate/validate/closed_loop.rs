@@ -150,7 +150,7 @@ pub(super) fn trtllm(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
     Ok(SetReport {
         name: "trtllm",
         title: "TensorRT-LLM 1.0 on H100, closed loops (ms)",
-        command: "mist validate FACTS trtllm".to_owned(),
+        command: context.again(folder, "trtllm"),
         fitted: "overheads (0.23 ms a step, 6.1 ms with a prompt, 0.2 to 26 µs a sequence by ranks, 33 ms in front) on \
                  every second row of both files by the study before; how the client behaves read off the files; \
                  kernels elsewhere"
@@ -221,7 +221,7 @@ pub(super) fn nim(folder: &Path, context: &Context<'_>) -> Result<SetReport, Val
     Ok(SetReport {
         name: "nim",
         title: "NIM with TensorRT-LLM of 2024, closed loops (ms)",
-        command: "mist validate FACTS nim".to_owned(),
+        command: context.again(folder, "nim"),
         fitted: "overheads (1.2 ms and 28 µs in 16 bit, 1.06 ms and 11 µs in 8) and how much slower than today's kernels \
                  its decode attention is (1.82 and 3.1 times) on this file by the study before, and how the client behaves \
                  on the same rows: nothing is foretold"
@@ -277,7 +277,7 @@ pub(super) fn sglang(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
     Ok(SetReport {
         name: "sglang",
         title: "SGLang 0.5.6 on H200, closed loops (ms)",
-        command: "mist validate FACTS sglang".to_owned(),
+        command: context.again(folder, "sglang"),
         fitted: "overheads (1.5 ms a step, 16 µs a sequence, in the empirical model prefill at 0.85 of the tables) on the \
                  TPOT of this file, and how the client behaves on the same rows: nothing is foretold; with 512 in \
                  flight on several GPUs, times to first token grow with the output, which is not modelled"

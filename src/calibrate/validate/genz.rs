@@ -51,7 +51,7 @@ fn device([flops, memory, link]: [f64; 3]) -> Device {
     }
 }
 
-pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, ValidationError> {
+pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
     let columns = ["model", "hw", "tp", "phase", "batch", "context_or_input_tokens", "linear_ms", "attn_ms"];
     let table = Table::read(&folder.join("genz/grid.csv"), &columns)?;
     let (mut points, mut mixtures) = (Vec::new(), 0);
@@ -121,7 +121,7 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
     Ok(SetReport {
         name: "genz",
         title: "FLOPs and bytes against GenZ, its simplifications on",
-        command: "mist validate FACTS genz".to_owned(),
+        command: context.again(folder, "genz"),
         fitted: "nothing".to_owned(),
         load: "batch",
         noise: "none: both are arithmetic",

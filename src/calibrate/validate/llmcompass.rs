@@ -54,7 +54,7 @@ pub(super) fn predict() -> Result<[f64; 2], String> {
     }))
 }
 
-pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, ValidationError> {
+pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
     let table = Table::read(&folder.join("llmcompass/measured.csv"), &["op", "derived_latency_us"])?;
     let mut measured = [0.0; 2];
     for row in table.rows().filter(|row| row.text("op").starts_with("GPT-3-175B one layer")) {
@@ -72,7 +72,7 @@ pub(super) fn judge(folder: &Path, _: &Context<'_>) -> Result<SetReport, Validat
     Ok(SetReport {
         name: "llmcompass",
         title: "Two measured layers of GPT-3, eager, attention not fused (ms)",
-        command: "mist validate FACTS llmcompass".to_owned(),
+        command: context.again(folder, "llmcompass"),
         fitted: "nothing on these; efficiencies of Ampere from operator tables, 9 µs a launch from TensorRT-LLM 0.9"
             .to_owned(),
         load: "batch",

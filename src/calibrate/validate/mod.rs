@@ -27,6 +27,7 @@ mod serving;
 mod static_batch;
 mod table;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 pub use bench::{BenchClient, OnePrompt};
@@ -77,6 +78,30 @@ pub struct Context<'a> {
     pub every: usize,
 }
 
+impl Context<'_> {
+    /// The command that judges `set` again.
+    fn again(&self, folder: &Path, set: &str) -> String {
+        let mut command = format!("mist validate {} {set}", quoted(&folder.to_string_lossy()));
+        let Choice { name, params, .. } = self.runtime;
+        if takes_runtime(set) && !(name == "Analytical" && params.trim().is_empty()) {
+            let _ = write!(command, " --runtime {}", quoted(&format!("{name}({})", params.trim())));
+        }
+        if self.every > 1 && ["trtllm", "nim", "sglang", "runs"].contains(&set) {
+            let _ = write!(command, " --every {}", self.every);
+        }
+        command
+    }
+}
+
+/// A word of a command, in quotes if a shell would take it apart.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "/._-+:=@".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 type Judge = fn(&Path, &Context<'_>) -> Result<SetReport, ValidationError>;
 
 /// Name, file (none if it needs none), judge.
@@ -98,6 +123,11 @@ pub fn sets() -> impl Iterator<Item = &'static str> {
     SETS.iter().map(|(name, ..)| *name)
 }
 
+/// Whether the set is priced with the runtime model that is asked for: not if it says itself with which.
+pub fn takes_runtime(set: &str) -> bool {
+    !["genz", "llmcompass", "runs"].contains(&set)
+}
+
 /// The sets that `folder` has the files of.
 ///
 /// # Errors
@@ -109,7 +139,12 @@ pub fn sets_in(folder: &Path) -> Result<Vec<&'static str>, ValidationError> {
         .map(|(name, ..)| *name)
         .collect();
     if there.is_empty() {
-        let files: Vec<&str> = SETS.iter().map(|(_, file, _)| *file).collect();
+        let mut files: Vec<&str> = Vec::new();
+        for (_, file, _) in SETS.iter().filter(|(_, file, _)| !file.is_empty()) {
+            if !files.contains(file) {
+                files.push(file);
+            }
+        }
         let why = format!("it has no measurements: none of {}", files.join(", "));
         return Err(ValidationError::Unreadable { path: folder.to_owned(), why });
     }

@@ -85,7 +85,7 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
     Ok(SetReport {
         name: "vllm019",
         title: "vLLM 0.19, Llama-3.1-8B on RTX PRO 6000, 300 requests one by one (ms)",
-        command: "mist validate FACTS vllm019".to_owned(),
+        command: context.again(folder, "vllm019"),
         fitted: "overheads (0.10 ms a step for Analytical, 0.50 for Empirical, 8.2 µs a sequence) on vLLM 0.15 and H100; \
                  nothing on this file"
             .to_owned(),
@@ -161,7 +161,7 @@ pub(super) fn vllm_015(folder: &Path, context: &Context<'_>) -> Result<SetReport
     Ok(SetReport {
         name: "vllm015",
         title: "vLLM 0.15 on H100, open loops of cached prompts (ms)",
-        command: "mist validate FACTS vllm015".to_owned(),
+        command: context.again(folder, "vllm015"),
         fitted: "overheads (0.29 ms a step for Analytical, 0.66 for Empirical, 5.2 µs a sequence) on vLLM 0.19 and RTX \
                  PRO 6000; 8 ms in front read off this file"
             .to_owned(),

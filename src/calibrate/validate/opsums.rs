@@ -42,7 +42,7 @@ const EXPECTED: [Expected; 23] = [
     (RTX, "Llama-3.1-8B", 1, false, 128, 1024, 25.47),
 ];
 
-pub(super) fn judge(_: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
+pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
     let simulation = Simulation::new();
     let runtime = bare(context.runtime);
     let catalog = Catalog::embedded();
@@ -81,7 +81,7 @@ pub(super) fn judge(_: &Path, context: &Context<'_>) -> Result<SetReport, Valida
     Ok(SetReport {
         name: "opsums",
         title: "Sums of measured operators, put together by plain interpolation (ms)",
-        command: "mist validate FACTS opsums".to_owned(),
+        command: context.again(folder, "opsums"),
         fitted: "the operators' tables are those behind the profiles and the efficiencies".to_owned(),
         load: "sequences",
         noise: "two versions of a table differ by 2 to 4 % in the median, 8 to 16 % in the 90th percentile",

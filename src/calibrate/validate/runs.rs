@@ -63,7 +63,7 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
     Ok(SetReport {
         name: "runs",
         title: "Runs of one's own",
-        command: "mist validate FOLDER runs".to_owned(),
+        command: context.again(folder, "runs"),
         fitted: "nothing".to_owned(),
         load: "requests",
         noise: "not stated",

@@ -173,7 +173,7 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
     Ok(SetReport {
         name: "static",
         title: "Whole steps of static batches, TensorRT-LLM 0.9 (ms)",
-        command: "mist validate FACTS static".to_owned(),
+        command: context.again(folder, "static"),
         fitted: "11 coefficients of the engine's share (3 for decode and 2 for prefill in 16 and 8 bit each, and one), never on \
                  the GPU (the model) judged; \
                  whole steps: an estimator for every deployment and stage, never on the step judged"

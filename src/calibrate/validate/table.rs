@@ -26,7 +26,7 @@ pub(super) struct Row<'a> {
 }
 
 impl Table {
-    /// The file, which must have these columns.
+    /// The file, which must have these columns, and rows.
     pub fn read(path: &Path, columns: &[&str]) -> Result<Self, ValidationError> {
         let text = std::fs::read(path)
             .map_err(|error| ValidationError::Unreadable { path: path.to_owned(), why: error.to_string() })?;
@@ -46,7 +46,11 @@ impl Table {
             });
         }
         let rows = reader.records().map(|record| record.map(|record| (line_of(&text, &record), record)));
-        let rows = rows.collect::<Result<_, _>>().map_err(|error| broken(&error))?;
+        let rows: Vec<_> = rows.collect::<Result<_, _>>().map_err(|error| broken(&error))?;
+        if rows.is_empty() {
+            let problem = "there are no rows below the names of the columns".to_owned();
+            return Err(ValidationError::Row { path: path.to_owned(), line: 1, problem });
+        }
         Ok(Self { path: path.to_owned(), header, rows })
     }
 

@@ -76,12 +76,13 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
 
 /// `--tp` rather than the field of a client.
 fn plain_setting(message: &str) -> String {
-    const SETTINGS: [(&str, &str); 7] = [
+    const SETTINGS: [(&str, &str); 8] = [
         ("tensor_parallel: ", "--tp"),
         ("pipeline_parallel: ", "--pp"),
         ("data_parallel: ", "--dp"),
         ("expert_parallel: ", "--ep"),
         ("weights: ", "--weights"),
+        ("activations: ", "--activations"),
         ("kv_cache: ", "--kv-cache"),
         ("offloaded_bytes: ", "--offload"),
     ];

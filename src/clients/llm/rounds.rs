@@ -94,7 +94,9 @@ pub(super) fn shared(model: &dyn StepModel, tokens: u32, prompts: bool) -> f64 {
     } else {
         StepShape { decode_seqs: tokens, decode_context: tokens.into(), prefill: &[] }
     };
-    let of_all = |item: &Item| item.part == Part::Experts || item.operator == "dispatch and combine";
+    let of_all = |item: &Item| {
+        item.part == Part::Experts || ["dispatch and combine", "gather and scatter"].contains(&item.operator)
+    };
     if tokens == 0 {
         0.0
     } else {

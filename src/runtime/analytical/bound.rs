@@ -16,45 +16,80 @@ use crate::runtime::StepShape;
 #[derive(Clone, Copy, Debug)]
 pub struct LowerBound {
     shape: DecoderShape,
-    device: Device,
-    deployment: Deployment,
+    copies: f64,
+    weight_bytes: f64,
+    /// Bytes of a token in the KV cache of a layer.
+    kv_bytes: f64,
+    /// Elements of all layers' weights but routed experts, and of one routed expert of every layer that has any.
+    weights: (f64, f64),
+    /// Elements of the LM head.
+    head: f64,
+    /// FLOP of a query and a key over all heads.
+    per_pair: f64,
+    /// FLOP/s of products and in 16 bit, and bytes/s, of all devices of a stage.
+    rates: (f64, f64, f64),
 }
+
+/// What of the bound depends on the number of tokens alone: computing and streaming (s).
+pub(crate) type TokenBound = [f64; 2];
 
 impl LowerBound {
     /// The bound for `shape` on `device`s deployed so; they must make a valid
     /// [`AnalyticalModel`](super::AnalyticalModel).
     pub fn new(shape: &DecoderShape, device: &Device, deployment: &Deployment) -> Self {
-        Self { shape: *shape, device: *device, deployment: *deployment }
+        // Stages of a pipeline run one after another, so a step has no more than one stage's devices at a time.
+        let ranks = f64::from(deployment.tensor_parallel);
+        let per_head = match shape.mla {
+            None => 4.0 * f64::from(shape.head_dim),
+            Some(mla) => 2.0 * f64::from(mla.qk_nope + mla.qk_rope + mla.v),
+        };
+        Self {
+            shape: *shape,
+            copies: f64::from(deployment.data_parallel),
+            weight_bytes: deployment.weight_bytes,
+            kv_bytes: shape.kv_elements() * deployment.kv_bytes,
+            weights: weights(shape),
+            head: f64::from(shape.hidden) * f64::from(shape.vocab),
+            per_pair: f64::from(shape.heads) * per_head,
+            rates: (
+                ranks * device.peak_flops,
+                ranks * device.peak_flops_16bit.max(device.peak_flops),
+                ranks * device.memory_bandwidth,
+            ),
+        }
     }
 
-    /// The bound (s). Stages of a pipeline run one after another, so a step has no more than one stage's devices at a
-    /// time.
+    /// The bound (s).
     pub fn seconds(&self, step: &StepShape<'_>) -> f64 {
-        let ranks = f64::from(self.deployment.tensor_parallel);
-        let compute = self.products(step) / (ranks * self.device.peak_flops)
-            + self.sixteen_bit(step) / (ranks * self.device.peak_flops_16bit.max(self.device.peak_flops));
-        let memory = self.bytes(step) / (ranks * self.device.memory_bandwidth);
-        compute.max(memory)
+        self.seconds_over(self.of_tokens(step.tokens()), step)
+    }
+
+    /// What so many tokens take whatever they attend to.
+    pub(crate) fn of_tokens(&self, tokens: u64) -> TokenBound {
+        let (products, _, memory) = self.rates;
+        [self.products(tokens) / products, self.layer_bytes(tokens) / memory]
+    }
+
+    /// The bound of a step whose tokens have theirs (s).
+    pub(crate) fn seconds_over(&self, [computing, streaming]: TokenBound, step: &StepShape<'_>) -> f64 {
+        let (_, sixteen_bit, memory) = self.rates;
+        let compute = computing + self.sixteen_bit(step) / sixteen_bit;
+        compute.max(streaming + self.other_bytes(step) / memory)
     }
 
     /// Arithmetic of the step on all accelerators of one copy (FLOP).
     pub fn flops(&self, step: &StepShape<'_>) -> f64 {
-        self.products(step) + self.sixteen_bit(step)
+        self.products(step.tokens()) + self.sixteen_bit(step)
     }
 
     /// Products with the layers' weights (FLOP).
-    fn products(&self, step: &StepShape<'_>) -> f64 {
-        2.0 * step.tokens() as f64 * self.weights(|moe| f64::from(moe.active))
+    fn products(&self, tokens: u64) -> f64 {
+        let active = self.shape.moe.map_or(0.0, |moe| f64::from(moe.active));
+        2.0 * tokens as f64 * (self.weights.0 + active * self.weights.1)
     }
 
     /// LM head and attention, which are computed in 16 bit, or faster (FLOP).
     fn sixteen_bit(&self, step: &StepShape<'_>) -> f64 {
-        let head = f64::from(self.shape.hidden) * f64::from(self.shape.vocab);
-        let per_pair = f64::from(self.shape.heads)
-            * match self.shape.mla {
-                None => 4.0 * f64::from(self.shape.head_dim),
-                Some(mla) => 2.0 * f64::from(mla.qk_nope + mla.qk_rope + mla.v),
-            };
         let mut pairs = self.attended(step.decode_seqs, step.decode_context);
         for chunk in step.prefill {
             pairs += self.over_layers(|window| {
@@ -66,60 +101,35 @@ impl LowerBound {
                 }
             });
         }
-        2.0 * step.sampled() as f64 * head + per_pair * pairs
+        2.0 * step.sampled() as f64 * self.head + self.per_pair * pairs
     }
 
     /// Weights and KV the step touches, on all accelerators of one copy (bytes); of experts that several copies share,
     /// each copy's part.
     pub fn bytes(&self, step: &StepShape<'_>) -> f64 {
-        let copies = f64::from(self.deployment.data_parallel);
-        let tokens = step.tokens() as f64 * copies;
-        let mut weights = 0.0;
-        if step.tokens() > 0 {
-            weights +=
-                self.deployment.weight_bytes * self.weights(|moe| moe.distinct_experts(tokens) / copies);
+        self.layer_bytes(step.tokens()) + self.other_bytes(step)
+    }
+
+    /// Weights of layers that so many tokens of each copy touch (bytes).
+    fn layer_bytes(&self, tokens: u64) -> f64 {
+        if tokens == 0 {
+            return 0.0;
         }
-        if step.sampled() > 0 {
-            let head = f64::from(self.shape.hidden) * f64::from(self.shape.vocab);
-            weights += head * self.deployment.weight_bytes.max(ACTIVATION_BYTES);
-        }
+        let distinct = |moe: super::Moe| moe.distinct_experts(tokens as f64 * self.copies) / self.copies;
+        let experts = self.shape.moe.map_or(0.0, distinct);
+        self.weight_bytes * (self.weights.0 + experts * self.weights.1)
+    }
+
+    /// The LM head and KV (bytes).
+    fn other_bytes(&self, step: &StepShape<'_>) -> f64 {
+        let sampling = if step.sampled() > 0 { 1.0 } else { 0.0 };
         let mut entries = self.attended(step.decode_seqs, step.decode_context);
         for chunk in step.prefill {
             entries += self.over_layers(|window| {
                 u64::from(chunk.context).min(window - 1) as f64 + f64::from(chunk.tokens)
             });
         }
-        weights + entries * self.shape.kv_elements() * self.deployment.kv_bytes
-    }
-
-    /// Elements of all layers' weights, with `experts` routed experts in each layer that has any.
-    fn weights(&self, experts: impl Fn(&super::Moe) -> f64) -> f64 {
-        let shape = &self.shape;
-        let (hidden, heads) = (f64::from(shape.hidden), f64::from(shape.heads));
-        let attention = match shape.mla {
-            None => {
-                let (kv, dim) = (f64::from(shape.kv_heads), f64::from(shape.head_dim));
-                hidden * dim * (heads + 2.0 * kv) + heads * dim * hidden
-            }
-            Some(mla) => {
-                let [q, kv, nope, rope, v] =
-                    [mla.q_lora, mla.kv_lora, mla.qk_nope, mla.qk_rope, mla.v].map(f64::from);
-                let queries = heads * (nope + rope);
-                let query = if q > 0.0 { hidden * q + q * queries } else { hidden * queries };
-                query + hidden * (kv + rope) + kv * heads * (nope + v) + heads * v * hidden
-            }
-        };
-        let matrices = if shape.gated { 3.0 } else { 2.0 };
-        let layers = f64::from(shape.layers);
-        let feed_forward = match &shape.moe {
-            None => layers * f64::from(shape.ffn),
-            Some(moe) => {
-                let dense = f64::from(moe.dense_layers);
-                let routed = experts(moe) * f64::from(moe.moe_ffn);
-                dense * f64::from(shape.ffn) + (layers - dense) * (routed + f64::from(moe.shared_ffn))
-            }
-        };
-        layers * attention + matrices * hidden * feed_forward
+        sampling * self.head * self.weight_bytes.max(ACTIVATION_BYTES) + entries * self.kv_bytes
     }
 
     /// Keys that `sequences` decoding sequences with `context` tokens in all attend to, over all
@@ -141,4 +151,35 @@ impl LowerBound {
             _ => full,
         }
     }
+}
+
+/// Elements of all layers' weights but routed experts, and of one routed expert of every layer that has any.
+fn weights(shape: &DecoderShape) -> (f64, f64) {
+    let (hidden, heads) = (f64::from(shape.hidden), f64::from(shape.heads));
+    let attention = match shape.mla {
+        None => {
+            let (kv, dim) = (f64::from(shape.kv_heads), f64::from(shape.head_dim));
+            hidden * dim * (heads + 2.0 * kv) + heads * dim * hidden
+        }
+        Some(mla) => {
+            let [q, kv, nope, rope, v] =
+                [mla.q_lora, mla.kv_lora, mla.qk_nope, mla.qk_rope, mla.v].map(f64::from);
+            let queries = heads * (nope + rope);
+            let query = if q > 0.0 { hidden * q + q * queries } else { hidden * queries };
+            query + hidden * (kv + rope) + kv * heads * (nope + v) + heads * v * hidden
+        }
+    };
+    let matrices = if shape.gated { 3.0 } else { 2.0 };
+    let layers = f64::from(shape.layers);
+    let (feed_forward, routed) = match &shape.moe {
+        None => (layers * f64::from(shape.ffn), 0.0),
+        Some(moe) => {
+            let (dense, sparse) = (f64::from(moe.dense_layers), f64::from(shape.layers - moe.dense_layers));
+            (
+                dense * f64::from(shape.ffn) + sparse * f64::from(moe.shared_ffn),
+                sparse * f64::from(moe.moe_ffn),
+            )
+        }
+    };
+    (layers * attention + matrices * hidden * feed_forward, matrices * hidden * routed)
 }

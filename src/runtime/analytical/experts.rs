@@ -5,15 +5,19 @@
 //!
 //! ```text
 //! sliced   t = t_route + √( (2·Tk·m·h·(i/R)/F)² + (w·D(T)·m·h·(i/R)/B)² ) + 4·Tk·h/(e_r·B)
-//! whole    t = t_route + √( (2·λ·(Tk/R)·m·h·i/F)² + (w·D(T)/R·m·h·i/B)² ) + 4·Tk·h/(e_r·B)
+//! whole    t = t_route + √( (2·N·m·h·i/F)² + (w·max(D(T)/R, 1)·m·h·i/B)² ) + 4·N·h/(e_r·B)      N = max(λ·Tk/R, 1)
 //! ```
+//! where T are the tokens of all copies of attention, which come together here.
+//!
 //! **Distinct experts.** A token visits expert e with probability `π_e`, Σ`π_e` = k, so D(T) = Σ 1 − (1 − `π_e`)^T.
 //! Routing alike to all has `π_e` = k/E; with a skew s, `π_e` ∝ rank^−s, at most 1.
 //!
 //! **The hottest rank** has λ times its share of rows: it holds the most popular expert, and of the others as many as
 //! everyone, λ = R/k·(π₁ + (k − π₁)·(E/R − 1)/(E − 1)). Sliced experts have no hottest rank.
 //!
-//! Every rank writes, weighs and sums all Tk rows it sees, whatever the number of ranks.
+//! **Rows.** A rank writes, weighs and sums the rows that it sees. Slices see all Tk of them; whole experts only those
+//! dispatched to them. Where there is one copy nothing is dispatched: every rank has every token, and kernels were
+//! measured to write all Tk rows, whatever the number of ranks.
 //!
 //! Left out: experts copied for balance, rows padded to tiles, that shards of odd width run 2–3 times slower.
 
@@ -92,6 +96,8 @@ pub(super) struct Experts {
     share: f64,
     /// λ.
     imbalance: f64,
+    /// Whether a rank is sent the rows of its experts alone.
+    dispatched: bool,
     hidden: f64,
 }
 
@@ -116,6 +122,7 @@ impl Experts {
             part,
             share,
             imbalance,
+            dispatched: deployment.dispatches(),
             hidden: f64::from(shape.hidden),
         }
     }
@@ -125,18 +132,31 @@ impl Experts {
         self.count * f64::from(self.moe.experts) * self.share * self.part
     }
 
+    /// Weights that the busiest rank reads in a layer where each copy of attention brings `tokens` (bytes).
+    pub fn read(&self, tokens: f64, rates: &Rates) -> f64 {
+        self.read_by(tokens * self.copies, rates)
+    }
+
+    /// The same for the tokens of all copies.
+    fn read_by(&self, tokens: f64, rates: &Rates) -> f64 {
+        let experts = (self.popularity.distinct(tokens) * self.share).max(1.0);
+        rates.product.weight_bytes * experts * self.part
+    }
+
     /// Their price where each copy of attention brings `tokens`, into `sink`.
     pub fn add(&self, tokens: f64, rates: &Rates, sink: &mut impl Sink) {
         let tokens = tokens * self.copies;
         let rows = tokens * f64::from(self.moe.active);
-        let flops = 2.0 * rows * self.share * self.imbalance * self.part;
-        let weights = rates.product.weight_bytes * self.popularity.distinct(tokens) * self.share * self.part;
+        // The step waits for the busiest rank, which has a row and a whole expert to read at least.
+        let own = (rows * self.share * self.imbalance).max(1.0);
+        let flops = 2.0 * own * self.part;
+        let weights = self.read_by(tokens, rates);
         let products = rates.weighted(flops / rates.experts, weights / rates.product.memory, weights);
         let ramp = Shares::of(Bound::Memory, rates.route);
         let one = products + ramp;
         sink.take(Line::new("routed experts", Part::Experts, self.count, one, flops, weights));
         if !rates.genz() {
-            let moved = 4.0 * rows * self.hidden;
+            let moved = 4.0 * if self.dispatched { own } else { rows } * self.hidden;
             let one = Shares::of(Bound::Memory, moved / rates.rows);
             sink.take(Line::new("routed rows", Part::Experts, self.count, one, 0.0, moved));
         }

@@ -39,6 +39,7 @@ mod shares;
 
 pub use architecture::Architecture;
 pub use bound::LowerBound;
+pub(crate) use bound::TokenBound;
 pub use collectives::{CollectiveFits, CollectivesError, collectives_from_csv};
 pub use model::AnalyticalModel;
 pub(crate) use operators::OperatorList;
@@ -48,5 +49,7 @@ pub use shape::{DecoderShape, Deployment, Device, Mla, Moe, Window};
 use rates::ACTIVATION_BYTES;
 use shares::Shares;
 
+#[cfg(test)]
+mod ranks;
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,7 @@ impl Analytical {
         self.check()?;
         shape.check(deployment.tensor_parallel)?;
         deployment.check(shape, device)?;
-        device.check(deployment.expert_ranks())?;
+        device.check(deployment)?;
         let operators = Operators::new(self, shape, device, deployment);
         Ok(AnalyticalModel::tabulate(self, operators, deployment.max_tokens))
     }

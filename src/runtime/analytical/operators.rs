@@ -251,9 +251,28 @@ pub(crate) struct OperatorList {
     /// Layers.
     pub(crate) layers: f64,
     collectives: Collectives,
+    experts: Option<Experts>,
+    rates: Rates,
 }
 
 impl OperatorList {
+    /// Whether weights stay in the host's memory.
+    pub(crate) fn offloads(&self) -> bool {
+        self.rates.offloaded > 0.0
+    }
+
+    /// What `product` waits longer for weights that stay in the host's memory, where it takes `near` with all of them
+    /// at hand (s).
+    pub(crate) fn fetched(&self, product: &Product, near: f64) -> f64 {
+        self.rates.fetched(self.rates.product.weight_bytes * product.n * product.k, near)
+    }
+
+    /// The same of the routed experts that `tokens` of each copy of attention visit (s).
+    pub(crate) fn fetched_experts(&self, tokens: f64, near: f64) -> f64 {
+        let bytes = self.experts.as_ref().map_or(0.0, |experts| experts.read(tokens, &self.rates));
+        self.rates.fetched(bytes, near)
+    }
+
     /// (Operator, calls, seconds of one) of the layers' collectives for `tokens`.
     pub(crate) fn collectives(&self, tokens: f64) -> Vec<(&'static str, f64, f64)> {
         let mut lines: Vec<Line> = Vec::new();
@@ -280,6 +299,8 @@ impl Operators {
             vocab: self.vocab,
             layers: self.collectives.layers(),
             collectives: self.collectives,
+            experts: self.experts.clone(),
+            rates: self.rates,
         }
     }
 }

@@ -144,6 +144,11 @@ impl Rates {
         Shares::roofline(compute, memory)
     }
 
+    /// What an operator that takes `near` with all its weights at hand waits longer for those that stay in the host (s).
+    pub(super) fn fetched(&self, weight_bytes: f64, near: f64) -> f64 {
+        self.offloaded * (weight_bytes / self.host - near).max(0.0)
+    }
+
     /// The same for an operator whose `weights` (seconds from device memory, bytes) may stay in the host.
     pub(super) fn weighted(&self, compute: f64, memory: f64, weight_bytes: f64) -> Shares {
         let near = self.roofline(compute, memory);

@@ -89,7 +89,7 @@ pub struct Device {
     pub peak_flops_16bit: f64,
     /// Peak bandwidth of device memory (bytes/s).
     pub memory_bandwidth: f64,
-    /// Scale-up link of one accelerator, per direction (bytes/s); needed by several ranks only.
+    /// Scale-up link of one accelerator, per direction (bytes/s); needed by several devices only.
     pub link_bandwidth: Option<f64>,
     /// Link to the host, per direction (bytes/s); needed by offloaded weights only.
     pub host_bandwidth: Option<f64>,
@@ -144,6 +144,16 @@ impl Deployment {
     /// Accelerators among which the routed experts lie.
     pub(super) fn expert_ranks(&self) -> u32 {
         self.tensor_parallel * self.data_parallel
+    }
+
+    /// Whether tokens are sent to where their experts lie, and only there.
+    pub(crate) fn dispatches(&self) -> bool {
+        self.expert_parallel && self.data_parallel > 1
+    }
+
+    /// Accelerators in all.
+    fn devices(&self) -> u32 {
+        self.expert_ranks() * self.pipeline_parallel
     }
 
     /// Checks it against the model it is of and the accelerators it is on.
@@ -294,11 +304,11 @@ impl DecoderShape {
 }
 
 impl Device {
-    /// Checks the data sheet.
+    /// Checks the data sheet for what the deployment asks of it.
     ///
     /// # Errors
     /// What is wrong, for the user.
-    pub(super) fn check(&self, ranks: u32) -> Result<(), String> {
+    pub(super) fn check(&self, deployment: &Deployment) -> Result<(), String> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         if !positive(self.peak_flops.min(self.peak_flops_16bit)) || !positive(self.memory_bandwidth) {
             return Err(format!(
@@ -307,10 +317,13 @@ impl Device {
             ));
         }
         match self.link_bandwidth {
-            None if ranks > 1 => {
-                Err("tensor_parallel: needs the accelerator's scale-up bandwidth, which is \
-                                      not known"
-                    .into())
+            None if deployment.devices() > 1 => {
+                let setting = match (deployment.tensor_parallel, deployment.data_parallel) {
+                    (1, 1) => "pipeline_parallel",
+                    (1, _) => "data_parallel",
+                    _ => "tensor_parallel",
+                };
+                Err(format!("{setting}: needs the accelerator's scale-up bandwidth, which is not known"))
             }
             Some(link) if !positive(link) => {
                 Err(format!("the scale-up bandwidth must be above zero, found {link}"))

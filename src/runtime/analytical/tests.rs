@@ -290,6 +290,8 @@ fn what_cannot_be_deployed_is_refused_with_the_reason() {
     );
     let alone = Device { link_bandwidth: None, ..h100() };
     assert!(build(&llama_8b(), &alone, &bf16(2)).contains("scale-up bandwidth"));
+    let stages = Deployment { pipeline_parallel: 4, ..bf16(1) };
+    assert!(build(&llama_8b(), &alone, &stages).starts_with("pipeline_parallel: needs the accelerator's"));
     let odd = DecoderShape { kv_heads: 6, heads: 24, ..llama_8b() };
     assert!(build(&odd, &h100(), &bf16(4)).contains("6 KV heads"));
     let eager = Analytical { memory_efficiency: Some(1.2), ..Analytical::default() };

@@ -13,6 +13,13 @@ pub(super) fn refuse_unmeasured(profile: &Profile, target: &Target<'_>) -> Resul
         return Err(format!("weights: {} was never measured; {help}", target.weights));
     };
     profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
+    let (own, asked) = (target.weights.arithmetic(), target.arithmetic());
+    if WeightKind::of(own) != WeightKind::of(asked) {
+        let weights = target.weights;
+        return Err(format!(
+            "activations: {weights} weights in {asked} products were never measured, only in {own} ones; {help}"
+        ));
+    }
     if target.shape().mla.is_some() || target.shape().bidirectional {
         return Ok(()); // attention is priced analytically, whatever the format
     }
@@ -55,13 +62,70 @@ pub(super) fn basis(
         analytical.push(format!("collectives between {ranks} devices"));
     }
     if target.data_parallel > 1 {
-        analytical.push("dispatch and combine of experts".to_owned());
+        let sent = if target.expert_parallel {
+            "dispatch and combine of"
+        } else {
+            "gather and scatter of tokens for"
+        };
+        analytical.push(format!("{sent} experts"));
     }
     if target.pipeline_parallel > 1 {
         analytical.push("what stages of a pipeline send".to_owned());
+    }
+    if target.offloaded_bytes > 0.0 {
+        analytical.push("weights from the host".to_owned());
     }
     if !analytical.is_empty() {
         lines.push(format!("analytically, as never measured: {}", analytical.join(", ")));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{profile, target};
+    use super::*;
+    use crate::runtime::{StepModel, StepShape};
+
+    /// What stays in the host's memory comes over its link in every step.
+    #[test]
+    fn offloaded_weights_take_their_time() {
+        for (name, gb) in [("Llama-3.1-8B", 10.0), ("Mixtral-8x7B", 60.0)] {
+            let near = Target { tensor_parallel: 2, ..target(name, 1) };
+            let far = Target { offloaded_bytes: gb * 1e9 / 2.0, ..near };
+            let device = near.device().unwrap();
+            let (link, bandwidth) = (device.host_bandwidth.unwrap(), device.memory_bandwidth);
+            let price = |target: &Target<'_>, tokens| {
+                let priced = Empirical::default().build(&profile(), target).unwrap();
+                let step =
+                    StepShape { prefill: &[], decode_seqs: tokens, decode_context: 100 * u64::from(tokens) };
+                let items: f64 = priced.itemise(&step).iter().map(|item| item.seconds).sum();
+                let seconds = priced.price(&step).seconds;
+                assert!((items / seconds - 1.0).abs() < 1e-9);
+                seconds
+            };
+            let most = far.offloaded_bytes;
+            // So many tokens visit every expert.
+            let added = price(&far, 200) - price(&near, 200);
+            assert!(added > most / link - 3.0 * most / bandwidth, "{name}: {added} s for {most} bytes");
+            assert!(added < 1.3 * most / link, "{name}: {added} s for {most} bytes");
+        }
+    }
+
+    /// Narrow weights that are widened run another kernel than what was measured.
+    #[test]
+    fn weights_are_priced_in_the_products_they_were_measured_in() {
+        let priced = |weights, activations| {
+            let target = Target { weights, activations: Some(activations), ..target("Llama-3.1-8B", 1) };
+            Empirical::default().build(&profile(), &target).map(|_| ())
+        };
+        assert_eq!(
+            priced(Precision::Fp8, Precision::Bf16).unwrap_err(),
+            "activations: fp8 weights in bf16 products were never measured, only in fp8 ones; use another, calibrate a \
+             profile that has it, or use `Analytical`"
+        );
+        assert_eq!(priced(Precision::Fp8, Precision::Fp8), Ok(()));
+        assert_eq!(priced(Precision::Bf16, Precision::Fp16), Ok(()));
+        assert_eq!(priced(Precision::Bf16, Precision::Fp8), Ok(()));
+    }
 }

@@ -5,12 +5,14 @@
 //! division and a multiplication.
 
 use super::EngineRecord;
+use super::launch::Pieces;
 use super::operators::Operators;
 use super::surface::{self, Composed, PromptSurface, Rows};
 use super::whole::WholeStep;
-use crate::runtime::profile::{Phase, PrefillCurve, Profile, Routing};
+use crate::runtime::profile::{Phase, Profile, Routing};
 use crate::runtime::{
-    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target, Undivided,
+    AnalyticalModel, Bound, Chunk, Item, LowerBound, Part, StepCost, StepModel, StepShape, Target,
+    TokenBound, Undivided,
 };
 
 /// Most sequences and tokens that are tabulated.
@@ -36,9 +38,12 @@ pub struct EmpiricalModel {
     /// Decode attention by batch: value and slope at each context.
     decode: Box<[[(f64, f64); KNOTS]]>,
     /// Steps of sequences that only decode, as they were measured whole.
-    whole_decode: Option<(WholeStep, LowerBound, Rows)>,
+    whole_decode: Option<(WholeStep, Rows)>,
     /// Steps of prompts alone.
     whole_prompts: Option<PromptSurface>,
+    /// What no step undercuts, and of it what depends on tokens alone, indexed by tokens.
+    bound: LowerBound,
+    bound_of_tokens: Box<[TokenBound]>,
     /// What its figures rest on.
     basis: Vec<String>,
 }
@@ -48,6 +53,7 @@ impl EmpiricalModel {
         profile: &Profile,
         target: &Target<'_>,
         analytical: AnalyticalModel,
+        bound: LowerBound,
         engine: EngineRecord,
         routing: Routing,
     ) -> Result<Self, String> {
@@ -68,6 +74,8 @@ impl EmpiricalModel {
             decode: Box::default(),
             whole_decode: None,
             whole_prompts: None,
+            bound_of_tokens: (0..=tokens).map(|tokens| bound.of_tokens(tokens.into())).collect(),
+            bound,
             basis: Vec::new(),
         };
         model.per_token = (0..=tokens).map(|tokens| model.tokens(u64::from(tokens))).collect();
@@ -82,12 +90,13 @@ impl EmpiricalModel {
     }
 
     /// Prefers whole steps as they were measured to what is composed.
-    pub(super) fn prefer(&mut self, step: &WholeStep, bound: &LowerBound) {
+    pub(super) fn prefer(&mut self, step: &WholeStep) {
+        let bound = &self.bound;
         match step.phase {
             Phase::Decode => {
                 let sequences = self.head.len() as u32 - 1;
                 let rows = surface::decode_rows(step, bound, sequences, |n, mean| self.decode_step(n, mean));
-                self.whole_decode = Some((step.clone(), *bound, rows));
+                self.whole_decode = Some((step.clone(), rows));
             }
             Phase::Prefill => {
                 fn of(prefill: &[Chunk]) -> StepShape<'_> {
@@ -111,13 +120,13 @@ impl EmpiricalModel {
 
     /// The same as it was measured (s).
     fn whole_decode(&self, sequences: u32, context: u64) -> Option<f64> {
-        let (step, bound, rows) = self.whole_decode.as_ref()?;
+        let (step, rows) = self.whole_decode.as_ref()?;
         let mean = (context as f64 / f64::from(sequences)).max(1.0);
         if let Some(row) = rows.get(sequences as usize) {
             return Some(surface::read(row, mean));
         }
         let composed = |n, mean| self.decode_step(n, mean);
-        Some(surface::read(&surface::decode_row(step, bound, sequences, rows.last(), composed), mean))
+        Some(surface::read(&surface::decode_row(step, &self.bound, sequences, rows.last(), composed), mean))
     }
 
     /// Everything but attention and LM head: of a decode step, and of a step with prompts (s).
@@ -137,7 +146,9 @@ impl EmpiricalModel {
         let [products, elementwise, between] = sums;
         let layers = self.operators.list.layers * self.engine.layer;
         let decode = self.engine.products * products + elementwise + between + layers;
-        [decode, self.engine.prefill * (products + elementwise) + between + layers]
+        let prompts = self.engine.prefill * (products + elementwise) + between + layers;
+        let fetched = |scale| self.operators.fetched(tokens as f64, scale);
+        [decode + fetched(self.engine.products), prompts + fetched(self.engine.prefill)]
     }
 
     fn sampled(&self, sampled: u64) -> f64 {
@@ -197,11 +208,9 @@ impl EmpiricalModel {
                 ..*shape
             });
         }
-        self.operators
-            .attention
-            .iter()
-            .map(|(layers, prefill, _)| layers * together(prefill, shape.prefill))
-            .sum()
+        let pieces = Pieces::of(shape.prefill);
+        let each = self.operators.attention.iter();
+        each.map(|(layers, prefill, _)| layers * pieces.seconds(prefill)).sum()
     }
 
     /// Attention of a step with prompts, where that of its decoding sequences alone takes `decode` (s).
@@ -226,6 +235,18 @@ impl EmpiricalModel {
     }
 
     fn seconds(&self, shape: &StepShape<'_>) -> f64 {
+        self.found(shape).max(self.least(shape))
+    }
+
+    /// The physical bound (s).
+    fn least(&self, shape: &StepShape<'_>) -> f64 {
+        let tokens = shape.tokens();
+        let of_tokens = self.bound_of_tokens.get(tokens as usize).copied();
+        self.bound.seconds_over(of_tokens.unwrap_or_else(|| self.bound.of_tokens(tokens)), shape)
+    }
+
+    /// A step as it was measured or composed (s).
+    fn found(&self, shape: &StepShape<'_>) -> f64 {
         let decodes = shape.decode_seqs > 0;
         let decode = if decodes { self.whole_decode(shape.decode_seqs, shape.decode_context) } else { None };
         if shape.prefill.is_empty() {
@@ -265,28 +286,6 @@ impl EmpiricalModel {
         }
         self.composed(&StepShape { prefill: &[], ..*shape })
     }
-}
-
-/// All pieces of prompts in one layer (s): those without a prefix as so many of their root-mean-square length.
-fn together(curve: &PrefillCurve, chunks: &[Chunk]) -> f64 {
-    let (mut count, mut squares, mut longest, mut behind) = (0.0, 0.0, 0.0_f64, 0.0);
-    for chunk in chunks {
-        let tokens = f64::from(chunk.tokens);
-        if chunk.context == 0 {
-            count += 1.0;
-            squares += tokens * tokens;
-            longest = longest.max(tokens);
-        } else {
-            behind += curve.seconds(1.0, tokens, f64::from(chunk.context));
-        }
-    }
-    if count == 0.0 {
-        return behind;
-    }
-    if count == 1.0 {
-        return behind + curve.seconds(1.0, longest, 0.0);
-    }
-    behind + curve.seconds(count, (squares / count).sqrt(), 0.0).max(curve.seconds(1.0, longest, 0.0))
 }
 
 /// The context of a knot.
@@ -342,6 +341,9 @@ impl StepModel for EmpiricalModel {
                 items.push(Item { operator, part, calls, seconds, bound, flops: 0.0, bytes: 0.0 });
             }
         };
+        let scale = if prefill { engine.prefill } else { engine.products };
+        let fetched = self.operators.fetched(shape.tokens() as f64, scale);
+        push("weights from the host", Part::Communication, 1.0, fetched, Bound::Communication);
         let layers = self.operators.list.layers;
         let attention = Part::Attention;
         if prefill {
@@ -366,11 +368,17 @@ impl StepModel for EmpiricalModel {
             let (operator, part, bound) = ("decoding at its own pace", Part::Linear, Bound::Memory);
             items.push(Item { operator, part, calls: 1.0, seconds: short, bound, flops: 0.0, bytes: 0.0 });
         }
+        let mut beyond = |operator, part, seconds, bound| {
+            items.push(Item { operator, part, calls: 1.0, seconds, bound, flops: 0.0, bytes: 0.0 });
+        };
+        let (found, composed) = (self.found(shape), self.composed(shape));
         if self.whole_decode.is_some() || self.whole_prompts.is_some() {
             // What a measured step takes longer than its operators, or shorter.
-            let (operator, seconds) = ("measured beyond", self.seconds(shape) - self.composed(shape));
-            let (part, bound) = (Part::Host, Bound::Host);
-            items.push(Item { operator, part, calls: 1.0, seconds, bound, flops: 0.0, bytes: 0.0 });
+            beyond("measured beyond", Part::Host, found - composed, Bound::Host);
+        }
+        let short = self.least(shape) - found;
+        if short > 0.0 {
+            beyond("up to the data sheet's least", Part::Linear, short, self.analytical.price(shape).bound);
         }
         // What is computed and moved is counted as in the analytical model.
         for item in &mut items {

@@ -13,9 +13,13 @@
 //! A mixed step takes no less than its decoding sequences alone would, though an engine's prefill may be the faster
 //! (`s_p` below `s_g`).
 //!
-//! Prompts without a cached prefix are one launch, priced as so many of their root-mean-square length; pieces behind a
-//! prefix are priced one by one. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
+//! No step takes less than the [physical bound](LowerBound), whatever is measured or given.
+//!
+//! Prompts are one launch, priced as so many of their root-mean-square length; what their cached prefixes add is added
+//! piece by piece. Where the profile knows what prompts and decoding sequences take in one launch, `A_p`
 //! + `A_d` is that instead.
+//!
+//! Weights that stay in the host's memory come over its link while products run, as in the analytical model.
 //!
 //! Where whole steps of the model were measured on the GPU with the engine, `steps` names the [file](WholeSteps) fitted
 //! to them, which takes precedence over sums.
@@ -27,6 +31,7 @@
 mod basis;
 mod compose;
 mod engine;
+mod launch;
 mod operators;
 mod surface;
 mod whole;
@@ -154,7 +159,11 @@ impl Empirical {
         };
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("cannot read the profile {}: {error}", path.display()))?;
-        let profile = Profile::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let profile = Profile::read(&text).map_err(|error| {
+            let other =
+                if WholeSteps::read(&text).is_ok() { ": it has whole steps, for `steps`" } else { "" };
+            format!("{}: {error}{other}", path.display())
+        })?;
         profile.expect_gpu(gpu).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(profile)
     }
@@ -177,8 +186,10 @@ impl Empirical {
             hidden_sequence_overhead: Span::from_secs(0.0),
             ..Analytical::default()
         };
-        let analytical = analytical.build(&target.shape(), &target.device()?, &target.deployment())?;
-        let model = EmpiricalModel::new(profile, target, analytical, record, Routing::Skewed)?;
+        let (shape, device, deployment) = (target.shape(), target.device()?, target.deployment());
+        let analytical = analytical.build(&shape, &device, &deployment)?;
+        let bound = LowerBound::new(&shape, &device, &deployment);
+        let model = EmpiricalModel::new(profile, target, analytical, bound, record, Routing::Skewed)?;
         Ok(model.resting_on(basis))
     }
 
@@ -194,9 +205,8 @@ impl Empirical {
     ) -> Result<EmpiricalModel, String> {
         let version = self.given_version()?;
         let mut model = self.build(profile, target)?;
-        let bound = LowerBound::new(&target.shape(), &target.device()?, &target.deployment());
         for step in steps.of(target, self.engine, version)? {
-            model.prefer(step, &bound);
+            model.prefer(step);
         }
         let basis = basis::basis(self, &self.record(target)?, profile, Some(steps), target);
         Ok(model.resting_on(basis))

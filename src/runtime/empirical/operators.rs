@@ -65,7 +65,7 @@ impl Operators {
                     ep,
                 };
                 let layers = f64::from(target.model.layers - experts.dense_layers);
-                let curve = profile.moe(&shape, kind, routing)?;
+                let curve = profile.moe(&shape, kind, routing, target.deployment().dispatches())?;
                 Some((layers, f64::from(target.data_parallel), curve))
             }
         };
@@ -143,6 +143,20 @@ impl Operators {
             };
             item(operator, Part::Communication, calls, seconds, Bound::Communication);
         }
+    }
+
+    /// What weights that stay in the host's memory add to that, where products take `scale` times the profile's (s).
+    pub fn fetched(&self, tokens: f64, scale: f64) -> f64 {
+        if tokens == 0.0 || !self.list.offloads() {
+            return 0.0;
+        }
+        let products = self.list.products.iter().zip(&self.products).map(|(product, (_, count, curve))| {
+            count * self.list.fetched(product, scale * curve.seconds(tokens))
+        });
+        let experts = self.experts.as_ref().map_or(0.0, |(count, copies, curve)| {
+            count * self.list.fetched_experts(tokens, scale * curve.seconds(tokens * copies))
+        });
+        products.sum::<f64>() + experts
     }
 
     /// The LM head over so many sequences, and the gather of their logits (s).

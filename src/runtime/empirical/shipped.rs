@@ -62,10 +62,6 @@ impl Asked {
         for (what, tokens, context) in [("a longer prompt", more, 0), ("a longer prefix", 0, more)] {
             let mut longer = self.prefill.clone();
             let Some(first) = longer.first_mut() else { continue };
-            // What has no prefix is one launch with others like it, and priced apart with one.
-            if context > 0 && first.context == 0 {
-                continue;
-            }
             first.tokens += tokens;
             first.context += context;
             found.push((what, prices(&self.shape(&longer))));
@@ -213,6 +209,25 @@ fn what_the_figures_rest_on_is_said() {
     assert!(odd.contains("vLLM, overheads of version 0.20 on"), "{odd}");
     assert!(odd.contains("never measured: latent attention, collectives between 16 devices"), "{odd}");
     assert!(basis("Llama-3.1-8B", Some("9.9"), 1).unwrap_err().starts_with("version: vLLM 9.9 is not known"));
+}
+
+/// A prompt with a prefix shares the launch of those without.
+#[test]
+fn a_prefix_never_makes_a_step_shorter() {
+    let llama = Catalog::embedded().model("Llama-3.1-8B").unwrap();
+    for (gpu, profile) in PROFILES.iter() {
+        let priced = Empirical::default().build(profile, &target(llama, gpu, 1)).unwrap();
+        for (tokens, pieces) in [(16, 1), (16, 5), (300, 20), (4096, 2)] {
+            let mut last = 0.0;
+            for context in [0, 1, 64, 4096] {
+                let mut prefill = vec![Chunk { tokens: 4096, context: 0, last: true }; pieces];
+                prefill.push(Chunk { tokens, context, last: true });
+                let now = priced.price(&StepShape { prefill: &prefill, ..StepShape::default() }).seconds;
+                assert!(now >= last, "{pieces} + {tokens}@{context} on {}: {now} after {last}", gpu.name);
+                last = now;
+            }
+        }
+    }
 }
 
 #[test]

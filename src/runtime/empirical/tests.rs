@@ -11,7 +11,7 @@ use crate::runtime::profile::{
 use crate::runtime::{Chunk, StepCost, StepShape};
 
 /// Every residual 0.2: a little slower than its roofline, everywhere.
-fn profile() -> Profile {
+pub(super) fn profile() -> Profile {
     let flat = |count: usize| Residuals::new(std::iter::repeat_n(0.2, count), 1);
     let gemm = |kind| GemmTable {
         kind,
@@ -91,7 +91,7 @@ fn profile() -> Profile {
     }
 }
 
-fn target(model: &str, tensor_parallel: u32) -> Target<'static> {
+pub(super) fn target(model: &str, tensor_parallel: u32) -> Target<'static> {
     let catalog = Catalog::embedded();
     let gpu = catalog.accelerator("H100-SXM5-80GB").unwrap();
     Target { tensor_parallel, max_step_tokens: 300, ..Target::new(catalog.model(model).unwrap(), gpu) }
@@ -99,6 +99,10 @@ fn target(model: &str, tensor_parallel: u32) -> Target<'static> {
 
 fn model(name: &str, tensor_parallel: u32) -> EmpiricalModel {
     Empirical::default().build(&profile(), &target(name, tensor_parallel)).unwrap()
+}
+
+fn bound(target: &Target<'_>) -> LowerBound {
+    LowerBound::new(&target.shape(), &target.device().unwrap(), &target.deployment())
 }
 
 const MODELS: [&str; 5] = ["Llama-3.1-8B", "Qwen3-32B", "Mixtral-8x7B", "Gemma-2-9B", "DeepSeek-V2-Lite"];
@@ -133,12 +137,32 @@ proptest! {
         grown.push(Chunk { tokens: more, context: 0, last: true });
         let grown = priced.price(&StepShape { prefill: &grown, ..step }).seconds;
         prop_assert!(grown >= now * (1.0 - 1e-9), "more prompts: {grown} {now}");
-        if target.model.experts.is_none() {
-            let bound = crate::runtime::LowerBound::new(
-                &target.shape(), &target.device().unwrap(), &target.deployment(),
-            ).seconds(&step);
-            prop_assert!(now >= bound, "{now} s is below {bound} s");
-        }
+        let bound = bound(&target).seconds(&step);
+        prop_assert!(now >= bound, "{now} s is below {bound} s");
+    }
+
+    #[test]
+    fn no_scale_beats_physics(
+        name in proptest::sample::select(MODELS.to_vec()), scale in 0.001f64..1.0, sequences in 0u32..400,
+        mean in 1u64..40_000, chunks in proptest::collection::vec((1u32..3000, 0u32..9000), 0..4), more in 1u32..400,
+    ) {
+        let target = target(name, 1);
+        let scaled = Empirical {
+            prefill_scale: Some(scale), product_scale: Some(scale), decode_attention_scale: Some(scale),
+            ..Empirical::kernels()
+        };
+        let priced = scaled.build(&profile(), &target).unwrap();
+        let mut prefill: Vec<Chunk> =
+            chunks.iter().map(|&(tokens, context)| Chunk { tokens, context, last: true }).collect();
+        let decode_context = u64::from(sequences) * mean;
+        let step = StepShape { prefill: &prefill, decode_seqs: sequences, decode_context };
+        let (now, bound) = (priced.price(&step).seconds, bound(&target).seconds(&step));
+        prop_assert!(now >= bound, "{now} s is below {bound} s");
+        let items: f64 = priced.itemise(&step).iter().map(|item| item.seconds).sum();
+        prop_assert!((items - now).abs() <= 1e-9 * now, "{items} {now}");
+        prefill.push(Chunk { tokens: more, context: 0, last: true });
+        let grown = priced.price(&StepShape { prefill: &prefill, decode_seqs: sequences, decode_context }).seconds;
+        prop_assert!(grown >= now * (1.0 - 1e-9), "more prompts: {grown} {now}");
     }
 
     #[test]
@@ -172,10 +196,7 @@ proptest! {
             let then = preferred.price(&wider).seconds;
             prop_assert!(then >= now * (1.0 - 1e-9), "{wider:?}: {then} {now}");
         }
-        let target = target("Llama-3.1-8B", 1);
-        let bound = crate::runtime::LowerBound::new(
-            &target.shape(), &target.device().unwrap(), &target.deployment(),
-        ).seconds(&step);
+        let bound = bound(&target("Llama-3.1-8B", 1)).seconds(&step);
         prop_assert!(now >= bound * (1.0 - 1e-9), "{now} s is below {bound} s");
     }
 

@@ -21,7 +21,7 @@ use super::Engine;
 use crate::catalog::Precision;
 use crate::runtime::Target;
 use crate::runtime::profile::grid::between;
-use crate::runtime::profile::{Phase, Residuals};
+use crate::runtime::profile::{Phase, Profile, Residuals};
 
 /// The version of the form of these files that this program writes and reads.
 pub const WHOLE_STEPS_FORM: u32 = 1;
@@ -170,7 +170,15 @@ impl WholeSteps {
     pub fn read(text: &str) -> Result<Self, String> {
         let options =
             ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
-        let found: Self = options.from_str(text).map_err(|error| error.to_string())?;
+        let found: Self = options.from_str(text).map_err(|error| {
+            let other = if Profile::read(text).is_ok() { ": it is a profile of operators, for `profile`" } else { "" };
+            let place = error.span.start;
+            format!(
+                "this is not a file of whole steps that `mist calibrate --whole-steps` writes (line {}, column \
+                 {}){other}",
+                place.line, place.col
+            )
+        })?;
         if found.form != WHOLE_STEPS_FORM {
             return Err(format!(
                 "the file has form {}; this program reads form {WHOLE_STEPS_FORM}: calibrate it anew",

@@ -215,6 +215,16 @@ impl PrefillCurve {
         if context <= 0.0 {
             return plain;
         }
+        (plain + self.prefix(batch, tokens, context)).max(self.least(batch, tokens, context))
+    }
+
+    /// The physical bound (s).
+    pub(crate) fn least(&self, batch: f64, tokens: f64, context: f64) -> f64 {
+        self.silicon.prefill(&self.shape, batch, tokens, context)
+    }
+
+    /// What the cached tokens add to `batch` pieces behind them (s); never falls along either.
+    pub(crate) fn prefix(&self, batch: f64, tokens: f64, context: f64) -> f64 {
         let tile = f64::from(self.rule.tile);
         // Rows beyond the window see nothing of the prefix.
         let most = self.shape.window_tokens() + tile;
@@ -229,8 +239,7 @@ impl PrefillCurve {
         } else {
             context
         };
-        let seconds = plain + self.rule.ns_per_key * 1e-9 * waves * keys;
-        seconds.max(self.silicon.prefill(&self.shape, batch, tokens, context))
+        self.rule.ns_per_key * 1e-9 * waves * keys
     }
 }
 

@@ -94,7 +94,10 @@ pub struct Profile {
 #[derive(Debug, Error)]
 pub enum ProfileError {
     /// The text is no profile.
-    #[error("{0}")]
+    #[error(
+        "this is not a profile that `mist calibrate` writes (line {}, column {})",
+        .0.span.start.line, .0.span.start.col
+    )]
     Malformed(Box<SpannedError>),
     /// The text has a form this program does not know.
     #[error("the profile has form {found}; this program reads form {FORM}: calibrate it anew")]
@@ -285,7 +288,7 @@ impl Profile {
         Ok(CollectiveCurve::fastest(&tables))
     }
 
-    /// The curve of a layer of experts.
+    /// The curve of a layer of experts; `dispatched` where a device is sent the rows of its experts alone, not all.
     ///
     /// # Errors
     /// Experts of this kind were not measured.
@@ -294,6 +297,7 @@ impl Profile {
         shape: &MoeShape,
         kind: WeightKind,
         routing: Routing,
+        dispatched: bool,
     ) -> Result<MoeCurve, ProfileError> {
         let of_kind = || self.moe.iter().filter(|table| table.kind == kind);
         // Not every device was measured under every routing.
@@ -303,7 +307,7 @@ impl Profile {
             known.dedup();
             self.not_measured(format!("experts with {kind} weights"), known.into_iter().map(str::to_owned))
         })?;
-        Ok(table.curve(&self.silicon, shape))
+        Ok(table.curve(&self.silicon, shape, dispatched))
     }
 
     /// The measurements for `shape`: of its window if there are any, else of none; of its head size, else of

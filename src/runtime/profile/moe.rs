@@ -11,7 +11,8 @@
 //!
 //! times `exp(r)`, where `r` is known for the layers that were measured and expected, by a Gaussian
 //! process over `log (h, i/tp, k, El, ep)`, for others. All rows are written and summed on every device,
-//! whatever `ep`: the last term. Shards that are no multiple of 16 wide run two to three times slower and
+//! whatever `ep`: the last term, as every device of those measured has every token. Where rows are dispatched to their
+//! experts, a device writes its own `N` only. Shards that are no multiple of 16 wide run two to three times slower and
 //! are expected from each other only.
 
 use serde::{Deserialize, Serialize};
@@ -187,8 +188,13 @@ impl MoeForm {
                 libm::pow(memory / larger, self.overlap) + libm::pow(compute / larger, self.overlap),
                 1.0 / self.overlap,
             );
+        self.floor_us * 1e-6 + both + self.row_seconds(silicon, shape, tokens)
+    }
+
+    /// Seconds of writing and summing the rows of so many tokens.
+    fn row_seconds(&self, silicon: &Silicon, shape: &MoeShape, tokens: f64) -> f64 {
         let rows = 4.0 * tokens * f64::from(shape.top_k) * f64::from(shape.hidden);
-        self.floor_us * 1e-6 + both + rows / (silicon.bandwidth() * self.rows)
+        rows / (silicon.bandwidth() * self.rows)
     }
 }
 
@@ -206,8 +212,8 @@ impl MoeTable {
         Ok(())
     }
 
-    /// The curve of one layer.
-    pub(crate) fn curve(&self, silicon: &Silicon, shape: &MoeShape) -> MoeCurve {
+    /// The curve of one layer; `dispatched` where a device is sent the rows of its experts alone.
+    pub(crate) fn curve(&self, silicon: &Silicon, shape: &MoeShape, dispatched: bool) -> MoeCurve {
         let known = self.shapes.iter().position(|measured| *measured == shape.tuple());
         let row = |index: usize| (0..self.tokens.len()).map(move |at| index * self.tokens.len() + at);
         let residuals: Vec<f64> = if let Some(index) = known {
@@ -224,12 +230,23 @@ impl MoeTable {
             }
             sums
         };
-        MoeCurve { curve: self.rising(silicon, shape, &residuals), measured: known.is_some() }
+        MoeCurve { curve: self.rising(silicon, shape, &residuals, dispatched), measured: known.is_some() }
     }
 
     /// The curve through residuals at the table's token counts.
-    pub(crate) fn rising(&self, silicon: &Silicon, shape: &MoeShape, residuals: &[f64]) -> Curve {
-        let form = |tokens: f64| self.form.seconds(silicon, self.kind, self.routing, shape, tokens);
+    pub(crate) fn rising(
+        &self,
+        silicon: &Silicon,
+        shape: &MoeShape,
+        residuals: &[f64],
+        dispatched: bool,
+    ) -> Curve {
+        // Of all rows, those of the other groups.
+        let elsewhere = if dispatched { 1.0 - 1.0 / f64::from(shape.ep) } else { 0.0 };
+        let form = |tokens: f64| {
+            self.form.seconds(silicon, self.kind, self.routing, shape, tokens)
+                - elsewhere * self.form.row_seconds(silicon, shape, tokens)
+        };
         let scale: Vec<f64> = self.tokens.iter().map(|tokens| libm::log(form(*tokens))).collect();
         let mut times: Vec<f64> = scale.iter().zip(residuals).map(|(scale, r)| scale + r).collect();
         pool_adjacent(&mut times);

@@ -4,6 +4,7 @@
 mod all_errors;
 mod bad_input;
 mod bad_pipelines;
+mod calibrate;
 mod catalog;
 mod check;
 mod digest;

@@ -50,9 +50,30 @@ fn what_was_measured_of_a_run_is_compared() {
     sandbox.write("runs.csv", &row("1,,,,").replace("requests=50", "requets=50"));
     let said = sandbox.refused(&["validate", folder, "runs"]);
     assert!(said.contains("requets"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_judged_is_said_without_ado() {
     let nothing = Sandbox::new();
-    let said = nothing.refused(&["validate", nothing.path("").to_str().unwrap()]);
+    let said = nothing.refused(&["validate", "."]);
     assert!(said.contains("it has no measurements"), "{said}");
+    let said = said.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    assert_eq!((said.matches(", ,").count(), said.matches("closed_loop_llama8b").count()), (0, 1), "{said}");
+
+    let head = "run,scenario,set,makespan_s,ttft_ms,tpot_ms,e2e_ms,out_tok_s\n";
+    let sandbox = Sandbox::with_quickstart();
+    sandbox.write("runs.csv", head);
+    let said = sandbox.refused(&["validate", "."]);
+    assert!(said.contains("runs.csv:1: there are no rows"), "{said}");
+    sandbox.write("runs.csv", &format!("{head}few,quickstart.ron,workload[0].requests=20,,,,,\n"));
+    let said = sandbox.refused(&["validate", ".", "--every", "0"]);
+    assert!(said.contains("--every"), "{said}");
+    let said = sandbox.refused(&["validate", ".", "--runtime", "Empirical()"]);
+    assert!(said.contains("--runtime does nothing here: runs is not priced with it"), "{said}");
+    let page = sandbox.ok(&["validate", ".", "runs", "opsums", "--runtime", "Empirical()", "--every", "2"]);
+    assert!(page.contains("runtime   as the scenarios name it, not Empirical()"), "{page}");
+    assert!(page.contains("again     mist validate . runs --every 2\n"), "{page}");
+    assert!(page.contains("again     mist validate . opsums --runtime 'Empirical()'\n"), "{page}");
 }
 
 #[test]

@@ -11,8 +11,12 @@
 //! | parallelism | collectives of a step |
 //! |---|---|
 //! | tensor | two all-reduces of T·h a layer, one where attention and feed-forward run side by side; the gather of the logits |
-//! | data and expert | one all-reduce over the tensor ranks, two all-to-alls of T·k·h over all |
+//! | data, whole experts | one all-reduce over the tensor ranks; two all-to-alls of T·h over all, times min(k, R): no rank is sent a row twice |
+//! | data, sliced experts | tensor's, and an all-gather and a reduce-scatter of C·T·h over the copies: every rank needs every token |
 //! | pipeline | T·h from each stage to the next |
+//!
+//! R are all ranks of the experts, C copies of attention with T tokens each. A reduce-scatter takes what an all-gather
+//! takes. With one copy every rank has every token, and all-reduces bring together what experts make of them.
 //!
 //! Left out: contention between clusters, and links between nodes, which are taken to be as fast as those within.
 
@@ -52,6 +56,19 @@ impl Collective {
     }
 }
 
+/// What copies of attention send each other to and from each layer of experts.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    operator: &'static str,
+    collective: Collective,
+    /// Layers of experts.
+    layers: f64,
+    /// Times the bytes of a copy's tokens.
+    rows: f64,
+    /// Whether whole experts bring their rows back themselves, so that there is nothing to reduce.
+    whole: bool,
+}
+
 /// The collectives of one deployment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Collectives {
@@ -61,18 +78,18 @@ pub(super) struct Collectives {
     reduces: f64,
     reduce: Collective,
     gather: Collective,
-    /// Dispatch and combine of routed rows: layers that have them, rows a token.
-    exchange: Option<(Collective, f64, f64)>,
+    /// What copies of attention send each other.
+    exchange: Option<Exchange>,
     /// To the next stage: times a step, latency, bytes/s.
     send: Option<(f64, f64, f64)>,
     genz: bool,
 }
 
 impl Collectives {
-    /// `device` has a link if the deployment has more than one rank: checked before.
+    /// `device` has a link if the deployment has more than one device: checked before.
     pub fn new(params: &Analytical, device: &Device, deployment: &Deployment, shape: &DecoderShape) -> Self {
         let genz = params.counting == Counting::GenZ;
-        let link = device.link_bandwidth.unwrap_or(f64::INFINITY);
+        let link = device.link_bandwidth.unwrap_or(0.0);
         let own = params.allreduce_latency.is_some() || params.link_efficiency.is_some();
         let fits = device.collectives.filter(|_| !own && !genz);
         let extra = if genz { 0.0 } else { params.collective_overhead.as_secs() };
@@ -100,7 +117,25 @@ impl Collectives {
         let eager = !params.cuda_graphs;
         let exchange = shape.moe.filter(|_| deployment.data_parallel > 1).map(|moe| {
             let layers = f64::from(shape.layers - moe.dense_layers);
-            (of(all, 1.0, &|fits| [fits.all_to_all(all), None]), layers, f64::from(moe.active))
+            let copies = deployment.data_parallel;
+            if deployment.expert_parallel {
+                // A rank sends its own tokens: those of its copy of attention, split over the tensor ranks.
+                Exchange {
+                    operator: "dispatch and combine",
+                    collective: of(all, 1.0, &|fits| [fits.all_to_all(all), None]),
+                    layers,
+                    rows: f64::from(moe.active.min(all)) / f64::from(tp),
+                    whole: true,
+                }
+            } else {
+                Exchange {
+                    operator: "gather and scatter",
+                    collective: of(copies, 1.0, &|fits| [fits.all_gather(copies), None]),
+                    layers,
+                    rows: f64::from(copies),
+                    whole: false,
+                }
+            }
         });
         Self {
             layers: f64::from(shape.layers),
@@ -135,14 +170,13 @@ impl Collectives {
                 sink.take(Line::new(operator, Part::Communication, calls, one, 0.0, bytes));
             }
         };
-        // Where experts bring their rows back themselves there is nothing to reduce.
-        let exchanged = self.exchange.map_or(0.0, |(_, layers, _)| layers);
+        let exchanged =
+            self.exchange.filter(|exchange| exchange.whole).map_or(0.0, |exchange| exchange.layers);
         let calls = self.reduces * self.layers - exchanged;
         take("all-reduce", calls, self.reduce.seconds(bytes), self.reduce.factor * bytes);
-        if let Some((exchange, layers, rows)) = self.exchange {
-            // A rank sends its own tokens: those of its copy of attention, split over the tensor ranks.
-            let bytes = bytes * rows / self.reduce.ranks;
-            take("dispatch and combine", 2.0 * layers, exchange.seconds(bytes), exchange.factor * bytes);
+        if let Some(Exchange { operator, collective, layers, rows, .. }) = self.exchange {
+            let bytes = bytes * rows;
+            take(operator, 2.0 * layers, collective.seconds(bytes), collective.factor * bytes);
         }
         if let Some((times, latency, bandwidth)) = self.send {
             take("send to the next stage", times, latency + bytes / bandwidth, bytes);
