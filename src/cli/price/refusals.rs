@@ -40,7 +40,7 @@ fn of_option(option: &str, problem: Problem) -> Problem {
 pub(super) fn refused(
     problem: Problem,
     target: &Target<'_>,
-    compiled: &dyn Fn(&Target<'_>) -> Result<Arc<dyn StepModel>, Problem>,
+    compiled: impl Fn(&Target<'_>) -> Result<Arc<dyn StepModel>, Problem>,
 ) -> Failure {
     let wide = Target { activations: Some(Precision::Bf16), ..*target };
     let no_rate = target.accelerator.flops(target.arithmetic()).is_err();

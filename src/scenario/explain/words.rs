@@ -146,10 +146,7 @@ fn unlinked(text: &str) -> String {
         };
         let target = behind.strip_prefix('(').and_then(|behind| behind.split_once(')'));
         match (target, name.strip_prefix('`').and_then(|name| name.strip_suffix('`'))) {
-            (Some((to, _)), _) if to.starts_with("http") => {
-                plain.push('[');
-                continue;
-            }
+            (Some((to, _)), _) if to.starts_with("http") => plain.push('['),
             (Some((_, behind)), _) => {
                 plain.push_str(name);
                 rest = behind;
