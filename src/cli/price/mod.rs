@@ -49,7 +49,7 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
     wrong_with(&target)?;
     let runtime = choice(&options.runtime)?;
     let compiled = |target: &Target<'_>| simulation.step_model(&runtime, target);
-    let step_model = compiled(&target).map_err(|problem| refused(problem, &target, &compiled))?;
+    let step_model = compiled(&target).map_err(|problem| refused(problem, &target, compiled))?;
     offloads_too_much(&target)?;
     let device = target.device().map_err(|message| Failure::input(plain_setting(&message)))?;
     let bill = Bill {
