@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::gemm::rounded;
 use super::measurements::{AttentionRow, AttentionSet};
+use super::paths::unsplit_from;
 use super::physics::{Row, attention_row};
 use super::score::{Errors, FOLDS, folds, quantile};
 use super::trees::{Columns, Growth, Trees, median};
@@ -18,7 +19,7 @@ const OUTLIER: f64 = 0.3;
 
 /// How well the fit foretells.
 pub(super) struct AttentionScores {
-    /// Heads held out, rows that hold against physics.
+    /// Heads held out, rows that hold against physics and against rows of less work.
     pub(super) shapes: Errors,
     /// Heads held out, all rows.
     pub(super) all: Errors,
@@ -219,7 +220,8 @@ fn score(silicon: &Silicon, set: &AttentionSet, table: &AttentionTable) -> Atten
     let errors = |pairs: &[(f64, &AttentionRow)], keep: &dyn Fn(&AttentionRow) -> bool| {
         Errors::of(pairs.iter().filter(|(_, row)| keep(row)).map(|(foretold, row)| (*foretold, row.seconds)))
     };
-    let sound = |row: &AttentionRow| judge(silicon, set, row) == Row::Sound;
+    let unsplit = unsplit_from(set).unwrap_or(f64::INFINITY);
+    let sound = |row: &AttentionRow| row.batch < unsplit && judge(silicon, set, row) == Row::Sound;
     AttentionScores {
         shapes: errors(&held, &sound),
         all: errors(&held, &|_| true),

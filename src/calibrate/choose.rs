@@ -101,10 +101,20 @@ fn pick<T>(
             for (rows, what) in [
                 (verdict.impossible, "faster than the device can be, and left out"),
                 (verdict.hot, "hot: faster than memory, as their operands were left in the cache"),
+                (
+                    verdict.decoded,
+                    "prompts of one token, decoded in more time than longer ones, and left out",
+                ),
             ] {
                 if rows > 0 {
                     report.remarks.push(format!("{about}: {rows} rows are {what}"));
                 }
+            }
+            if let Some(batch) = verdict.unsplit_from {
+                report.remarks.push(format!(
+                    "{about}: from {batch} sequences on another kernel takes less than half of what fewer do; \
+                     priced as no cheaper than those, and judged apart"
+                ));
             }
             chosen = Some(set);
         }

@@ -22,6 +22,7 @@ mod gemm;
 mod import;
 mod measurements;
 mod moe;
+mod paths;
 mod physics;
 mod report;
 mod score;

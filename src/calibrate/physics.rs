@@ -6,9 +6,9 @@
 //! what else is in it was taken in the same way. So is one whose fastest kernel takes as long as it takes
 //! a host to launch one, and one that is only a part.
 
-use super::CalibrateError;
 use super::measurements::{AttentionSet, ChunkSet, GemmSet, MoeSet, Origin, StreamRow, Times};
 use super::score::quantile;
+use super::{CalibrateError, paths};
 use crate::catalog::Precision;
 use crate::runtime::profile::{AttentionShape, Phase, Silicon, WeightKind};
 
@@ -30,6 +30,10 @@ pub(super) struct Verdict {
     pub(super) impossible: usize,
     /// Rows that were read from the cache.
     pub(super) hot: usize,
+    /// Prompts of one token that were decoded, and that were left out.
+    pub(super) decoded: usize,
+    /// Decoding sequences from which on another kernel takes less time than with fewer.
+    pub(super) unsplit_from: Option<f64>,
     /// Why the table cannot be used.
     pub(super) refused: Option<String>,
 }
@@ -156,6 +160,8 @@ pub(super) fn check_attention(silicon: &Silicon, set: &mut AttentionSet) -> Resu
         format!("{sizes} in {}", beside(seconds, bound(row)))
     };
     let mut verdict = sift(&mut set.rows, judged, said);
+    verdict.decoded = paths::leave_out_single_tokens(set);
+    verdict.unsplit_from = paths::unsplit_from(set);
     verdict.refused =
         verdict.refused.or_else(|| host_launched(set.rows.iter().map(|row| row.seconds))).or_else(|| {
             (set.rows.len() < FEWEST_ATTENTIONS).then(|| {
@@ -178,7 +184,7 @@ pub(super) fn check_moe(silicon: &Silicon, set: &mut MoeSet) -> Result<Verdict, 
     let first = first.map(|row| format!("{} tokens in {}", row.tokens, beside(row.seconds, bound(row))));
     set.rows.retain(|row| !faster(row));
     let impossible = before - set.rows.len();
-    Ok(Verdict { impossible, hot: 0, refused: too_many(impossible, before, first) })
+    Ok(Verdict { impossible, refused: too_many(impossible, before, first), ..Verdict::default() })
 }
 
 /// Looks at the unit of chunks and mixed steps of one layer.

@@ -67,7 +67,7 @@ impl Report {
         let Some(scores) = scores else { return };
         let mut regimes = vec![("heads held out", scores.shapes.clone())];
         if scores.all != scores.shapes {
-            regimes.push(("… with hot rows", scores.all));
+            regimes.push(("… all rows", scores.all));
         }
         regimes.push(("as fitted", scores.kept));
         let window = set.window.map_or(String::new(), |window| format!(" w{window}"));
