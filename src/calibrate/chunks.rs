@@ -97,28 +97,35 @@ fn named(sets: &[&ChunkSet]) -> String {
     names.join(", ")
 }
 
-/// The cost of a key of a prefix that fits measured chunks.
+/// The costs of keys of a prefix that fit measured chunks.
 fn prefix_rule(profile: &Profile, sets: &[&ChunkSet]) -> PrefixRule {
-    let rule = |ns_per_key: f64| PrefixRule {
+    let rule = |[ns_per_key, free_keys, later_waves]: [f64; 3]| PrefixRule {
         tile: TILE,
-        ns_per_key,
+        ns_per_key: rounded(ns_per_key),
+        free_keys: rounded(free_keys),
+        later_waves: rounded(later_waves),
         fitted_to: format!("chunks behind prefixes, {}", named(sets)),
     };
     let mut plain = Vec::new();
     for set in sets {
-        let free = Profile { prefix: rule(0.0), ..profile.clone() };
+        let free = Profile { prefix: rule([0.0; 3]), ..profile.clone() };
         let Ok(curve) = free.prefill_attention(&shape(set)) else { continue };
         for row in set.rows.iter().filter(|row| behind_prefix(row)) {
             let tiles = (row.chunk / f64::from(TILE)).ceil() * f64::from(set.heads);
             let waves = (tiles / f64::from(profile.silicon.multiprocessors)).ceil();
-            plain.push((curve.seconds(1.0, row.chunk, 0.0), waves * row.prefix, row.seconds));
+            plain.push((curve.seconds(1.0, row.chunk, 0.0), waves - 1.0, row.prefix, row.seconds));
         }
     }
     let cost = |x: &[f64]| {
-        let tau = libm::exp(x[0]) * 1e-9;
-        plain.iter().map(|(plain, keys, seconds)| soft(libm::log((plain + tau * keys) / seconds))).sum()
+        let [ns, free, later] = [0, 1, 2].map(|at| libm::exp(x[at]));
+        let each = plain.iter().map(|(plain, waves, keys, seconds)| {
+            let foretold = plain + ns * 1e-9 * ((keys - free).max(0.0) + later * waves * keys);
+            soft(libm::log(foretold / seconds))
+        });
+        each.sum()
     };
-    rule(rounded(libm::exp(minimise(cost, &[3.0], 0.3, 200)[0])))
+    let found = minimise(cost, &[3.0, 3.0, -0.1], 0.3, 500);
+    rule([0, 1, 2].map(|at| libm::exp(found[at])))
 }
 
 /// The cost of a key by plain prompts: `t0 + τ·waves·(s/2 + δ)`, with the tile that fits best.
@@ -126,6 +133,8 @@ fn from_prompts(silicon: &Silicon, prompts: Option<&AttentionSet>) -> PrefixRule
     let rule = |tile: u32, ns_per_key: f64, fitted_to: &str| PrefixRule {
         tile,
         ns_per_key: rounded(ns_per_key),
+        free_keys: 0.0,
+        later_waves: 1.0,
         fitted_to: fitted_to.to_owned(),
     };
     let Some(set) = prompts else {

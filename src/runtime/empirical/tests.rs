@@ -75,7 +75,13 @@ pub(super) fn profile() -> Profile {
             .into_iter()
             .flat_map(|kv| [attention(Phase::Prefill, kv), attention(Phase::Decode, kv)])
             .collect(),
-        prefix: PrefixRule { tile: 128, ns_per_key: 6.0, fitted_to: "made up".to_owned() },
+        prefix: PrefixRule {
+            tile: 128,
+            ns_per_key: 6.0,
+            free_keys: 0.0,
+            later_waves: 1.0,
+            fitted_to: "made up".to_owned(),
+        },
         mixed: MixedRule::Apart { because: "made up".to_owned() },
         moe: vec![MoeTable {
             kind: WeightKind::Bf16,

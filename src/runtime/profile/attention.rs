@@ -3,11 +3,13 @@
 //!
 //! ```text
 //! t(b, s)    = max( R , (t0 + R)·exp(r(b, s)) )            r: on a grid of heads, heads a KV head, b, s
-//! t(b, c, p) = t(b, c) + τ·ceil( ceil(c/64)·b·h / SM )·p   a chunk of c tokens behind p cached ones
+//! t(b, c, p) = t(b, c) + τ·( (p − p₀)₊ + λ·(w − 1)·p )      a chunk of c tokens behind p cached ones
+//!              w = ceil( ceil(c/64)·b·h / SM )
 //! ```
 //!
 //! A chunk behind a cached prefix walks the prefix once for each wave of tiles of 64 rows, one key every
-//! `τ`: nothing splits the keys of a prompt. That rule was measured on one device (RTX PRO 6000,
+//! `τ`, but for the first `p₀`, which hide behind the launch; waves after the first take the share λ of it, as
+//! they start where tiles end. Nothing splits the keys of a prompt. That rule was measured on one device (RTX PRO 6000,
 //! `FlashAttention` 2); on others `τ` comes from their plain prompts, and the rule is carried over.
 //!
 //! Decode tables that were measured with the KV left in the cache are held to what a cold one takes, and where
@@ -81,6 +83,12 @@ pub struct PrefixRule {
     pub tile: u32,
     /// A key of the prefix, a wave of tiles (ns).
     pub ns_per_key: f64,
+    /// Keys that the first wave walks in the time that a launch takes anyway, such as the rest of a tile of keys.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub free_keys: f64,
+    /// What a key costs in each wave after the first, as a share: tiles of the next start where others end.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub later_waves: f64,
     /// What it was fitted to.
     pub fitted_to: String,
 }
@@ -88,8 +96,26 @@ pub struct PrefixRule {
 impl PrefixRule {
     pub(super) fn check(&self) -> Result<(), String> {
         check_above_zero(&[("tile", self.tile.into())])?;
-        check_not_negative(&[("ns_per_key", self.ns_per_key)])
+        check_not_negative(&[
+            ("ns_per_key", self.ns_per_key),
+            ("free_keys", self.free_keys),
+            ("later_waves", self.later_waves),
+        ])
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_one(number: &f64) -> bool {
+    *number == 1.0
 }
 
 impl AttentionTable {
@@ -239,7 +265,9 @@ impl PrefillCurve {
         } else {
             context
         };
-        self.rule.ns_per_key * 1e-9 * waves * keys
+        let first = (keys - self.rule.free_keys).max(0.0);
+        let later = self.rule.later_waves * (waves - 1.0) * keys;
+        self.rule.ns_per_key * 1e-9 * (first + later)
     }
 }
 

@@ -88,7 +88,13 @@ pub(crate) fn profile() -> Profile {
                 ]
             })
             .collect(),
-        prefix: PrefixRule { tile: 64, ns_per_key: 6.0, fitted_to: "a formula".to_owned() },
+        prefix: PrefixRule {
+            tile: 64,
+            ns_per_key: 6.0,
+            free_keys: 0.0,
+            later_waves: 1.0,
+            fitted_to: "a formula".to_owned(),
+        },
         mixed: MixedRule::Together {
             tile: 64,
             ns_per_key: 7.0,
