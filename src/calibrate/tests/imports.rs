@@ -167,11 +167,13 @@ fn what_cannot_be_held_out_is_said() {
     for (batch, length) in (1..=20).flat_map(|batch| (1..=16).map(move |length| (batch, 512 * length))) {
         let us = 8.0 + 2e6 * silicon.decode(&shape, f64::from(batch), f64::from(length));
         writeln!(attention, "decode,128,bf16,0,{batch},{length},8,2,{us}").unwrap();
+        let us = 8.0 + 2e6 * silicon.prefill(&shape, f64::from(batch), f64::from(length), 0.0);
+        writeln!(attention, "prefill,128,bf16,0,{batch},{length},8,2,{us}").unwrap();
     }
     let folder = folder(&[("gemm/vllm-0.19.0/gemm_perf.csv", gemm), ("mist_attention.csv", attention)]);
     let (profile, report) = fit(&folder, &[], true).unwrap();
-    assert_eq!((profile.gemm.len(), profile.attention.len()), (1, 1));
+    assert_eq!((profile.gemm.len(), profile.attention.len()), (1, 2));
     let said = report.remarks.iter().filter(|remark| remark.contains("the same `heads` and `kv_heads`"));
-    assert_eq!(said.count(), 1, "{:?}", report.remarks);
+    assert_eq!(said.count(), 2, "{:?}", report.remarks);
     assert!(!report.lines.iter().any(|line| line.regime == "heads held out"), "{:?}", report.lines);
 }
