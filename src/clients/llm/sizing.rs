@@ -38,7 +38,7 @@ pub(crate) fn sizing(target: &Target<'_>, limits: &Limits) -> KvSizing {
         tensor_parallel: target.tensor_parallel,
         spread,
         parameters: model.parameters() as f64,
-        weight_bytes: target.weights.bytes(),
+        weight_bytes: target.weights.weight_bytes(),
         kv_bytes_per_token: model.kv_bytes_per_token(target.kv_cache),
         groups: if limits.in_full { KvGroups::ONE } else { model.kv_groups() },
         heads: model.attention.heads,
