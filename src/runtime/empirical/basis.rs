@@ -9,12 +9,14 @@ use crate::runtime::profile::{AttentionShape, Profile, WeightKind};
 /// Refuses number formats that the profile has no measurements of: they are not priced as others.
 pub(super) fn refuse_unmeasured(profile: &Profile, target: &Target<'_>) -> Result<(), String> {
     let help = "use another, calibrate a profile that has it, or use `Analytical`";
-    let Some(kind) = WeightKind::of(target.weights) else {
+    let Some(kind) = stored(target) else {
         return Err(format!("weights: {} was never measured; {help}", target.weights));
     };
-    profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
+    if experts_alone(profile, target).is_none() {
+        profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
+    }
     let (own, asked) = (target.weights.arithmetic(), target.arithmetic());
-    if WeightKind::of(own) != WeightKind::of(asked) {
+    if WeightKind::of(own) != WeightKind::of(asked) && kind != WeightKind::Mxfp4 {
         let weights = target.weights;
         return Err(format!(
             "activations: {weights} weights in {asked} products were never measured, only in {own} ones; {help}"
@@ -36,6 +38,25 @@ pub(super) fn refuse_unmeasured(profile: &Profile, target: &Target<'_>) -> Resul
     profile.attention(&shape).map(|_| ()).map_err(|error| format!("kv_cache: {error}; {help}"))
 }
 
+/// How the weights are stored: 4-bit floats that are multiplied in 16 bit are `MXFP4`'s.
+pub(super) fn stored(target: &Target<'_>) -> Option<WeightKind> {
+    let wide = WeightKind::of(target.arithmetic()) == Some(WeightKind::Bf16);
+    if target.weights == Precision::Fp4 && wide {
+        Some(WeightKind::Mxfp4)
+    } else {
+        WeightKind::of(target.weights)
+    }
+}
+
+/// The kind of weights of a mixture, where of that kind only experts were measured: then everything else is priced in 16
+/// bit, as `gpt-oss` has it and mixtures whose experts alone are quantised.
+pub(super) fn experts_alone(profile: &Profile, target: &Target<'_>) -> Option<WeightKind> {
+    let kind = stored(target).filter(|_| target.model.experts.is_some())?;
+    let of_products = profile.gemm.iter().any(|table| table.kind == kind);
+    let of_experts = profile.moe.iter().any(|table| table.kind == kind);
+    (of_experts && !of_products).then_some(kind)
+}
+
 /// What the figures of a model rest on, in words.
 pub(super) fn basis(
     kind: &Empirical,
@@ -50,6 +71,11 @@ pub(super) fn basis(
         path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     });
     lines.push(format!("operators measured on {} ({place}: {})", profile.gpu, profile.source));
+    if let Some(kind) = experts_alone(profile, target) {
+        lines.push(format!(
+            "experts in {kind}, other products in 16 bit, as of {kind} only experts were measured"
+        ));
+    }
     if let Some(steps) = steps {
         lines.push(format!("whole steps as measured where there are any ({})", steps.source));
     }
