@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::errors::Errors;
+use super::folds::{FOLDS, folds};
 use super::gemm::rounded;
 use super::import;
 use super::report::Report;
-use super::score::{Errors, FOLDS, folds};
 use super::{CalibrateError, Request};
 use crate::catalog::Catalog;
 use crate::runtime::profile::kriging::{Kriging, Prior};
@@ -106,7 +107,7 @@ pub fn calibrate_steps(
             Errors::of(set.rows.iter().map(|row| (step.seconds(row.tokens, row.length), row.seconds)))
         };
         let errors = Errors::of(held.iter().map(Held::pair));
-        step.held_out = (rounded(errors.mean), rounded(errors.median));
+        step.held_out = (rounded(100.0 * errors.mean), rounded(100.0 * errors.median));
         let operator = format!("{} {}", stage(set.phase), set.of);
         report.step(&operator, "steps held out", errors);
         let inside = held.iter().filter(|held| held.inside).map(Held::pair);
