@@ -39,6 +39,7 @@ pub(crate) fn sizing(target: &Target<'_>, limits: &Limits) -> KvSizing {
         spread,
         parameters: model.parameters() as f64,
         weight_bytes: target.weights.bytes(),
+        offloaded_bytes: target.offloaded_bytes,
         kv_bytes_per_token: model.kv_bytes_per_token(target.kv_cache),
         groups: if limits.in_full { KvGroups::ONE } else { model.kv_groups() },
         heads: model.attention.heads,

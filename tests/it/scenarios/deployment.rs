@@ -139,6 +139,7 @@ impl Server {
             spread: Spread::NONE,
             parameters: model.parameters() as f64,
             weight_bytes: Precision::Bf16.bytes(),
+            offloaded_bytes: 0.0,
             kv_bytes_per_token: model.kv_bytes_per_token(Precision::Bf16),
             groups: if in_full { KvGroups::ONE } else { model.kv_groups() },
             heads: model.attention.heads,
