@@ -110,7 +110,7 @@ fn what_no_server_does_has_no_price() {
         ),
         (
             "Llama-3.1-8B L40S --decode 1x9 --offload 10 --tp 2",
-            vec!["7.479 GiB of weights that each accelerator"],
+            vec!["7.48 GiB of weights that each accelerator"],
         ),
         ("Llama-3.1-8B L40S --decode 64", vec!["`--decode 64` is no batch", "`1x64`", "`64xTOKENS`"]),
         (
