@@ -210,7 +210,8 @@ fn experts_alone_may_have_4_bits() {
                 model.name,
                 gpu.name
             );
-            assert_eq!(others, wide_others);
+            // A step below what the device can is lifted whole, and with 16 bit some are (L40S, RTX PRO 6000).
+            assert!(others <= wide_others && others > 0.0, "{others} {wide_others}");
             let line = format!(
                 "experts in {kind}, other products in 16 bit, as of {kind} only experts were measured"
             );
