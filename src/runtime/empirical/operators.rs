@@ -28,7 +28,8 @@ pub(super) struct Operators {
 /// Whether all-reduces are priced as they were measured. Hosts without peer-to-peer are properties of their own, and
 /// not every number of devices was measured.
 pub(super) fn reduces_as_measured(profile: &Profile, target: &Target<'_>) -> bool {
-    let through_host = target.accelerator.name == "L40S" && target.tensor_parallel > 2;
+    let peers = target.accelerator.scale_up.as_ref().and_then(|links| links.peers);
+    let through_host = peers.is_some_and(|peers| target.tensor_parallel > peers);
     target.tensor_parallel > 1 && !through_host && profile.all_reduce(target.tensor_parallel).is_ok()
 }
 
