@@ -52,7 +52,7 @@ impl Report {
 
     pub(super) fn gemm(&mut self, set: &GemmSet, scores: Option<GemmScores>) {
         let Some(scores) = scores else { return };
-        let mut regimes = vec![("shapes held out", scores.shapes.clone())];
+        let mut regimes = vec![("shapes held out", scores.shapes)];
         if scores.all != scores.shapes {
             regimes.push(("… with hot rows", scores.all));
         }
@@ -65,7 +65,7 @@ impl Report {
 
     pub(super) fn attention(&mut self, set: &AttentionSet, scores: Option<AttentionScores>) {
         let Some(scores) = scores else { return };
-        let mut regimes = vec![("heads held out", scores.shapes.clone())];
+        let mut regimes = vec![("heads held out", scores.shapes)];
         if scores.all != scores.shapes {
             regimes.push(("… all rows", scores.all));
         }

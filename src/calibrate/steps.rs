@@ -11,32 +11,13 @@ use super::errors::Errors;
 use super::folds::{FOLDS, folds};
 use super::gemm::rounded;
 use super::import;
+use super::measurements::{StepRow, StepSet};
 use super::report::Report;
 use super::{CalibrateError, Request};
 use crate::catalog::Catalog;
 use crate::runtime::profile::kriging::{Kriging, Prior};
 use crate::runtime::profile::{Phase, Residuals};
-use crate::runtime::{Deployed, WHOLE_STEPS_FORM, WholeStep, WholeSteps, keys};
-
-/// A whole step, as measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct StepRow {
-    /// Tokens in it.
-    pub(super) tokens: f64,
-    /// Mean length: see [`WholeStep`].
-    pub(super) length: f64,
-    /// How long it took (s).
-    pub(super) seconds: f64,
-}
-
-/// The steps of one deployment in one stage.
-#[derive(Clone, Debug)]
-pub(super) struct StepSet {
-    pub(super) gpu: String,
-    pub(super) of: Deployed,
-    pub(super) phase: Phase,
-    pub(super) rows: Vec<StepRow>,
-}
+use crate::runtime::{WHOLE_STEPS_FORM, WholeStep, WholeSteps, keys};
 
 /// Steps of different tokens or lengths that are needed for a fit.
 const FEWEST: usize = 8;

@@ -41,7 +41,7 @@ pub(crate) fn sizing(target: &Target<'_>, limits: &Limits) -> KvSizing {
         weight_bytes: target.weights.bytes(),
         offloaded_bytes: target.offloaded_bytes,
         kv_bytes_per_token: model.kv_bytes_per_token(target.kv_cache),
-        groups: if limits.in_full { KvGroups::ONE } else { model.kv_groups() },
+        groups: if limits.in_full { KvGroups::ONE } else { KvGroups::of_model(model) },
         heads: model.attention.heads,
         kv_heads: if model.attention.latent.is_some() { 1 } else { model.attention.kv_heads },
         hidden: model.hidden,

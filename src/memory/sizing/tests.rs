@@ -93,7 +93,7 @@ fn blocks_are_as_large_as_published() {
             parameters: 1e9,
             tensor_parallel,
             kv_bytes_per_token: model.kv_bytes_per_token(precision),
-            groups: model.kv_groups(),
+            groups: KvGroups::of_model(model),
             kv_heads: if latent { 1 } else { model.attention.kv_heads },
             ..llama_8b()
         };
@@ -116,7 +116,7 @@ fn windowed_layers_share_the_pool_in_groups() {
     let model = Catalog::embedded().model("gpt-oss-120b").unwrap();
     let kv_bytes_per_token = model.kv_bytes_per_token(Precision::Bf16);
     let sizing = |groups| KvSizing { kv_bytes_per_token, groups, ..llama_8b() }.capacity().unwrap();
-    let (full, grouped) = (sizing(KvGroups::ONE), sizing(model.kv_groups()));
+    let (full, grouped) = (sizing(KvGroups::ONE), sizing(KvGroups::of_model(model)));
     assert!(grouped.blocks.abs_diff(2 * full.blocks) <= 1, "half of the layers a block");
     assert_eq!(grouped.tokens, grouped.blocks / 2 * 16, "as vLLM reports it, windows or not");
 }

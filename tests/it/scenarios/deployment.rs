@@ -141,7 +141,7 @@ impl Server {
             weight_bytes: Precision::Bf16.bytes(),
             offloaded_bytes: 0.0,
             kv_bytes_per_token: model.kv_bytes_per_token(Precision::Bf16),
-            groups: if in_full { KvGroups::ONE } else { model.kv_groups() },
+            groups: if in_full { KvGroups::ONE } else { KvGroups::of_model(model) },
             heads: model.attention.heads,
             kv_heads: model.attention.kv_heads,
             hidden: model.hidden,
