@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batching::BatchingRegistry;
 use super::deployed::LlmDeployed;
+use super::front_end::FrontEnd;
 use super::packing::PackingRegistry;
 use super::preemption::Preemption;
 use super::refusals;
@@ -137,6 +138,10 @@ pub struct LlmSpec {
     #[serde(default = "default_packing")]
     #[schemars(extend("x-choice" = "packing policy"))]
     pub packing: Choice,
+    /// The process that streams its answers, where that may be slower than the engine. Default: none: tokens reach the
+    /// client as the engine makes them.
+    #[serde(default)]
+    pub front_end: Option<FrontEnd>,
     /// What a step costs. Default: `Analytical`.
     #[serde(default = "default_runtime")]
     #[schemars(extend("x-choice" = "runtime model"))]
@@ -252,6 +257,7 @@ impl ClientKind for LlmSpec {
             reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
             make_packing,
+            front_end: self.front_end,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),
             latency: self.latency(&models, cluster.accelerator),
             models,
@@ -311,6 +317,11 @@ impl LlmSpec {
         if self.prefill_max_requests.is_some() && self.role == Role::Decode && !self.lends {
             let message = "has no effect with `role: Decode`: its prompts are computed elsewhere";
             problems.push(Problem::new("prefill_max_requests", message).help("leave it out"));
+        }
+        if self.front_end.is_some() && self.role == Role::Prefill {
+            let message =
+                "has no effect with `role: Prefill`: answers are streamed from where they are decoded";
+            problems.push(Problem::new("front_end", message).help("give it to the clients that decode"));
         }
         if self.num_reserved_decode_tokens > 0 {
             let path = "num_reserved_decode_tokens";
