@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use super::errors::{Errors, quantile};
+use super::folds::{FOLDS, folds};
 use super::gemm::rounded;
 use super::measurements::{AttentionRow, AttentionSet};
 use super::paths::unsplit_from;
 use super::physics::{Row, attention_row};
-use super::score::{Errors, FOLDS, folds, quantile};
 use super::trees::{Columns, Growth, Trees, median};
 use crate::runtime::profile::{AttentionShape, AttentionTable, Phase, Residuals, Silicon};
 

@@ -4,9 +4,9 @@
 //! was not, the cost of a key of a prefix is taken from plain prompts: there, too, each wave of tiles walks
 //! its keys.
 
+use super::errors::Errors;
 use super::gemm::rounded;
 use super::measurements::{AttentionRow, AttentionSet, ChunkRow, ChunkSet};
-use super::score::Errors;
 use super::simplex::{minimise, soft};
 use crate::catalog::Precision;
 use crate::runtime::Architecture;

@@ -1,6 +1,6 @@
 //! Scores collectives: there is nothing to fit, but how far apart sizes are matters.
 
-use super::score::Errors;
+use super::errors::Errors;
 use crate::runtime::profile::CollectiveTable;
 
 /// Each size but the ends foretold from the others: a gap of four, where use meets gaps of two.

@@ -9,9 +9,10 @@
 use std::collections::BTreeMap;
 
 use super::CalibrateError;
+use super::errors::{Errors, quantile};
+use super::folds::{FOLDS, folds};
 use super::measurements::{GemmRow, GemmSet};
 use super::physics::{Row, gemm_row};
-use super::score::{Errors, FOLDS, folds, quantile};
 use super::trees::{Columns, Growth, Trees, median};
 use crate::runtime::profile::kriging::{Kriging, Prior};
 use crate::runtime::profile::{GemmTable, Matrix, Residuals, Silicon};

@@ -1,8 +1,9 @@
-//! Measurements of operators, whoever took them: seconds by the operator's sizes.
+//! Measurements of operators and of whole steps, whoever took them: seconds by their sizes.
 
 use std::path::PathBuf;
 
 use crate::catalog::Precision;
+use crate::runtime::Deployed;
 use crate::runtime::profile::{CollectiveTable, MoeShape, Phase, Routing, WeightKind};
 
 /// Where a set of measurements comes from.
@@ -140,4 +141,24 @@ impl Measurements {
             && self.collectives.is_empty()
             && self.chunks.is_empty()
     }
+}
+
+/// A whole step, as measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct StepRow {
+    /// Tokens in it.
+    pub(super) tokens: f64,
+    /// Mean length: see [`WholeStep`](crate::runtime::WholeStep).
+    pub(super) length: f64,
+    /// How long it took (s).
+    pub(super) seconds: f64,
+}
+
+/// The steps of one deployment in one stage.
+#[derive(Clone, Debug)]
+pub(super) struct StepSet {
+    pub(super) gpu: String,
+    pub(super) of: Deployed,
+    pub(super) phase: Phase,
+    pub(super) rows: Vec<StepRow>,
 }

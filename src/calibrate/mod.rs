@@ -18,6 +18,8 @@ mod attention;
 mod choose;
 mod chunks;
 mod collectives;
+mod errors;
+mod folds;
 mod gemm;
 mod import;
 mod measurements;
@@ -25,7 +27,6 @@ mod moe;
 mod paths;
 mod physics;
 mod report;
-mod score;
 mod silicon;
 mod simplex;
 mod steps;
@@ -41,8 +42,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use choose::Choice;
+pub use errors::Errors;
 pub use report::{Line, Report};
-pub use score::Errors;
 pub use steps::calibrate_steps;
 
 use crate::catalog::{Accelerator, Precision};
@@ -199,7 +200,7 @@ pub fn calibrate(
         progress(&format!("{:?} attention of head size {}", set.phase, set.head_dim).to_lowercase());
         let (table, scores) = attention::calibrate(&silicon, set, request.scored);
         profile.attention.push(table);
-        if scores.as_ref().is_some_and(|scores| scores.all.rows == 0) {
+        if scores.as_ref().is_some_and(|scores| scores.all.count == 0) {
             report.remarks.push(format!(
                 "{}: how well {:?} attention of head size {} foretells other heads is not known: all rows have the same \
                  `heads` and `kv_heads`; measure two kinds at least",

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::errors::Errors;
+use super::folds::{FOLDS, folds};
 use super::gemm::rounded;
 use super::measurements::{MoeRow, MoeSet};
-use super::score::{Errors, FOLDS, folds};
 use super::simplex::{minimise, soft};
 use crate::runtime::profile::kriging::Kriging;
 use crate::runtime::profile::{MOE_PRIOR, MoeForm, MoeShape, MoeTable, Residuals, Silicon};

@@ -6,8 +6,8 @@
 //! what else is in it was taken in the same way. So is one whose fastest kernel takes as long as it takes
 //! a host to launch one, and one that is only a part.
 
+use super::errors::quantile;
 use super::measurements::{AttentionSet, ChunkSet, GemmSet, MoeSet, Origin, StreamRow, Times};
-use super::score::quantile;
 use super::{CalibrateError, paths};
 use crate::catalog::Precision;
 use crate::runtime::profile::{AttentionShape, Phase, Silicon, WeightKind};

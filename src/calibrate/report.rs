@@ -3,10 +3,10 @@
 use super::CalibrateError;
 use super::attention::AttentionScores;
 use super::chunks::ChunkScores;
+use super::errors::Errors;
 use super::gemm::GemmScores;
 use super::measurements::{AttentionSet, GemmSet, MoeSet, Origin};
 use super::moe::MoeScores;
-use super::score::Errors;
 
 /// The errors of one operator in one regime.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +32,7 @@ pub struct Report {
 
 impl Report {
     fn add(&mut self, operator: &str, table: &str, regimes: Vec<(&str, Errors)>) {
-        for (regime, errors) in regimes.into_iter().filter(|(_, errors)| errors.rows > 0) {
+        for (regime, errors) in regimes.into_iter().filter(|(_, errors)| errors.count > 0) {
             let (operator, regime, table) = (operator.to_owned(), regime.to_owned(), table.to_owned());
             self.lines.push(Line { operator, regime, table, errors });
         }
@@ -52,7 +52,7 @@ impl Report {
 
     pub(super) fn gemm(&mut self, set: &GemmSet, scores: Option<GemmScores>) {
         let Some(scores) = scores else { return };
-        let mut regimes = vec![("shapes held out", scores.shapes.clone())];
+        let mut regimes = vec![("shapes held out", scores.shapes)];
         if scores.all != scores.shapes {
             regimes.push(("… with hot rows", scores.all));
         }
@@ -65,7 +65,7 @@ impl Report {
 
     pub(super) fn attention(&mut self, set: &AttentionSet, scores: Option<AttentionScores>) {
         let Some(scores) = scores else { return };
-        let mut regimes = vec![("heads held out", scores.shapes.clone())];
+        let mut regimes = vec![("heads held out", scores.shapes)];
         if scores.all != scores.shapes {
             regimes.push(("… all rows", scores.all));
         }

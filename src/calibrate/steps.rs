@@ -7,35 +7,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::errors::Errors;
+use super::folds::{FOLDS, folds};
 use super::gemm::rounded;
 use super::import;
+use super::measurements::{StepRow, StepSet};
 use super::report::Report;
-use super::score::{Errors, FOLDS, folds};
 use super::{CalibrateError, Request};
 use crate::catalog::Catalog;
 use crate::runtime::profile::kriging::{Kriging, Prior};
 use crate::runtime::profile::{Phase, Residuals};
-use crate::runtime::{Deployed, WHOLE_STEPS_FORM, WholeStep, WholeSteps, keys};
-
-/// A whole step, as measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct StepRow {
-    /// Tokens in it.
-    pub(super) tokens: f64,
-    /// Mean length: see [`WholeStep`].
-    pub(super) length: f64,
-    /// How long it took (s).
-    pub(super) seconds: f64,
-}
-
-/// The steps of one deployment in one stage.
-#[derive(Clone, Debug)]
-pub(super) struct StepSet {
-    pub(super) gpu: String,
-    pub(super) of: Deployed,
-    pub(super) phase: Phase,
-    pub(super) rows: Vec<StepRow>,
-}
+use crate::runtime::{WHOLE_STEPS_FORM, WholeStep, WholeSteps, keys};
 
 /// Steps of different tokens or lengths that are needed for a fit.
 const FEWEST: usize = 8;
@@ -106,7 +88,7 @@ pub fn calibrate_steps(
             Errors::of(set.rows.iter().map(|row| (step.seconds(row.tokens, row.length), row.seconds)))
         };
         let errors = Errors::of(held.iter().map(Held::pair));
-        step.held_out = (rounded(errors.mean), rounded(errors.median));
+        step.held_out = (rounded(100.0 * errors.mean), rounded(100.0 * errors.median));
         let operator = format!("{} {}", stage(set.phase), set.of);
         report.step(&operator, "steps held out", errors);
         let inside = held.iter().filter(|held| held.inside).map(Held::pair);

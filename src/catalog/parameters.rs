@@ -19,7 +19,6 @@
 
 use super::model::{Attention, Bias, Expected, Ffn, Latent, Model, Window};
 use super::precision::Precision;
-use crate::memory::KvGroups;
 
 impl Model {
     /// All parameters, with those of every expert.
@@ -68,13 +67,6 @@ impl Model {
             let period = local + global;
             self.layers / period * local + (self.layers % period).min(local)
         })
-    }
-
-    /// How its layers share a pool of KV blocks.
-    pub fn kv_groups(&self) -> KvGroups {
-        let windowed = self.windowed_layers();
-        let window = self.attention.window.map_or(0, |window| window.tokens);
-        KvGroups::of(self.layers - windowed, windowed, window)
     }
 
     /// Parameters of the attention projections of one layer.

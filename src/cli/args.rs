@@ -70,10 +70,12 @@ Example:
   mist reference > REFERENCE.md")]
     Reference,
     /// List what the catalog knows, with its sources
+    #[command(arg_required_else_help = true)]
     #[command(after_help = "\
 Examples:
   mist list hardware h100
   mist list models qwen3
+  mist list profiles
   mist list prices --catalog my-catalog")]
     List {
         /// What to list

@@ -83,11 +83,11 @@ fn page(report: &Report) -> String {
             line.operator.clone(),
             line.regime.clone(),
             line.table.clone(),
-            thousands(errors.rows as u64),
-            format!("{:.1}", errors.median),
-            format!("{:.1}", errors.mean),
-            format!("{:.1}", errors.p90),
-            format!("{:+.1}", errors.bias),
+            thousands(errors.count as u64),
+            format!("{:.1}", 100.0 * errors.median),
+            format!("{:.1}", 100.0 * errors.mean),
+            format!("{:.1}", 100.0 * errors.p90),
+            format!("{:+.1}", 100.0 * errors.bias),
         ]
     };
     let rows: Vec<Vec<String>> = report.lines.iter().map(row).collect();

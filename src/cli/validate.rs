@@ -6,9 +6,8 @@ use super::columns::{Align, table};
 use super::failure::Failure;
 use super::options::ValidateOptions;
 use super::terminal;
-use crate::calibrate::validate::{
-    Context, Errors, Prediction, SetReport, sets_in, takes_runtime, validate as judge,
-};
+use crate::calibrate::Errors;
+use crate::calibrate::validate::{Context, Prediction, SetReport, sets_in, takes_runtime, validate as judge};
 use crate::scenario::Problem;
 
 /// Prints the errors, set by set.

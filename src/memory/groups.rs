@@ -18,6 +18,8 @@
 //! Prefix caching over groups is left out: with it, and where prefill or decode run alone, all layers count in full, as
 //! with `--disable-hybrid-kv-cache-manager`.
 
+use crate::catalog::Model;
+
 /// Groups of layers, each with blocks of its own in one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvGroups {
@@ -34,6 +36,13 @@ pub struct KvGroups {
 impl KvGroups {
     /// All layers in one group, which see everything.
     pub const ONE: Self = Self { full: 1, windowed: 0, window: u32::MAX, layers: (1, 1) };
+
+    /// Those of `model`.
+    pub fn of_model(model: &Model) -> Self {
+        let windowed = model.windowed_layers();
+        let window = model.attention.window.map_or(0, |window| window.tokens);
+        Self::of(model.layers - windowed, windowed, window)
+    }
 
     /// Those of a model with so many layers that see everything, and that see so many tokens.
     pub fn of(full: u32, windowed: u32, window: u32) -> Self {
@@ -92,7 +101,7 @@ mod tests {
     #[test]
     fn layers_are_grouped_as_by_vllm() {
         let groups = |name: &str| {
-            let groups = Catalog::embedded().model(name).unwrap().kv_groups();
+            let groups = KvGroups::of_model(Catalog::embedded().model(name).unwrap());
             (groups.full, groups.windowed, groups.layers.0)
         };
         assert_eq!(groups("Llama-3.1-8B"), (1, 0, 1));

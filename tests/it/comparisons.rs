@@ -36,13 +36,12 @@ fn retrieval_on_gpus_cuts_ttft_and_its_tail_far_more() {
     let p99 = before.p99_ms / after.p99_ms;
     assert!(p50 > 3.0 && mean > 3.0 && p99 > 1.5 * p50 && p99 > 1.5 * mean, "{p50} {mean} {p99}");
 
-    // What the comment in the file says.
-    let stated = [(&cpu, [3.04, 2.37, 10.80]), (&gpu, [0.42, 0.39, 0.79])];
-    for (summary, [mean_s, p50_s, p99_s]) in stated {
+    let stated = std::fs::read_to_string(path("retrieval_on_cpu")).unwrap();
+    for (summary, place) in [(&cpu, "on processors"), (&gpu, "on GPUs")] {
         let found = ttft(summary);
-        for (found_ms, stated_s) in [(found.mean_ms, mean_s), (found.p50_ms, p50_s), (found.p99_ms, p99_s)] {
-            assert!((found_ms / 1e3 / stated_s - 1.0).abs() < 0.05, "{found:?}");
-        }
+        let found = [found.mean_ms, found.p50_ms, found.p99_ms].map(|ms| format!("{:.2} s", ms / 1e3));
+        let said = format!("//     {place:<17} {:>10} {:>8} {:>8}\n", found[0], found[1], found[2]);
+        assert!(stated.contains(&said), "retrieval_on_cpu.ron should say\n{said}");
     }
 
     // All of it is the stage that moved: prefill and decode take as long as before.

@@ -18,3 +18,4 @@ mod scenarios;
 mod tasks;
 mod theory;
 mod use_cases;
+mod weights;

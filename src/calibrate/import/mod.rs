@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::CalibrateError;
 use super::measurements::Measurements;
-use super::steps::StepSet;
+use super::measurements::StepSet;
 use crate::catalog::Catalog;
 
 /// Folders within folders that are looked into.

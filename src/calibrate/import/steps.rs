@@ -6,7 +6,7 @@ use std::path::Path;
 use super::plain::{one_of, only};
 use super::table::Table;
 use crate::calibrate::CalibrateError;
-use crate::calibrate::steps::{StepRow, StepSet};
+use crate::calibrate::measurements::{StepRow, StepSet};
 use crate::catalog::{Catalog, Precision};
 use crate::runtime::profile::Phase;
 use crate::runtime::{Chunk, Deployed, Engine, LowerBound, StepShape, Target};

@@ -16,7 +16,6 @@
 
 mod bench;
 mod closed_loop;
-mod errors;
 mod genz;
 mod llmcompass;
 mod open_loop;
@@ -31,7 +30,6 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 pub use bench::{BenchClient, OnePrompt};
-pub use errors::Errors;
 pub use report::{Point, Prediction, SetReport};
 use thiserror::Error;
 

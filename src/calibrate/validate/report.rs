@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Errors;
+use crate::calibrate::Errors;
 
 /// One figure measured and predicted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -81,6 +81,6 @@ impl SetReport {
     }
 
     fn over(&self, keep: impl Fn(&Point) -> bool) -> Errors {
-        Errors::of(self.points.iter().filter(|point| keep(point)).map(|p| (p.measured, p.predicted)))
+        Errors::of(self.points.iter().filter(|point| keep(point)).map(|p| (p.predicted, p.measured)))
     }
 }

@@ -6,7 +6,7 @@ mod steps;
 mod warnings;
 
 use self::bill::Bill;
-use self::refusals::{offloads_too_much, refused, wrong_with};
+use self::refusals::{refused, too_much_offloaded, wrong_with};
 use self::steps::steps;
 use self::warnings::warnings;
 use super::failure::Failure;
@@ -50,7 +50,7 @@ pub(super) fn price(options: &PriceOptions, simulation: &Simulation) -> Result<(
     let runtime = choice(&options.runtime)?;
     let compiled = |target: &Target<'_>| simulation.step_model(&runtime, target);
     let step_model = compiled(&target).map_err(|problem| refused(problem, &target, compiled))?;
-    offloads_too_much(&target)?;
+    too_much_offloaded(&target)?;
     let device = target.device().map_err(|message| Failure::input(plain_setting(&message)))?;
     let bill = Bill {
         model: &model.name,

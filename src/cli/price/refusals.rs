@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use super::plain_setting;
-use crate::catalog::Precision;
 use crate::cli::failure::Failure;
-use crate::clients::llm::refusals::{generates_no_text, keeps_no_kv, shares_no_experts};
+use crate::clients::llm::refusals::{
+    generates_no_text, keeps_no_kv, multiplies_in_16_bit, offloads_too_much, shares_no_experts,
+};
 use crate::clients::llm::sizing::{Limits, sizing};
-use crate::output::figures::figure;
 use crate::runtime::{StepModel, Target};
 use crate::scenario::Problem;
-use crate::units::GIB;
 
 /// Refuses what no LLM client does.
 pub(super) fn wrong_with(target: &Target<'_>) -> Result<(), Failure> {
@@ -42,10 +41,8 @@ pub(super) fn refused(
     target: &Target<'_>,
     compiled: impl Fn(&Target<'_>) -> Result<Arc<dyn StepModel>, Problem>,
 ) -> Failure {
-    let wide = Target { activations: Some(Precision::Bf16), ..*target };
-    let no_rate = target.accelerator.flops(target.arithmetic()).is_err();
     let problem = Problem { message: plain_setting(&problem.message), ..problem };
-    Failure::Input(if no_rate && compiled(&wide).is_ok() {
+    Failure::Input(if multiplies_in_16_bit(target, |wide| compiled(wide).is_ok()) {
         let weights = target.weights;
         problem.help(format!("add `--activations bf16`: {weights} weights in memory, multiplied in 16 bit"))
     } else {
@@ -54,15 +51,10 @@ pub(super) fn refused(
 }
 
 /// Refuses to leave more weights in the host than there are.
-pub(super) fn offloads_too_much(target: &Target<'_>) -> Result<(), Failure> {
+pub(super) fn too_much_offloaded(target: &Target<'_>) -> Result<(), Failure> {
     let limits = Limits { utilization: 1.0, max_num_seqs: 1, block_size: 16, in_full: false };
-    let most = sizing(target, &limits).most_weights();
-    // As it is printed, it may be a little more than there is.
-    if target.offloaded_bytes <= 1.01 * most {
-        return Ok(());
+    match offloads_too_much(&sizing(target, &limits)) {
+        Some(problem) => Err(Failure::Input(of_option("--offload", problem))),
+        None => Ok(()),
     }
-    let [asked, most] = [target.offloaded_bytes, most].map(|bytes| figure(bytes / GIB));
-    let message =
-        format!("--offload: {asked} GiB are more than the {most} GiB of weights that each accelerator has");
-    Err(Failure::Input(Problem::new("", message).help(format!("write `--offload {most}` or less"))))
 }

@@ -27,10 +27,7 @@ pub(super) fn warnings(target: &Target<'_>, prefill: &[Chunk], decodes: &[(u32, 
     let max_num_seqs = sum(&|(count, ..)| u64::from(*count));
     let limits = Limits { utilization, max_num_seqs, block_size, in_full: false };
     let tokens = sum(&|(count, _, computed)| u64::from(*count) * u64::from(*computed));
-    let mut sizing = sizing(&Target { max_step_tokens: tokens, ..*target }, &limits);
-    // Weights in the host's memory take no room.
-    let ranks = f64::from(target.tensor_parallel * target.pipeline_parallel);
-    sizing.parameters -= target.offloaded_bytes * ranks / sizing.weight_bytes;
+    let sizing = sizing(&Target { max_step_tokens: tokens, ..*target }, &limits);
     match sizing.capacity() {
         Err(SizingError::DoesNotFit(why)) => warnings.push(why.to_string()),
         // An encoder keeps no KV.

@@ -26,6 +26,7 @@
 //! Left out so far: speculative decoding.
 
 mod batching;
+mod checks;
 mod client;
 mod cluster;
 mod decoding;

@@ -76,6 +76,7 @@ mod tests {
             spread: Spread::NONE,
             parameters: 8e9,
             weight_bytes: 2.0,
+            offloaded_bytes: 0.0,
             kv_bytes_per_token: 131_072.0,
             groups: KvGroups::ONE,
             heads: 32,

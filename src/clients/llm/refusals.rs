@@ -4,7 +4,10 @@ use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
 
 use crate::catalog::{Model, ModelKind, Precision};
+use crate::memory::KvSizing;
+use crate::runtime::Target;
 use crate::scenario::Problem;
+use crate::units::GIB;
 
 /// Why a model is not one of an LLM client, if it is not.
 pub(crate) fn generates_no_text(model: &Model) -> Option<Problem> {
@@ -32,6 +35,25 @@ pub(crate) fn shares_no_experts(ranks: u32) -> Option<Problem> {
     let message = "has no effect: one accelerator has all experts of its layers";
     let help = "leave it out; `tensor_parallel` × `data_parallel` accelerators share the experts of a layer";
     Some(Problem::new("expert_parallel", message).help(help))
+}
+
+/// Why no more weights stay in the host's memory, if more are to than there are.
+pub(crate) fn offloads_too_much(sizing: &KvSizing) -> Option<Problem> {
+    let most = sizing.most_weights();
+    // As it is printed, it may be a little more than there is.
+    if sizing.offloaded_bytes <= 1.01 * most {
+        return None;
+    }
+    let [asked, most] = [sizing.offloaded_bytes / GIB, most / GIB];
+    let message =
+        format!("{asked:.2} GiB are more than the {most:.2} GiB of weights that each accelerator has");
+    Some(Problem::new("", message).help(format!("write {most:.2} GiB or less")))
+}
+
+/// Whether it is for want of a rate that there is no price, and products in 16 bit have one.
+pub(crate) fn multiplies_in_16_bit(target: &Target<'_>, priced: impl Fn(&Target<'_>) -> bool) -> bool {
+    let wide = Target { activations: Some(Precision::Bf16), ..*target };
+    target.accelerator.flops(target.arithmetic()).is_err() && priced(&wide)
 }
 
 /// The precisions of a KV cache, for [`explain`](crate::scenario::explain).

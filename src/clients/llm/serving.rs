@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cluster::Cluster;
+use super::refusals::{multiplies_in_16_bit, offloads_too_much};
 use super::sizing::{Limits, sizing};
 use super::{HostKv, LlmClient, LlmSpec, Parked, rounds};
 use crate::catalog::{HfConfig, Model};
@@ -12,7 +13,7 @@ use crate::memory::{KvCapacity, KvSizing, SizingError};
 use crate::request::pipeline::Served;
 use crate::runtime::{RuntimeRegistry, StepModel, Target};
 use crate::scenario::Problem;
-use crate::units::{GIB, SimSpan, Span};
+use crate::units::{ByteSize, GIB, SimSpan, Span};
 
 /// A model on the cluster of a client.
 pub(super) struct Serving {
@@ -118,11 +119,16 @@ impl LlmSpec {
             data_parallel: self.data_parallel,
             expert_parallel: self.expert_parallel,
             weights: self.weights,
+            activations: self.activations,
             kv_cache: self.kv_cache,
             max_step_tokens: batch_tokens,
+            offloaded_bytes: self.cpu_offload.map_or(0.0, ByteSize::bytes),
             ..Target::new(model, accelerator)
         };
         let sizing = sizing(&target, &self.limits());
+        if let Some(problem) = offloads_too_much(&sizing) {
+            return Err(Problem { path: "cpu_offload".to_owned(), ..problem });
+        }
         let capacity = sizing.capacity().map_err(|error| misfit(&error))?;
         let held = capacity.blocks;
         let capacity = match self.num_gpu_blocks {
@@ -135,7 +141,15 @@ impl LlmSpec {
         let host = self.preemption.host(&capacity, accelerator)?;
         let registry = site.world.resource::<RuntimeRegistry>();
         let kind = registry.resolve(&self.runtime).map_err(|error| error.into_problem("runtime"))?.built;
-        let step_model = kind.compile(&target).map_err(|message| refused(&message))?;
+        let step_model = kind.compile(&target).map_err(|message| {
+            let help = multiplies_in_16_bit(&target, |wide| kind.compile(wide).is_ok());
+            let problem = refused(&message);
+            if help {
+                problem.help("add `activations: bf16`: narrow in memory, multiplied in 16 bit")
+            } else {
+                problem
+            }
+        })?;
         let step_model = rounds::priced_by(step_model, &target);
         let mut remarks = found.config().map(|config| self.config_facts(config)).unwrap_or_default();
         if held < capacity.blocks {
@@ -200,11 +214,19 @@ impl LlmSpec {
 
 /// Why steps cannot be priced, at the setting that the message begins with.
 fn refused(message: &str) -> Problem {
-    const SETTINGS: [&str; 6] =
-        ["tensor_parallel", "pipeline_parallel", "data_parallel", "expert_parallel", "weights", "kv_cache"];
-    match message.split_once(": ").filter(|(setting, _)| SETTINGS.contains(setting)) {
-        Some((setting, what)) => Problem::new(setting, what),
-        None => Problem::new("runtime", message),
+    const SETTINGS: [&str; 7] = [
+        "tensor_parallel",
+        "pipeline_parallel",
+        "data_parallel",
+        "expert_parallel",
+        "weights",
+        "activations",
+        "kv_cache",
+    ];
+    match message.split_once(": ") {
+        Some(("offloaded_bytes", what)) => Problem::new("cpu_offload", what),
+        Some((setting, what)) if SETTINGS.contains(&setting) => Problem::new(setting, what),
+        _ => Problem::new("runtime", message),
     }
 }
 

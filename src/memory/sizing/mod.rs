@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! blocks = floor( (M·u − W − A − R) / (block_size · κ · g / min(p, K)) )      per accelerator
-//! W = parameters · bytes per weight / p
+//! W = parameters · bytes per weight / p − those that stay in the host's memory
 //! A = 2·T·2h + max( 2·T·3f/p , 40·min(S, T)·V )
 //! ```
 //! M device memory (bytes), u utilisation, p tensor parallelism, κ KV bytes per token of the whole model, g the share
@@ -70,6 +70,8 @@ pub struct KvSizing {
     pub parameters: f64,
     /// Bytes of one weight: 2 for bf16, 1 for fp8, 0.5 for 4 bits.
     pub weight_bytes: f64,
+    /// Weights of each accelerator that stay in the host's memory (bytes; vLLM `--cpu-offload-gb`).
+    pub offloaded_bytes: f64,
     /// KV of one token in all layers (bytes), at the precision of the cache.
     pub kv_bytes_per_token: f64,
     /// How the layers share the blocks.
@@ -162,7 +164,7 @@ impl KvSizing {
         })))
     }
 
-    /// Weights on each accelerator of the stage with most of them (bytes).
+    /// Weights of each accelerator of the stage with most of them, wherever they lie (bytes).
     pub fn most_weights(&self) -> f64 {
         let stages = (0..).zip(self.spread.layers_of_stages());
         stages.map(|(stage, layers)| self.weights_on(stage, layers)).fold(0.0, f64::max)
@@ -192,7 +194,7 @@ impl KvSizing {
 
     fn on_stage(&self, stage: u32, layers: u32) -> KvCapacity {
         let budget = self.device_memory * self.utilization;
-        let weights = self.weights_on(stage, layers);
+        let weights = (self.weights_on(stage, layers) - self.offloaded_bytes).max(0.0);
         let activations = self.activations(stage + 1 == self.spread.stages);
         let kv = budget - weights - activations - RUNTIME_BYTES;
         let shards = f64::from(self.tensor_parallel.min(self.kv_heads));

@@ -14,6 +14,7 @@ fn llama_8b() -> KvSizing {
         spread: Spread::NONE,
         parameters: 8.0303e9,
         weight_bytes: 2.0,
+        offloaded_bytes: 0.0,
         kv_bytes_per_token: 131_072.0,
         groups: KvGroups::ONE,
         heads: 32,
@@ -92,7 +93,7 @@ fn blocks_are_as_large_as_published() {
             parameters: 1e9,
             tensor_parallel,
             kv_bytes_per_token: model.kv_bytes_per_token(precision),
-            groups: model.kv_groups(),
+            groups: KvGroups::of_model(model),
             kv_heads: if latent { 1 } else { model.attention.kv_heads },
             ..llama_8b()
         };
@@ -115,7 +116,7 @@ fn windowed_layers_share_the_pool_in_groups() {
     let model = Catalog::embedded().model("gpt-oss-120b").unwrap();
     let kv_bytes_per_token = model.kv_bytes_per_token(Precision::Bf16);
     let sizing = |groups| KvSizing { kv_bytes_per_token, groups, ..llama_8b() }.capacity().unwrap();
-    let (full, grouped) = (sizing(KvGroups::ONE), sizing(model.kv_groups()));
+    let (full, grouped) = (sizing(KvGroups::ONE), sizing(KvGroups::of_model(model)));
     assert!(grouped.blocks.abs_diff(2 * full.blocks) <= 1, "half of the layers a block");
     assert_eq!(grouped.tokens, grouped.blocks / 2 * 16, "as vLLM reports it, windows or not");
 }
@@ -146,6 +147,7 @@ fn stages_hold_their_layers_and_the_ends_of_the_model() {
         spread: spread(stages),
         parameters: 405.85e9,
         weight_bytes: 1.0,
+        offloaded_bytes: 0.0,
         kv_bytes_per_token: 516_096.0,
         heads: 128,
         hidden: 16_384,
@@ -183,6 +185,7 @@ fn copies_share_the_experts_and_have_blocks_each() {
             spread,
             parameters: 671e9,
             weight_bytes: 1.0,
+            offloaded_bytes: 0.0,
             device_memory: 179.0 * GIB,
             tensor_parallel,
             kv_bytes_per_token: 70_272.0,

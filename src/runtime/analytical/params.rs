@@ -11,12 +11,11 @@ use crate::units::Span;
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, true or not")]
 pub struct Analytical {
-    /// Host time that every step waits for: scheduling, input preparation, launch. Default ms(0.58): vLLM 0.15 on
-    /// H100 shows 0.50 and vLLM 0.19 on RTX PRO 6000 0.66 ms over the sum of their kernels. TensorRT-LLM 1.0 shows
-    /// 0.23 ms.
+    /// Host time that every step waits for: scheduling, input preparation, launch. Default ms(0.2), with
+    /// `sequence_overhead` what foretells vLLM 0.15 on H100 (15 stages, E2E +0.3 %) and vLLM 0.19 on RTX PRO 6000 (300
+    /// requests, E2E +0.6 %) best over this model's kernels. TensorRT-LLM 1.0 shows 0.23 ms.
     pub step_overhead: Span,
-    /// The same per decoding sequence and per prompt piece in a step. Default us(5.5): vLLM 0.15 on H100 shows 8.2 µs
-    /// and vLLM 0.19 on RTX PRO 6000 5.2 µs with the sampling kernel, which takes 0.5 µs.
+    /// The same per decoding sequence and per prompt piece in a step. Default us(7), besides the sampling kernel.
     pub sequence_overhead: Span,
     /// Host time added to steps with prompts. Default: none, as vLLM shows; TensorRT-LLM 1.0 shows 6.1 ms.
     pub prompt_step_overhead: Span,
@@ -112,8 +111,8 @@ pub enum Counting {
 impl Default for Analytical {
     fn default() -> Self {
         Self {
-            step_overhead: Span::from_secs(0.58e-3),
-            sequence_overhead: Span::from_secs(5.5e-6),
+            step_overhead: Span::from_secs(0.2e-3),
+            sequence_overhead: Span::from_secs(7e-6),
             prompt_step_overhead: Span::from_secs(0.0),
             async_scheduling: true,
             hidden_sequence_overhead: Span::from_secs(19e-6),

@@ -106,11 +106,11 @@ fn what_no_server_does_has_no_price() {
         ("Qwen3-30B-A3B L40S --decode 1x9 --ep", vec!["--ep: has no effect", "`--tp` × `--dp`"]),
         (
             "Llama-3.1-8B L40S --decode 1x9 --offload 100",
-            vec!["--offload: 100.0 GiB are more than the 14.96 GiB", "`--offload 14.96` or less"],
+            vec!["--offload: 100.00 GiB are more than the 14.96 GiB", "write 14.96 GiB or less"],
         ),
         (
             "Llama-3.1-8B L40S --decode 1x9 --offload 10 --tp 2",
-            vec!["7.479 GiB of weights that each accelerator"],
+            vec!["7.48 GiB of weights that each accelerator"],
         ),
         ("Llama-3.1-8B L40S --decode 64", vec!["`--decode 64` is no batch", "`1x64`", "`64xTOKENS`"]),
         (

@@ -36,6 +36,13 @@ fn the_schedule_of_figure_1b_is_as_the_readme_prints_it() {
 }
 
 #[test]
+fn the_quickstart_comes_to_what_the_readme_prints() {
+    let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quickstart.ron");
+    let out = Sandbox::new().ok(&["run", quickstart, "--no-results"]);
+    assert!(readme().contains(&out), "README.md should hold\n{out}");
+}
+
+#[test]
 fn the_breakdown_of_a_news_search_is_as_the_readme_prints_it() {
     let news = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/use_cases/news_search.ron");
     let out = Sandbox::new().ok(&["run", news, "--no-results"]);

@@ -1,4 +1,4 @@
-//! How far predictions are off, in figures.
+//! How far predictions are off from what was measured, in figures.
 
 use serde::Serialize;
 
@@ -20,10 +20,10 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Those of (measured, predicted) pairs; all zero for none.
+    /// Those of (predicted, measured) pairs; all zero for none.
     pub fn of(pairs: impl IntoIterator<Item = (f64, f64)>) -> Self {
         let relative: Vec<f64> =
-            pairs.into_iter().map(|(measured, predicted)| predicted / measured - 1.0).collect();
+            pairs.into_iter().map(|(predicted, measured)| predicted / measured - 1.0).collect();
         let mut absolute: Vec<f64> = relative.iter().map(|error| error.abs()).collect();
         absolute.sort_by(f64::total_cmp);
         let count = absolute.len();
@@ -41,8 +41,8 @@ impl Errors {
     }
 }
 
-/// Between the values on either side of it, linearly; `sorted` is not empty.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+/// A quantile of `sorted` values, of which there is one at least, by straight lines between them.
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (low, high) = (place.floor() as usize, place.ceil() as usize);
     sorted[low] + (place - place.floor()) * (sorted[high] - sorted[low])
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn figures_by_hand() {
-        let errors = Errors::of([(100.0, 110.0), (100.0, 80.0), (10.0, 10.0)]);
+        let errors = Errors::of([(110.0, 100.0), (80.0, 100.0), (10.0, 10.0)]);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
         assert_eq!(errors.count, 3);
         close(errors.mean, 0.1);

@@ -1,44 +1,53 @@
 //! Whole steps of static batches, TensorRT-LLM 0.9: one prefill of all prompts, then decode steps.
 //!
-//! Format, `e2e/step_static_batch_trtllm.csv`: `model`, `gpu`, `tp`, `precision` (Mixed is 16 bit), `batch_size`, `isl`,
-//! `osl`, `first_token_latency_ms` (the prefill), `token_to_token_ms` (a decode step, mean over the output).
+//! Format, `e2e/step_static_batch_trtllm.csv`: `model`, `gpu`, `tp`, `precision` (Mixed is 16 bit), `batch_size`,
+//! `isl`, `osl`, `first_token_latency_ms` (the prefill), `token_to_token_ms` (a decode step, mean over the output).
 //!
 //! The engine's share is fitted by least squares on the relative error, on all GPUs but the one that is judged, then on
 //! all models but the one that is judged:
 //!
 //! ```text
-//! decode   t = s·(linear + head) + a·attention + rest + L·t_layer + n·t_reduce
-//! prefill  t = s·(linear + elementwise) + attention + rest + L·t_layer + n·t_reduce
+//! decode   t = s·(linear + head) + attention + rest + L·t_layer + n·(t_reduce + c·t_KB)
+//! prefill  t = s·(linear + elementwise) + attention + rest + L·t_layer + n·(t_reduce + c·t_KB)
 //! ```
-//! s, a and `t_layer` are fitted for 16 and for 8 bit apart. What an all-reduce takes longer inside the engine is one
-//! number for n of them, fitted to decode steps of both: activations are reduced in 16 bit whatever the weights are, by
-//! the same kernel.
+//! s and `t_layer` are fitted for decode and prefill in 16 and 8 bit each. Which of two kernels attends to single
+//! tokens, and how many KB c a thread block of an all-reduce reads, is in [`kernels`]: attention takes four coefficients
+//! more, and all-reduces two, for n of them in 16 and 8 bit and in both stages: activations are reduced in 16 bit
+//! whatever the weights are, by the same kernel.
 //!
-//! In groups of other than 2, 4, 8 and so on, such as Falcon-180B's of 29, each query head reads keys and values for
-//! itself, the first from memory and the others from the cache, and decode attention is priced so: inferred from what is
-//! left over of these same rows, not read from the engine's kernels.
+//! Products of prompts in 8 bit run at the full rate on Ada: 500 TFLOP/s and more, beyond the 366 that accumulation in
+//! 32 bit allows, at which the tables' kernel runs. They are priced by the `Analytical` model with the fraction of the
+//! full rate that 8-bit products reach on Hopper.
 //!
-//! Beside them stand whole-step estimators, one a model, GPU, precision, number of GPUs and stage, each step foretold from
-//! four fifths of its deployment's: nothing of the step's batch and lengths was seen.
+//! Beside them stand whole-step estimators, one a model, GPU, precision, number of GPUs and stage, each step foretold
+//! from four fifths of its deployment's: nothing of the step's batch and lengths was seen.
+
+mod kernels;
+mod share;
 
 use std::path::Path;
+
+use kernels::Masked;
+use share::Share;
 
 use super::report::{Point, SetReport};
 use super::table::Table;
 use super::{Context, ValidationError, bare};
 use crate::calibrate::import;
 use crate::calibrate::import::steps::{GPUS, MODELS};
+use crate::calibrate::silicon;
 use crate::calibrate::steps::{Held, held_out};
 use crate::catalog::{Catalog, Precision};
 use crate::runtime::profile::Phase;
-use crate::runtime::{Chunk, Item, Part, StepShape, Target};
+use crate::runtime::{Architecture, Chunk, Item, Part, StepShape, Target};
+use crate::scenario::Choice;
 use crate::simulation::Simulation;
 
-/// Time of reading something from the cache, times that from memory, of 0.4, 0.6, 0.8 and 1 what leaves least of the
-/// decode steps of Falcon-180B: the caches' own rates would make it 0.4 to 0.6.
-const CACHE: f64 = 0.8;
+/// Fraction of the full rate of 8-bit products on Ada: what they reach of it on Hopper.
+const FULL_RATE: f64 = 0.70;
 
 /// A row: what was measured, and the terms of what is predicted.
+#[derive(Default)]
 struct Step {
     gpu: &'static str,
     model: &'static str,
@@ -48,10 +57,15 @@ struct Step {
     measured: f64,
     /// What no coefficient scales (ms).
     fixed: f64,
-    /// What coefficients do (ms each).
-    terms: [f64; 3],
+    /// Products, and LM head or elementwise kernels with them (ms).
+    products: f64,
+    /// Layers (thousands).
+    layers: f64,
+    masked: Masked,
     /// All-reduces (thousands).
     reduces: f64,
+    /// What a thread block of each of them reads (KB), times those.
+    block_kilobytes: f64,
 }
 
 pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
@@ -89,14 +103,12 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             refused += 1;
             continue;
         };
-        let (heads, kv_heads) = (found.attention.heads, found.attention.kv_heads);
-        let mut apart = found.clone();
-        apart.attention.kv_heads = heads;
-        let apart = if (heads / kv_heads.max(1)).is_power_of_two() {
-            None
-        } else {
-            simulation.step_model(&runtime, &Target { model: &apart, ..target }).ok()
-        };
+        let full_rate = (fp8 && Architecture::of(gpu) == Architecture::Ada)
+            .then(|| Choice::new("Analytical", format!("compute_efficiency_8bit: {FULL_RATE}")))
+            .map(|full| simulation.step_model(&full, &target).map_err(|why| row.refuse(why.to_string())))
+            .transpose()?;
+        let silicon = silicon::of(device).map_err(|error| row.refuse(error.to_string()))?;
+        let ghz = kernels::clock(gpu).ok_or_else(|| row.refuse(format!("{gpu}: its clock is not known")))?;
         let [batch, isl, osl] = [row.batch("batch_size")?, row.count("isl")?, row.count("osl")?];
         let prompts = vec![Chunk { tokens: isl, context: 0, last: true }; batch as usize];
         let middle = u64::from(isl) + u64::from(osl) / 2;
@@ -104,50 +116,48 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             StepShape { prefill: &prompts, ..StepShape::default() },
             StepShape { prefill: &[], decode_seqs: batch, decode_context: u64::from(batch) * middle },
         ];
-        let layers = f64::from(found.layers);
         for (shape, measured) in shapes.iter().zip(["first_token_latency_ms", "token_to_token_ms"]) {
-            let decode = shape.prefill.is_empty();
-            let items = priced.itemise(shape);
-            let ms = |keep: &dyn Fn(Part) -> bool| {
-                1e3 * items
-                    .iter()
-                    .filter(|item: &&Item| keep(item.part))
-                    .map(|item| item.seconds)
-                    .sum::<f64>()
-            };
             let measured = row.number(measured)?;
             if measured == 0.0 {
                 continue;
             }
-            let own = ms(&|part| part == Part::Attention);
-            let attention = match &apart {
-                Some(apart) if decode => {
-                    let each = apart.itemise(shape).into_iter().filter(|item| item.part == Part::Attention);
-                    let memory = 1e3 * each.map(|item| item.seconds).sum::<f64>();
-                    own + CACHE * (memory - own).max(0.0)
-                }
-                _ => own,
+            let decode = shape.prefill.is_empty();
+            let items = priced.itemise(shape);
+            let of = |items: &[Item], keep: &[Part]| {
+                let kept = items.iter().filter(|item| keep.contains(&item.part));
+                1e3 * kept.map(|item| item.seconds).sum::<f64>()
             };
-            let scaled = if decode {
-                ms(&|part| matches!(part, Part::Linear | Part::Head))
-            } else {
-                ms(&|part| matches!(part, Part::Linear | Part::Elementwise))
-            };
-            let reduces: f64 =
-                items.iter().filter(|item| item.operator == "all-reduce").map(|item| item.calls).sum();
-            let rest = ms(&|_| true) - own - scaled;
-            let (fixed, attention) = if decode { (rest, attention) } else { (rest + attention, 0.0) };
-            steps.push(Step {
+            let scaled = if decode { [Part::Linear, Part::Head] } else { [Part::Linear, Part::Elementwise] };
+            let all: f64 = 1e3 * items.iter().map(|item| item.seconds).sum::<f64>();
+            let mut step = Step {
                 gpu,
                 model,
                 fp8,
                 decode,
                 batch: f64::from(batch),
                 measured,
-                fixed,
-                terms: [scaled, attention, layers * 1e-3],
-                reduces: reduces * 1e-3,
-            });
+                fixed: all - of(&items, &scaled),
+                products: of(&items, &scaled),
+                layers: 1e-3 * f64::from(found.layers),
+                ..Step::default()
+            };
+            if decode {
+                let context = middle as f64;
+                let multiprocessors = f64::from(silicon.multiprocessors);
+                if let Some(masked) = kernels::masked(&target, multiprocessors, ghz, step.batch, context) {
+                    step.masked = masked;
+                    step.fixed -= of(&items, &[Part::Attention]);
+                }
+            } else if let Some(full_rate) = &full_rate {
+                let linear = [Part::Linear];
+                step.products += of(&full_rate.itemise(shape), &linear) - of(&items, &linear);
+            }
+            let reduces = items.iter().filter(|item| item.operator == "all-reduce");
+            step.reduces = 1e-3 * reduces.map(|item| item.calls).sum::<f64>();
+            let bytes = 2 * shape.tokens() * u64::from(found.hidden);
+            let block = kernels::block_bytes(bytes, tensor_parallel.into());
+            step.block_kilobytes = 1e-3 * block * step.reduces;
+            steps.push(step);
         }
     }
     let mut points = Vec::new();
@@ -174,8 +184,8 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
         name: "static",
         title: "Whole steps of static batches, TensorRT-LLM 0.9 (ms)",
         command: context.again(folder, "static"),
-        fitted: "11 coefficients of the engine's share (3 for decode and 2 for prefill in 16 and 8 bit each, and one), never on \
-                 the GPU (the model) judged; \
+        fitted: "14 coefficients of the engine's share (products and layers, by stage and precision; masked attention 4, \
+                 all-reduces 2), never on the GPU (the model) judged; \
                  whole steps: an estimator for every deployment and stage, never on the step judged"
             .to_owned(),
         load: "batch",
@@ -214,68 +224,4 @@ fn whole(folder: &Path) -> Result<Vec<Point>, ValidationError> {
         }));
     }
     Ok(points)
-}
-
-/// The engine's share.
-#[derive(Default)]
-struct Share {
-    /// For decode and prefill, in 16 and 8 bit each.
-    scales: [[f64; 3]; 4],
-    /// What an all-reduce takes longer (µs).
-    reduce: f64,
-}
-
-/// Decode before prefill, 16 bit before 8.
-fn regime(step: &Step) -> usize {
-    2 * usize::from(!step.decode) + usize::from(step.fp8)
-}
-
-impl Share {
-    /// Least squares of the relative error, no coefficient negative.
-    fn fit(steps: &[&Step]) -> Self {
-        let (decode, prefill): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.decode);
-        let rows = decode.iter().map(|step| {
-            let mut terms = [0.0; 7];
-            terms[3 * usize::from(step.fp8)..][..3].copy_from_slice(&step.terms);
-            terms[6] = step.reduces;
-            (terms, step.fixed, step.measured)
-        });
-        let found = least_squares(&rows.collect::<Vec<_>>());
-        let mut share = Self { reduce: found[6], ..Self::default() };
-        share.scales[0].copy_from_slice(&found[..3]);
-        share.scales[1].copy_from_slice(&found[3..6]);
-        for fp8 in [false, true] {
-            let of = prefill.iter().filter(|step| step.fp8 == fp8);
-            let rows = of.map(|step| (step.terms, step.fixed + share.reduce * step.reduces, step.measured));
-            share.scales[2 + usize::from(fp8)] = least_squares(&rows.collect::<Vec<_>>());
-        }
-        share
-    }
-
-    fn predicted(&self, step: &Step) -> f64 {
-        let scales = &self.scales[regime(step)];
-        let scaled: f64 = step.terms.iter().zip(scales).map(|(term, by)| term * by).sum();
-        step.fixed + scaled + self.reduce * step.reduces
-    }
-}
-
-/// Coefficients of terms beside what is fixed, none negative: coordinate descent.
-fn least_squares<const N: usize>(rows: &[([f64; N], f64, f64)]) -> [f64; N] {
-    let mut coefficients = [0.0; N];
-    for _ in 0..1000 {
-        for at in 0..N {
-            let (mut down, mut across) = (0.0, 0.0);
-            for (terms, fixed, measured) in rows {
-                let term = terms[at] / measured;
-                let others: f64 =
-                    (0..N).filter(|other| *other != at).map(|other| terms[other] * coefficients[other]).sum();
-                across += term * (1.0 - (fixed + others) / measured);
-                down += term * term;
-            }
-            if down > 0.0 {
-                coefficients[at] = (across / down).max(0.0);
-            }
-        }
-    }
-    coefficients
 }
