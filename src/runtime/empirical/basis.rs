@@ -7,11 +7,18 @@ use crate::runtime::Target;
 use crate::runtime::profile::{AttentionShape, Profile, WeightKind};
 
 /// Refuses number formats that the profile has no measurements of: they are not priced as others.
-pub(super) fn refuse_unmeasured(profile: &Profile, target: &Target<'_>) -> Result<(), String> {
+pub(super) fn refuse_unmeasured(
+    profile: &Profile,
+    target: &Target<'_>,
+    fp8_blocks: bool,
+) -> Result<(), String> {
     let help = "use another, calibrate a profile that has it, or use `Analytical`";
-    let Some(kind) = WeightKind::of(target.weights) else {
+    let Some(kind) = WeightKind::stored(target.weights, fp8_blocks) else {
         return Err(format!("weights: {} was never measured; {help}", target.weights));
     };
+    if fp8_blocks && kind != WeightKind::Fp8Block {
+        return Err(format!("fp8_blocks: has no effect: weights are {}; leave it out", target.weights));
+    }
     profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
     let (own, asked) = (target.weights.arithmetic(), target.arithmetic());
     if WeightKind::of(own) != WeightKind::of(asked) {

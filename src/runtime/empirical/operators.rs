@@ -39,11 +39,12 @@ impl Operators {
         target: &Target<'_>,
         analytical: &AnalyticalModel,
         routing: Routing,
+        fp8_blocks: bool,
     ) -> Result<Self, ProfileError> {
         let list = analytical.operator_list();
         // Both were looked at before.
-        let kind = WeightKind::of(target.arithmetic()).unwrap_or(WeightKind::Bf16);
-        let stored = WeightKind::of(target.weights).unwrap_or(kind);
+        let kind = WeightKind::stored(target.arithmetic(), fp8_blocks).unwrap_or(WeightKind::Bf16);
+        let stored = WeightKind::stored(target.weights, fp8_blocks).unwrap_or(kind);
         let gemm =
             |n: f64, k: f64| profile.gemm(n.round().max(1.0) as u32, k.round().max(1.0) as u32, stored);
         let products = list
