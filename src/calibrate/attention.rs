@@ -1,7 +1,9 @@
 //! Fits attention: what heads cost, foretold from models with other heads.
 //!
 //! Boosted trees over batch, length, heads, heads a KV head and waves of tiles answer on a grid of the four;
-//! where a cell was measured, what was measured stands.
+//! where a cell was measured, what was measured stands, but for times that fall where work grows: those are pooled.
+//! Kernels pack the query heads of a KV head into one tile, and take another where they fill more than 16 rows; so
+//! the grid has the groups that models have, and does not read one side of such a step from the other.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +14,17 @@ use super::measurements::{AttentionRow, AttentionSet};
 use super::paths::unsplit_from;
 use super::physics::{Row, attention_row};
 use super::trees::{Columns, Growth, Trees, median};
+use crate::runtime::profile::grid::pool_surface;
 use crate::runtime::profile::{AttentionShape, AttentionTable, Phase, Residuals, Silicon};
 
-const GROWTH: Growth = Growth { trees: 300, leaves: 31, rate: 0.08, rows: 8 };
+const GROWTH: Growth = Growth { trees: 500, leaves: 31, rate: 0.08, rows: 8 };
 /// How far a measured residual may stand from what others make likely before it is held back (nat).
 const OUTLIER: f64 = 0.3;
+
+/// Query heads a KV head that the grid has, where they were measured.
+const GROUPS: [f64; 11] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 16.0, 20.0, 64.0];
+/// The same with a window.
+const COARSE_GROUPS: [f64; 4] = [1.0, 4.0, 8.0, 64.0];
 
 /// How well the fit foretells.
 pub(super) struct AttentionScores {
@@ -54,6 +62,10 @@ fn features(silicon: &Silicon, phase: Phase, row: &AttentionRow) -> Vec<f64> {
         log(batch * kv_heads * length),
         log(batch * heads * length),
     ];
+    if phase == Phase::Prefill {
+        // Pairs that a key's bytes serve: where 8-bit KV is expanded first, what that is beside the attention.
+        features.push(log(length * heads / kv_heads));
+    }
     let tiles: &[f64] = match phase {
         Phase::Prefill => &[(length / 64.0).ceil() * batch * heads, (length / 128.0).ceil() * batch * heads],
         Phase::Decode => &[batch * kv_heads],
@@ -118,17 +130,19 @@ impl Fit {
         // A window is measured to see what it saves; its grid may be coarser.
         let coarse = set.window.is_some();
         let kv_heads: &[f64] = if coarse { &[1.0, 8.0, 64.0] } else { &[1.0, 2.0, 4.0, 8.0, 16.0, 64.0] };
-        let groups: &[f64] =
-            if coarse { &[1.0, 4.0, 8.0, 64.0] } else { &[1.0, 2.0, 4.0, 5.0, 8.0, 12.0, 16.0, 64.0] };
+        let groups: &[f64] = if coarse { &COARSE_GROUPS } else { &GROUPS };
         let kv_heads = measured_among(kv_heads, &axis(rows(), |row| row.kv_heads));
         let groups = measured_among(groups, &axis(rows(), group));
         let batch = thinned(axis(rows(), |row| row.batch), if coarse { 6 } else { 12 });
         let length = thinned(axis(rows(), |row| row.length), 24);
         let key = |row: &AttentionRow| [row.kv_heads, group(row), row.batch, row.length].map(f64::to_bits);
         let measured: BTreeMap<[u64; 4], &AttentionRow> = known.iter().map(|row| (key(row), *row)).collect();
+        let pooled = unsplit_from(set).is_none();
         let mut residuals = Vec::new();
         for kv_heads in &kv_heads {
             for group in &groups {
+                let mut cells = Vec::with_capacity(batch.len() * length.len());
+                let mut least = Vec::with_capacity(batch.len() * length.len());
                 for batch in &batch {
                     for length in &length {
                         let cell = AttentionRow {
@@ -140,12 +154,21 @@ impl Fit {
                         };
                         let foretold = self.trees.answer(&features(silicon, set.phase, &cell));
                         let own = measured.get(&key(&cell));
-                        residuals.push(own.map_or(foretold, |row| {
+                        let own = own.map_or(foretold, |row| {
                             let off = residual(silicon, set, self.floor, row) - foretold;
                             foretold + off.clamp(-OUTLIER, OUTLIER)
-                        }));
+                        });
+                        let shape = set.shape(cell.heads, cell.kv_heads);
+                        let floor = libm::log(self.floor + bound(silicon, set.phase, &shape, &cell));
+                        cells.push(floor + own);
+                        least.push(floor);
                     }
                 }
+                // Where a table changes kernels for good, nothing is pooled: neither side is noise.
+                if pooled {
+                    pool_surface(&mut cells, length.len());
+                }
+                residuals.extend(cells.iter().zip(&least).map(|(time, floor)| time - floor));
             }
         }
         let lines = kv_heads.len();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::measurements::{AttentionSet, GemmRow, GemmSet, MoeSet, Origin};
+use super::measurements::{AttentionSet, GemmRow, GemmSet, MoeRow, MoeSet, Origin};
 use super::physics::{FEWEST_ATTENTIONS, Verdict, check_attention, check_gemm, check_moe};
 use super::{CalibrateError, Report};
 use crate::catalog::Precision;
@@ -258,11 +258,37 @@ pub(super) fn moe(
 ) -> Result<Vec<MoeSet>, CalibrateError> {
     Choice::check(choices, "moe", sets.iter().map(|set| set.origin.table.as_str()))?;
     let mut chosen = Vec::new();
-    for ((kind, _), sets) in grouped(sets, |set| (set.kind, set.routing as u8)) {
+    for ((kind, _, kernel), sets) in grouped(sets, |set| (set.kind, set.routing as u8, set.kernel)) {
         let check = |set: &mut MoeSet| check_moe(silicon, set);
-        chosen.extend(pick(&format!("moe.{kind}"), sets, choices, report, |set| &set.origin, check)?);
+        let operator = format!("moe.{kind}");
+        let named = Choice::named(choices, &operator).is_some_and(|choice| choice.operator == operator);
+        let sets = if kernel.is_some() && !named { filled(sets) } else { sets };
+        chosen.extend(pick(&operator, sets, choices, report, |set| &set.origin, check)?);
     }
     Ok(chosen)
+}
+
+/// Fills the newest table of a kernel, if it has one model only, with the layers of others from older tables of the very
+/// same kernel: one model says nothing of others.
+fn filled(mut sets: Vec<MoeSet>) -> Vec<MoeSet> {
+    let model = |row: &MoeRow| (row.shape.hidden, row.shape.inter, row.shape.top_k, row.shape.experts);
+    sets.sort_by_key(|set| std::cmp::Reverse(rank(&set.origin.table)));
+    let mut sets = sets.into_iter();
+    let Some(mut newest) = sets.next() else { return Vec::new() };
+    let mut older: Vec<MoeSet> = sets.collect();
+    let models: BTreeSet<_> = newest.rows.iter().map(model).collect();
+    if models.len() == 1 {
+        for set in std::mem::take(&mut older) {
+            let known: BTreeSet<_> = newest.rows.iter().map(|row| row.shape).collect();
+            let before = newest.rows.len();
+            newest.rows.extend(set.rows.into_iter().filter(|row| !known.contains(&row.shape)));
+            if newest.rows.len() > before {
+                newest.origin.table = format!("{}, {}", newest.origin.table, set.origin.table);
+            }
+        }
+    }
+    older.insert(0, newest);
+    older
 }
 
 pub(super) fn collectives(

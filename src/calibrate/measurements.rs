@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::catalog::Precision;
 use crate::runtime::Deployed;
-use crate::runtime::profile::{CollectiveTable, MoeShape, Phase, Routing, WeightKind};
+use crate::runtime::profile::{CollectiveTable, MoeKernel, MoeShape, Phase, Routing, WeightKind};
 
 /// Where a set of measurements comes from.
 #[derive(Clone, Debug)]
@@ -79,6 +79,8 @@ pub(super) struct MoeSet {
     pub(super) origin: Origin,
     pub(super) kind: WeightKind,
     pub(super) routing: Routing,
+    /// The kernel, where it matters and is known.
+    pub(super) kernel: Option<MoeKernel>,
     pub(super) rows: Vec<MoeRow>,
 }
 

@@ -8,7 +8,7 @@ use super::gemm::rounded;
 use super::measurements::{MoeRow, MoeSet};
 use super::simplex::{minimise, soft};
 use crate::runtime::profile::kriging::Kriging;
-use crate::runtime::profile::{MOE_PRIOR, MoeForm, MoeShape, MoeTable, Residuals, Silicon};
+use crate::runtime::profile::{MOE_PRIOR, MoeForm, MoeLoad, MoeShape, MoeTable, Residuals, Silicon};
 
 /// How well the fit foretells.
 pub(super) struct MoeScores {
@@ -26,6 +26,8 @@ struct Sheet<'a> {
     shapes: Vec<MoeShape>,
     /// By shape, by tokens (s).
     seconds: Vec<Vec<f64>>,
+    /// By shape, by tokens, where the kernel's tiles are known.
+    loads: Vec<Vec<MoeLoad>>,
 }
 
 /// The table of a set, and how well such tables foretell; none where too little was measured.
@@ -62,6 +64,9 @@ impl<'a> Sheet<'a> {
         for MoeRow { shape, tokens, seconds } in &set.rows {
             by_shape.entry(*shape).or_default().insert(*tokens as u64, *seconds);
         }
+        // A layer that failed at most counts of tokens says little of the others.
+        let most = by_shape.values().map(BTreeMap::len).max().unwrap_or_default();
+        by_shape.retain(|_, times| times.len() as f64 > 0.9 * most as f64);
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
         for tokens in by_shape.values().flat_map(BTreeMap::keys) {
             *counts.entry(*tokens).or_default() += 1;
@@ -78,39 +83,56 @@ impl<'a> Sheet<'a> {
                 seconds.push(times);
             }
         }
-        let tokens = tokens.into_iter().map(|tokens| tokens as f64).collect();
-        Self { silicon, set, tokens, shapes, seconds }
+        let tokens: Vec<f64> = tokens.into_iter().map(|tokens| tokens as f64).collect();
+        let load = |shape: &MoeShape| -> Vec<MoeLoad> {
+            let kernel = set.kernel.into_iter();
+            kernel
+                .flat_map(|kernel| tokens.iter().map(move |at| kernel.load(set.routing, shape, *at)))
+                .collect()
+        };
+        let loads = shapes.iter().map(load).collect();
+        Self { silicon, set, tokens, shapes, seconds, loads }
     }
 
     /// Whether the shape's shards fill tiles; others are not what the form is fitted to.
     fn regular(&self, shape: usize) -> bool {
-        let MoeShape { inter, tp, .. } = self.shapes[shape];
-        (f64::from(inter) / f64::from(tp)) % 16.0 == 0.0
+        self.shapes[shape].regular(self.set.kernel)
     }
 
-    fn by_form(&self, form: &MoeForm, shape: usize, tokens: f64) -> f64 {
-        form.seconds(self.silicon, self.set.kind, self.set.routing, &self.shapes[shape], tokens)
+    /// Seconds of a shape by the form, at a count of tokens by its index.
+    fn by_form(&self, form: &MoeForm, shape: usize, at: usize) -> f64 {
+        let MoeSet { kind, routing, kernel, .. } = self.set;
+        let (tokens, layer) = (self.tokens[at], &self.shapes[shape]);
+        match kernel {
+            None => form.seconds(self.silicon, *kind, *routing, layer, tokens),
+            Some(kernel) => {
+                form.seconds_in_tiles(self.silicon, *kind, *kernel, &self.loads[shape][at], layer, tokens)
+            }
+        }
     }
 
     /// The form that fits the chosen shapes.
     fn form(&self, chosen: &[usize]) -> MoeForm {
         let share = |x: f64| 1.0 / (1.0 + libm::exp(-x));
+        // Where tiles are known, so are the experts that rows find.
+        let in_tiles = self.set.kernel.is_some();
         let form = |x: &[f64]| MoeForm {
             floor_us: libm::exp(x[0]),
             memory: share(x[1]),
             compute: share(x[2]),
             rows: share(x[3]),
             overlap: 1.0 + libm::exp(x[4]),
-            spread: share(x[5]),
+            spread: if in_tiles { 1.0 } else { share(x[5]) },
             padding: libm::exp(x[6]),
+            mapped_us: if in_tiles { libm::exp(x[5]) } else { 0.0 },
         };
         let cost = |x: &[f64]| {
             let form = form(x);
             let mut sum = 0.0;
             for shape in chosen.iter().filter(|shape| self.regular(**shape)) {
                 // Every other count of tokens says as much.
-                for (tokens, seconds) in self.tokens.iter().zip(&self.seconds[*shape]).step_by(2) {
-                    sum += soft(libm::log(self.by_form(&form, *shape, *tokens) / seconds));
+                for (at, seconds) in self.seconds[*shape].iter().enumerate().step_by(2) {
+                    sum += soft(libm::log(self.by_form(&form, *shape, at) / seconds));
                 }
             }
             // A weak pull towards shares that can be, so that what the data do not say stays sane.
@@ -126,12 +148,13 @@ impl<'a> Sheet<'a> {
             overlap: rounded(exact.overlap),
             spread: rounded(exact.spread),
             padding: rounded(exact.padding),
+            mapped_us: rounded(exact.mapped_us),
         }
     }
 
     fn residuals(&self, form: &MoeForm, shape: usize) -> Vec<f64> {
-        let each = self.tokens.iter().zip(&self.seconds[shape]);
-        each.map(|(tokens, seconds)| libm::log(seconds / self.by_form(form, shape, *tokens))).collect()
+        let each = self.seconds[shape].iter().enumerate();
+        each.map(|(at, seconds)| libm::log(seconds / self.by_form(form, shape, at))).collect()
     }
 
     fn table(&self, form: MoeForm, chosen: &[usize]) -> MoeTable {
@@ -143,6 +166,7 @@ impl<'a> Sheet<'a> {
         MoeTable {
             kind: self.set.kind,
             routing: self.set.routing,
+            kernel: self.set.kernel,
             table: self.set.origin.table.clone(),
             form,
             tokens: self.tokens.clone(),
@@ -162,12 +186,12 @@ impl<'a> Sheet<'a> {
                 continue;
             }
             let form = self.form(&seen);
-            let points = seen.iter().map(|shape| self.shapes[*shape].place()).collect();
+            let points = seen.iter().map(|shape| self.shapes[*shape].place(self.set.kernel)).collect();
             let values: Vec<Vec<f64>> = seen.iter().map(|shape| self.residuals(&form, *shape)).collect();
             let process = Kriging::new(MOE_PRIOR, points, &values);
             let table = self.table(form, &seen);
             for shape in held.into_iter().filter(|shape| self.regular(*shape)) {
-                let place = self.shapes[shape].place();
+                let place = self.shapes[shape].place(self.set.kernel);
                 let curve = table.rising(self.silicon, &self.shapes[shape], &process.expect(&place), false);
                 pairs.extend(
                     self.tokens.iter().zip(&self.seconds[shape]).map(|(tokens, s)| (curve.at(*tokens), *s)),

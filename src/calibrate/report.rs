@@ -92,7 +92,8 @@ impl Report {
         let Some(scores) = scores else { return };
         let routing = format!("{:?}", set.routing).to_lowercase();
         let regimes = vec![("layers held out", scores.shapes), ("models held out", scores.models)];
-        self.add(&format!("moe {} {routing}", set.kind), &set.origin.table, regimes);
+        let kernel = set.kernel.map_or(String::new(), |kernel| format!(" {}", kernel.name()));
+        self.add(&format!("moe {}{kernel} {routing}", set.kind), &set.origin.table, regimes);
     }
 
     pub(super) fn step(&mut self, operator: &str, regime: &str, errors: Errors) {

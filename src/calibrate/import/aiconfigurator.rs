@@ -5,7 +5,7 @@
 //! - `context_attention_perf`, `generation_attention_perf`: `batch_size`, `isl`, `step`, `num_heads`,
 //!   `num_key_value_heads`, `head_dim`, `kv_cache_dtype`, `window_size`, `latency`
 //! - `moe_perf`: `moe_dtype`, `num_tokens`, `hidden_size`, `inter_size`, `topk`, `num_experts`, `moe_tp_size`,
-//!   `moe_ep_size`, `distribution`, `latency`
+//!   `moe_ep_size`, `distribution`, `latency`, and `kernel_source` where weights have 4 bits and products 16
 //! - `custom_allreduce_perf`, `nccl_perf`: `allreduce_dtype` or `nccl_dtype`, `op_name`, `num_gpus`, `message_size`
 //!   (numbers, not bytes), `backend`, `latency`
 //!
@@ -22,7 +22,9 @@ use crate::calibrate::measurements::{
 use crate::calibrate::physics::check_collectives;
 use crate::calibrate::{CalibrateError, trees::median};
 use crate::catalog::Precision;
-use crate::runtime::profile::{CollectiveTable, Library, MoeShape, Operation, Phase, Routing, WeightKind};
+use crate::runtime::profile::{
+    CollectiveTable, Library, MoeKernel, MoeShape, Operation, Phase, Routing, WeightKind,
+};
 
 /// Smallest and shortest that a row may name.
 const ONE: f64 = 1.0;
@@ -198,6 +200,22 @@ fn attention(
     Ok(())
 }
 
+/// The kernel of experts by its name. Kernels of weights that are expanded first differ by factors, and engines have
+/// several, so one whose kernel is not known is of no use.
+///
+/// `vllm_marlin_int4_moe` (vLLM 0.18 to 0.22) is not Marlin: its times step where vLLM's Triton kernel and the one before it
+/// take turns (6 rows an expert; 20 and 40 tokens), and are 2 to 4 times those of Marlin in 0.14 and 0.24. vLLM takes it
+/// where Marlin cannot be had. `vllm_mxfp4_moe` (0.18, 0.19) names none: on B200 it takes 3.6 times what 0.24's takes.
+fn moe_kernel(name: &str) -> Option<MoeKernel> {
+    match name {
+        "vllm_marlin_int4_moe" => None,
+        name if name.contains("marlin") => Some(MoeKernel::Marlin),
+        name if name.contains("oaitriton") => Some(MoeKernel::Triton),
+        name if name.contains("trtllm") => Some(MoeKernel::TrtLlm),
+        _ => None,
+    }
+}
+
 /// Seconds of one shape with so many tokens, all that were measured.
 type MoeTimes = BTreeMap<(MoeShape, u64), Vec<f64>>;
 
@@ -210,8 +228,9 @@ fn moe(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), Ca
         figures.push(table.numbers(name, "count", ONE)?);
     }
     let seconds = seconds(table)?;
-    let mut sets: BTreeMap<(WeightKind, u8), (Routing, MoeTimes)> = BTreeMap::new();
-    let mut unknown = BTreeMap::new();
+    let kernels = if table.has("kernel_source") { Some(table.words("kernel_source")?) } else { None };
+    let mut sets: BTreeMap<(WeightKind, u8, Option<MoeKernel>), (Routing, MoeTimes)> = BTreeMap::new();
+    let (mut unknown, mut other_kernels) = (BTreeMap::new(), BTreeMap::new());
     for row in 0..table.rows() {
         let routing = match routings[row].as_str() {
             "balanced" => Routing::RoundRobin,
@@ -225,21 +244,33 @@ fn moe(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), Ca
             *unknown.entry(kinds[row].clone()).or_default() += 1;
             continue;
         };
+        let expanded = matches!(kind, WeightKind::Int4 | WeightKind::Mxfp4);
+        let kernel = kernels.as_ref().filter(|_| expanded).map(|kernels| kernels[row].as_str());
+        let kernel = match kernel.map(|name| moe_kernel(name).ok_or(name)) {
+            None => None,
+            Some(Ok(kernel)) => Some(kernel),
+            Some(Err(name)) => {
+                *other_kernels.entry(name.to_owned()).or_default() += 1;
+                continue;
+            }
+        };
         let at = |column: usize| figures[column][row] as u32;
         let shape =
             MoeShape { hidden: at(1), inter: at(2), top_k: at(3), experts: at(4), tp: at(5), ep: at(6) };
-        let (_, rows) = sets.entry((kind, routing as u8)).or_insert_with(|| (routing, BTreeMap::new()));
+        let (_, rows) =
+            sets.entry((kind, routing as u8, kernel)).or_insert_with(|| (routing, BTreeMap::new()));
         rows.entry((shape, figures[0][row] as u64)).or_default().push(seconds[row]);
     }
     left_out(table, "moe_dtype or distribution", &unknown, into);
-    for ((kind, _), (routing, rows)) in sets {
+    left_out(table, "a kernel that engines do not choose, or that is not known,", &other_kernels, into);
+    for ((kind, _, kernel), (routing, rows)) in sets {
         let one = |((shape, tokens), mut times): ((MoeShape, u64), Vec<f64>)| MoeRow {
             shape,
             tokens: tokens as f64,
             seconds: median(&mut times),
         };
         let rows = rows.into_iter().map(one).collect();
-        into.moe.push(MoeSet { origin: origin.clone(), kind, routing, rows });
+        into.moe.push(MoeSet { origin: origin.clone(), kind, routing, kernel, rows });
     }
     Ok(())
 }

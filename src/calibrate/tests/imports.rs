@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::runtime::profile::{MoeKernel, MoeShape, Routing};
 
 /// A good row, then one with a fault in the column, in every file that there is an importer for.
 #[test]
@@ -176,4 +177,73 @@ fn what_cannot_be_held_out_is_said() {
     let said = report.remarks.iter().filter(|remark| remark.contains("the same `heads` and `kv_heads`"));
     assert_eq!(said.count(), 2, "{:?}", report.remarks);
     assert!(!report.lines.iter().any(|line| line.regime == "heads held out"), "{:?}", report.lines);
+}
+
+/// Experts in 4 bit whose kernels are told apart: those that engines do not choose are left out by name, a table of one
+/// model is filled up from an older one of the same kernel, and each kernel has a table of its own.
+#[test]
+fn kernels_of_experts_in_4_bit_are_told_apart() {
+    let head = "moe_dtype,kernel_source,distribution,num_tokens,hidden_size,inter_size,topk,num_experts,moe_tp_size,\
+                moe_ep_size,latency\n";
+    let rows = |kind: &str, kernel: &str, hidden: u32, slower: f64| {
+        let mut text = String::new();
+        for (tp, ep) in [(1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 4)] {
+            for tokens in [1, 4, 16, 64, 256, 1024, 4096] {
+                let expert = 3.0 * f64::from(hidden) * 1024.0 / f64::from(tp);
+                let met = f64::from((tokens * 4_u32).min(64) / ep).max(1.0);
+                let flops = 2.0 * f64::from(tokens * 4 / ep) * expert;
+                let ms = slower * (0.05 + met * expert * 0.5625 / 2e9 + flops / 4e11);
+                writeln!(text, "{kind},{kernel},power_law_1.2,{tokens},{hidden},1024,4,64,{tp},{ep},{ms}")
+                    .unwrap();
+            }
+        }
+        text
+    };
+    let newest = [
+        rows("int4_wo", "vllm_x_marlin_marlinexperts", 2048, 1.0),
+        rows("w4a16_mxfp4", "vllm_x_oaitritonmxfp4experts", 2048, 2.0),
+        rows("w4a16_mxfp4", "vllm_x_oaitritonmxfp4experts", 4096, 2.0),
+        rows("w4a16_mxfp4", "vllm_x_marlinexperts", 6144, 3.0),
+        rows("w4a16_mxfp4", "vllm_x_marlinexperts", 8192, 3.0),
+    ];
+    let older =
+        rows("int4_wo", "vllm_marlin_moe", 4096, 1.0) + &rows("int4_wo", "vllm_marlin_moe", 2048, 9.0);
+    let folder = folder(&[
+        ("vllm-0.24.0/moe_perf.csv", format!("{head}{}", newest.concat())),
+        ("vllm-0.19.0/moe_perf.csv", format!("{head}{}", rows("int4_wo", "vllm_marlin_int4_moe", 2048, 4.0))),
+        ("vllm-0.14.0/moe_perf.csv", format!("{head}{older}")),
+        ("own/gemm_perf.csv", gemm_perf("bfloat16", 1.0)),
+    ]);
+    let (profile, report) = fit(&folder, &[], false).unwrap();
+    let found: Vec<_> =
+        profile.moe.iter().map(|table| (table.kind, table.kernel, table.table.as_str())).collect();
+    let newest = "vllm-0.24.0";
+    assert_eq!(
+        found,
+        [
+            (WeightKind::Int4, Some(MoeKernel::Marlin), "vllm-0.24.0, vllm-0.14.0"),
+            (WeightKind::Mxfp4, Some(MoeKernel::Marlin), newest),
+            (WeightKind::Mxfp4, Some(MoeKernel::Triton), newest),
+        ]
+    );
+    let left = report.remarks.iter().find(|remark| remark.contains("vllm_marlin_int4_moe")).unwrap();
+    assert!(
+        left.contains("vllm-0.19.0/moe_perf.csv: left out 42 rows of a kernel that engines do not choose")
+    );
+    let layer = |hidden| MoeShape { hidden, inter: 1024, top_k: 4, experts: 64, tp: 2, ep: 1 };
+    let seconds = |kind, hidden| {
+        let curve = profile.moe(&layer(hidden), kind, Routing::Skewed, false).unwrap();
+        assert!(curve.measured, "{hidden}");
+        curve.seconds(64.0)
+    };
+    let expected = |hidden: f64| 1e-3 * (0.05 + 64.0 * 1.5 * hidden * 1024.0 * (0.5625 / 2e9 + 8.0 / 4e11));
+    for (kind, hidden, slower) in [
+        (WeightKind::Int4, 2048, 1.0),
+        (WeightKind::Int4, 4096, 1.0),
+        (WeightKind::Mxfp4, 2048, 2.0),
+        (WeightKind::Mxfp4, 6144, 3.0),
+    ] {
+        let ratio = seconds(kind, hidden) / (slower * expected(f64::from(hidden)));
+        assert!((ratio - 1.0).abs() < 0.1, "{kind} {hidden}: {ratio}");
+    }
 }

@@ -32,7 +32,7 @@ Of aiconfigurator, .parquet or .csv, ENGINE-VERSION by the name of their folder,
                              batch_size, isl, step, num_heads, num_key_value_heads, head_dim, kv_cache_dtype,
                              window_size, latency
   moe_perf                   moe_dtype, num_tokens, hidden_size, inter_size, topk, num_experts, moe_tp_size,
-                             moe_ep_size, distribution, latency
+                             moe_ep_size, distribution, latency; kernel_source for int4 and mxfp4
   custom_allreduce_perf, nccl_perf
                              allreduce_dtype or nccl_dtype, op_name, num_gpus, message_size, backend, latency
 

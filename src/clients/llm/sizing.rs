@@ -38,7 +38,7 @@ pub(crate) fn sizing(target: &Target<'_>, limits: &Limits) -> KvSizing {
         tensor_parallel: target.tensor_parallel,
         spread,
         parameters: model.parameters() as f64,
-        weight_bytes: target.weights.bytes(),
+        weight_bytes: target.weights.weight_bytes(),
         offloaded_bytes: target.offloaded_bytes,
         kv_bytes_per_token: model.kv_bytes_per_token(target.kv_cache),
         groups: if limits.in_full { KvGroups::ONE } else { KvGroups::of_model(model) },

@@ -231,7 +231,7 @@ impl RagClient {
             .map_err(|missing| Problem::new("search_on", missing.to_string()))?;
 
         let index_bytes = index.bytes(&vectors);
-        let weights = |model: &Model| model.parameters() as f64 * self.weights.bytes();
+        let weights = |model: &Model| model.parameters() as f64 * self.weights.weight_bytes();
         for devices in [processors, accelerators].into_iter().flatten() {
             let here = |other: Devices<'_>| other.place == devices.place;
             let index = if here(search_on) { index_bytes } else { 0.0 };

@@ -43,7 +43,7 @@ impl fmt::Display for DoesNotFit {
             (self.short_by / GIB).max(0.1),
         )?;
         let wider = self.tensor_parallel.map(|tp| format!("tensor_parallel: {tp}"));
-        let narrower = self.weight_bytes.map(|bytes| format!("{}-bit weights", bytes * 8.0));
+        let narrower = self.weight_bytes.map(|bytes| format!("{}-bit weights", (bytes * 8.0).floor()));
         match (wider, narrower) {
             (Some(wider), Some(narrower)) => write!(f, "; {wider} or {narrower} would fit"),
             (Some(one), None) | (None, Some(one)) => write!(f, "; {one} would fit"),

@@ -30,7 +30,7 @@
 //! this says 451,000 (10 % more), and 367,000 to 402,000 on one A100-80, where it says 454,000 (13 to
 //! 24 % more); TensorRT-LLM reserves more than vLLM.
 //!
-//! Left out: embeddings and LM head that a quantised checkpoint keeps in 16 bit, scales of quantised
+//! Left out: embeddings and LM head that a quantised checkpoint keeps in 16 bit, scales of 8-bit
 //! weights, KV heads' weights replicated when p > K, padding of the vocabulary, multimodal encoders,
 //! `--kv-cache-memory`, buffers of what stages and experts exchange; groups of layers where prefixes are cached or KV
 //! is handed on (all layers count in full).
@@ -44,6 +44,7 @@ pub use error::{DoesNotFit, SizingError};
 pub use spread::Spread;
 
 use super::KvGroups;
+use crate::catalog::Precision;
 use crate::units::GIB;
 
 /// Bytes of an activation: 16-bit floats.
@@ -68,7 +69,7 @@ pub struct KvSizing {
     pub spread: Spread,
     /// Weights of the model, embeddings included.
     pub parameters: f64,
-    /// Bytes of one weight: 2 for bf16, 1 for fp8, 0.5 for 4 bits.
+    /// Bytes of one weight with its share of the scales: 2 for bf16, 1 for fp8, a little over 0.5 for 4 bits.
     pub weight_bytes: f64,
     /// Weights of each accelerator that stay in the host's memory (bytes; vLLM `--cpu-offload-gb`).
     pub offloaded_bytes: f64,
@@ -157,9 +158,11 @@ impl KvSizing {
                 .into_iter()
                 .filter(|&tp| tp > self.tensor_parallel && self.splits(tp))
                 .find(|&tensor_parallel| fits(&Self { tensor_parallel, ..*self })),
-            weight_bytes: [1.0, 0.5]
+            weight_bytes: [Precision::Fp8, Precision::Fp4]
                 .into_iter()
-                .filter(|&bytes| bytes < self.weight_bytes)
+                // Of fewer bits, not of fewer scales.
+                .filter(|narrower| narrower.bytes() < self.weight_bytes.floor().max(0.5))
+                .map(Precision::weight_bytes)
                 .find(|&weight_bytes| fits(&Self { weight_bytes, ..*self })),
         })))
     }

@@ -218,7 +218,7 @@ proptest! {
             utilization,
             tensor_parallel: 1 << tp,
             parameters: billions * 1e9,
-            weight_bytes: [2.0, 1.0, 0.5][weights],
+            weight_bytes: [2.0, 1.0, 0.5625][weights],
             kv_bytes_per_token: kv,
             max_num_batched_tokens: tokens,
             max_num_seqs: seqs,

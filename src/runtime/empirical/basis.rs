@@ -13,15 +13,17 @@ pub(super) fn refuse_unmeasured(
     fp8_blocks: bool,
 ) -> Result<(), String> {
     let help = "use another, calibrate a profile that has it, or use `Analytical`";
-    let Some(kind) = WeightKind::stored(target.weights, fp8_blocks) else {
+    let Some(kind) = stored(target, fp8_blocks) else {
         return Err(format!("weights: {} was never measured; {help}", target.weights));
     };
     if fp8_blocks && kind != WeightKind::Fp8Block {
         return Err(format!("fp8_blocks: has no effect: weights are {}; leave it out", target.weights));
     }
-    profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
+    if experts_alone(profile, target).is_none() {
+        profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
+    }
     let (own, asked) = (target.weights.arithmetic(), target.arithmetic());
-    if WeightKind::of(own) != WeightKind::of(asked) {
+    if WeightKind::of(own) != WeightKind::of(asked) && kind != WeightKind::Mxfp4 {
         let weights = target.weights;
         return Err(format!(
             "activations: {weights} weights in {asked} products were never measured, only in {own} ones; {help}"
@@ -43,6 +45,26 @@ pub(super) fn refuse_unmeasured(
     profile.attention(&shape).map(|_| ()).map_err(|error| format!("kv_cache: {error}; {help}"))
 }
 
+/// How the weights are stored: 4-bit floats that are multiplied in 16 bit are `MXFP4`'s, and 8-bit ones may have a scale a
+/// block.
+pub(super) fn stored(target: &Target<'_>, fp8_blocks: bool) -> Option<WeightKind> {
+    let wide = WeightKind::of(target.arithmetic()) == Some(WeightKind::Bf16);
+    match WeightKind::of(target.weights)? {
+        WeightKind::Fp8 if fp8_blocks => Some(WeightKind::Fp8Block),
+        WeightKind::Nvfp4 if wide => Some(WeightKind::Mxfp4),
+        kind => Some(kind),
+    }
+}
+
+/// The kind of 4-bit weights of a mixture, where of that kind only experts were measured: then everything else is priced in 16
+/// bit, as `gpt-oss` has it and mixtures whose experts alone are quantised.
+pub(super) fn experts_alone(profile: &Profile, target: &Target<'_>) -> Option<WeightKind> {
+    let kind = stored(target, false).filter(|kind| target.model.experts.is_some() && kind.bytes() < 1.0)?;
+    let of_products = profile.gemm.iter().any(|table| table.kind == kind);
+    let of_experts = profile.moe.iter().any(|table| table.kind == kind);
+    (of_experts && !of_products).then_some(kind)
+}
+
 /// What the figures of a model rest on, in words.
 pub(super) fn basis(
     kind: &Empirical,
@@ -57,6 +79,11 @@ pub(super) fn basis(
         path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     });
     lines.push(format!("operators measured on {} ({place}: {})", profile.gpu, profile.source));
+    if let Some(kind) = experts_alone(profile, target) {
+        lines.push(format!(
+            "experts in {kind}, other products in 16 bit, as of {kind} only experts were measured"
+        ));
+    }
     if let Some(steps) = steps {
         lines.push(format!("whole steps as measured where there are any ({})", steps.source));
     }

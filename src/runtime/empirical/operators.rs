@@ -1,6 +1,7 @@
 //! Operators with measured times: what of a profile a deployment needs, and what each takes.
 
 use super::EngineRecord;
+use super::basis::{experts_alone, stored};
 use crate::runtime::profile::{
     AttentionShape, CollectiveCurve, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeCurve, MoeShape,
     PrefillCurve, Profile, ProfileError, Routing, WeightKind,
@@ -42,11 +43,11 @@ impl Operators {
         fp8_blocks: bool,
     ) -> Result<Self, ProfileError> {
         let list = analytical.operator_list();
-        // Both were looked at before.
-        let kind = WeightKind::stored(target.arithmetic(), fp8_blocks).unwrap_or(WeightKind::Bf16);
-        let stored = WeightKind::stored(target.weights, fp8_blocks).unwrap_or(kind);
-        let gemm =
-            |n: f64, k: f64| profile.gemm(n.round().max(1.0) as u32, k.round().max(1.0) as u32, stored);
+        // It was looked at before. Kernels are told apart by how weights are stored, also where they are expanded before
+        // they are multiplied, as `int4` is.
+        let stored = stored(target, fp8_blocks).unwrap_or(WeightKind::Bf16);
+        let dense = if experts_alone(profile, target).is_some() { WeightKind::Bf16 } else { stored };
+        let gemm = |n: f64, k: f64| profile.gemm(n.round().max(1.0) as u32, k.round().max(1.0) as u32, dense);
         let products = list
             .products
             .iter()
@@ -67,7 +68,7 @@ impl Operators {
                     ep,
                 };
                 let layers = f64::from(target.model.layers - experts.dense_layers);
-                let curve = profile.moe(&shape, kind, routing, target.deployment().dispatches())?;
+                let curve = profile.moe(&shape, stored, routing, target.deployment().dispatches())?;
                 Some((layers, f64::from(target.data_parallel), curve))
             }
         };

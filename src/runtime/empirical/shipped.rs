@@ -84,11 +84,15 @@ proptest! {
     #[test]
     fn more_never_costs_less(model in proptest::sample::select(decoders()), at in 0usize..6, ranks in 0u32..4,
                              engine in proptest::sample::select(Engine::ALL.to_vec()),
-                             weights in proptest::sample::select(vec![Precision::Bf16, Precision::Fp8, Precision::Int4]),
+                             weights in proptest::sample::select(vec![
+                                 Precision::Bf16, Precision::Fp8, Precision::Fp4, Precision::Int4,
+                             ]),
                              kv_cache in proptest::sample::select(vec![Precision::Bf16, Precision::Fp8]),
                              asked in asked()) {
         let (gpu, profile) = &PROFILES[at];
-        let target = Target { weights, kv_cache, ..target(model, gpu, 1 << ranks) };
+        // Weights in 4 bit, products in 16.
+        let activations = (weights == Precision::Fp4).then_some(Precision::Bf16);
+        let target = Target { weights, activations, kv_cache, ..target(model, gpu, 1 << ranks) };
         let kind = Empirical { engine, ..Empirical::default() };
         // What cannot be deployed, or was not measured, is refused.
         prop_assume!(kind.build(profile, &target).is_ok());
@@ -174,6 +178,42 @@ fn formats_that_were_not_measured_are_refused_at_their_setting() {
         weights.starts_with("weights: the profile of A100-80GB-SXM4 has no products with int4 weights"),
         "{weights}"
     );
+}
+
+/// Of weights in 4 bit that are multiplied in 16, experts were measured alone: mixtures are priced, and say so.
+#[test]
+fn experts_alone_may_have_4_bits() {
+    let catalog = Catalog::embedded();
+    let step = StepShape { prefill: &[], decode_seqs: 16, decode_context: 16 * 1000 };
+    for gpu in ["H100-SXM5-80GB", "H200-SXM-141GB", "B200-SXM", "L40S", "RTX-PRO-6000-Server"] {
+        let gpu = catalog.accelerator(gpu).unwrap();
+        let (wide, activations) = (Precision::Bf16, Some(Precision::Bf16));
+        for (model, weights, kind) in
+            [("gpt-oss-120b", Precision::Fp4, "mxfp4"), ("Qwen3-30B-A3B", Precision::Int4, "int4")]
+        {
+            let model = catalog.model(model).unwrap();
+            let price = |weights, activations| {
+                let target = Target { weights, activations, ..target(model, gpu, 1) };
+                let priced = Empirical::default().compile(&target).unwrap();
+                let products = |part| -> f64 {
+                    let items = priced.itemise(&step).into_iter().filter(|item| item.part == part);
+                    items.map(|item| item.seconds).sum()
+                };
+                (products(Part::Experts), products(Part::Linear), priced.basis())
+            };
+            let (experts, others, said) = price(weights, activations);
+            let (wide_experts, wide_others, before) = price(wide, None);
+            assert!(experts < 0.7 * wide_experts, "{} on {}: {experts}", model.name, gpu.name);
+            assert_eq!(others, wide_others);
+            let line = format!(
+                "experts in {kind}, other products in 16 bit, as of {kind} only experts were measured"
+            );
+            assert!(said.contains(&line) && !before.contains(&line), "{said:?}");
+        }
+        let dense =
+            Target { weights: Precision::Int4, ..target(catalog.model("Llama-3.1-8B").unwrap(), gpu, 1) };
+        assert!(Empirical::default().compile(&dense).is_err());
+    }
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub(super) fn profile() -> Profile {
         overlap: 2.0,
         spread: 0.9,
         padding: 8.0,
+        mapped_us: 0.0,
     };
     Profile {
         form: crate::runtime::profile::FORM,
@@ -86,6 +87,7 @@ pub(super) fn profile() -> Profile {
         moe: vec![MoeTable {
             kind: WeightKind::Bf16,
             routing: Routing::Skewed,
+            kernel: None,
             table: "made up".to_owned(),
             form,
             tokens: vec![1.0, 16_384.0],

@@ -146,6 +146,30 @@ pub(crate) fn pool_adjacent(values: &mut [f64]) {
     }
 }
 
+/// The same along both axes of a surface whose second is `row` long: Dykstra's alternating projections. What little
+/// still falls after so many rounds is left to who reads it.
+pub(crate) fn pool_surface(values: &mut [f64], row: usize) {
+    const ROUNDS: usize = 40;
+    let cells: Vec<usize> = (0..values.len()).collect();
+    let along: Vec<Vec<usize>> = cells.chunks(row.max(1)).map(<[usize]>::to_vec).collect();
+    let across =
+        (0..row).map(|first| cells.iter().copied().skip(first).step_by(row.max(1)).collect()).collect();
+    let mut axes = [along, across].map(|lines: Vec<Vec<usize>>| (lines, vec![0.0; values.len()]));
+    for _ in 0..ROUNDS {
+        for (lines, taken) in &mut axes {
+            for line in lines.iter() {
+                let before: Vec<f64> = line.iter().map(|at| values[*at] + taken[*at]).collect();
+                let mut pooled = before.clone();
+                pool_adjacent(&mut pooled);
+                for ((at, before), pooled) in line.iter().zip(before).zip(pooled) {
+                    taken[*at] = before - pooled;
+                    values[*at] = pooled;
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,5 +201,29 @@ mod tests {
         let mut values = [1.0, 3.0, 2.0, 2.5, 5.0, 4.0];
         pool_adjacent(&mut values);
         assert_eq!(values, [1.0, 2.5, 2.5, 2.5, 4.5, 4.5]);
+    }
+
+    #[test]
+    fn a_surface_is_pooled_along_both_axes() {
+        let rising = [1.0, 2.0, 4.0, 2.0, 3.0, 5.0];
+        let mut values = rising;
+        pool_surface(&mut values, 3);
+        assert_eq!(values, rising);
+        // One cell too high is shared with those after it, and its own row's start stays.
+        let mut values = [1.0, 5.0, 3.0, 1.0, 2.0, 3.0, 2.0, 3.0, 4.0];
+        let sum: f64 = values.iter().sum();
+        pool_surface(&mut values, 3);
+        for at in 0..3 {
+            assert!(
+                (1..3).all(|next| values[3 * at + next] >= values[3 * at + next - 1] - 1e-6),
+                "{values:?}"
+            );
+            assert!(
+                (1..3).all(|next| values[3 * next + at] >= values[3 * next - 3 + at] - 1e-6),
+                "{values:?}"
+            );
+        }
+        assert!((values.iter().sum::<f64>() - sum).abs() < 1e-6 && values[0] == 1.0, "{values:?}");
+        assert!(values[1] < 4.0 && values[4] > 2.5, "{values:?}");
     }
 }

@@ -38,12 +38,6 @@ impl WeightKind {
         }
     }
 
-    /// The same of weights whose 8-bit floats have a scale a block, if `fp8_blocks`.
-    pub fn stored(precision: Precision, fp8_blocks: bool) -> Option<Self> {
-        let kind = Self::of(precision)?;
-        Some(if fp8_blocks && kind == Self::Fp8 { Self::Fp8Block } else { kind })
-    }
-
     /// Bytes of a weight, scales of 4-bit blocks included.
     pub const fn bytes(self) -> f64 {
         match self {

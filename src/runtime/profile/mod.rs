@@ -36,6 +36,7 @@ pub(crate) mod kriging;
 mod moe;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 use ron::error::SpannedError;
 use ron::extensions::Extensions;
@@ -52,6 +53,8 @@ pub use grid::Residuals;
 pub use kinds::{AttentionShape, WeightKind};
 pub(crate) use moe::PRIOR as MOE_PRIOR;
 pub use moe::{MoeCurve, MoeForm, MoeShape, MoeTable, Routing};
+pub(crate) use tiles::Load as MoeLoad;
+pub use tiles::MoeKernel;
 
 use crate::catalog::Precision;
 
@@ -300,8 +303,13 @@ impl Profile {
         dispatched: bool,
     ) -> Result<MoeCurve, ProfileError> {
         let of_kind = || self.moe.iter().filter(|table| table.kind == kind);
-        // Not every device was measured under every routing.
-        let table = of_kind().find(|table| table.routing == routing).or_else(|| of_kind().next());
+        // Which kernel an engine takes depends on the model's format: that of the layers most like these. Not every device
+        // was measured under every routing.
+        let nearest = |routing: Option<Routing>| {
+            let tables = of_kind().filter(|table| routing.is_none_or(|routing| table.routing == routing));
+            tables.min_by(|a, b| a.distance(shape).total_cmp(&b.distance(shape)))
+        };
+        let table = nearest(Some(routing)).or_else(|| nearest(None));
         let table = table.ok_or_else(|| {
             let mut known: Vec<&str> = self.moe.iter().map(|table| table.kind.name()).collect();
             known.dedup();

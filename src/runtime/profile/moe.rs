@@ -22,6 +22,7 @@ use super::device::Silicon;
 use super::grid::{Residuals, between, check_above_zero, check_axis, check_not_negative, pool_adjacent};
 use super::kinds::WeightKind;
 use super::kriging::Prior;
+use super::tiles::{Load, MoeKernel};
 
 /// How tokens choose experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +66,16 @@ pub struct MoeForm {
     pub overlap: f64,
     /// How fast skewed rows find new experts.
     pub spread: f64,
-    /// Rows that each expert is padded by.
+    /// Rows that each expert is padded by, or each tile.
     pub padding: f64,
+    /// Finding the rows of one's own experts, where there are groups of devices (µs).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub mapped_us: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// Measured layers of experts with weights of one kind, under one routing.
@@ -77,6 +86,9 @@ pub struct MoeTable {
     pub kind: WeightKind,
     /// How tokens chose experts.
     pub routing: Routing,
+    /// The kernel, where its tiles are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<MoeKernel>,
     /// The engine and version whose kernels were measured.
     pub table: String,
     /// The closed form.
@@ -111,16 +123,26 @@ pub(crate) const PRIOR: Prior<'_> =
 
 impl MoeShape {
     /// Where it stands among others.
-    pub(crate) fn place(&self) -> Vec<f64> {
-        let shard = f64::from(self.inter) / f64::from(self.tp);
+    pub(crate) fn place(&self, kernel: Option<MoeKernel>) -> Vec<f64> {
         let local = f64::from(self.experts) / f64::from(self.ep);
-        let mut place: Vec<f64> =
-            [f64::from(self.hidden), shard, f64::from(self.top_k), local, f64::from(self.ep)]
-                .into_iter()
-                .map(libm::log2)
-                .collect();
-        place.push(if shard % 16.0 == 0.0 { 0.0 } else { 1.0 });
+        let (hidden, shard) = self.sizes(kernel);
+        let mut place: Vec<f64> = [hidden, shard, f64::from(self.top_k), local, f64::from(self.ep)]
+            .into_iter()
+            .map(libm::log2)
+            .collect();
+        place.push(if self.regular(kernel) { 0.0 } else { 1.0 });
         place
+    }
+
+    /// Whether its shards fill tiles, or are padded so that they do.
+    pub(crate) fn regular(&self, kernel: Option<MoeKernel>) -> bool {
+        kernel.is_some() || self.sizes(None).1 % 16.0 == 0.0
+    }
+
+    /// The size of a token and of a shard, as they are multiplied.
+    fn sizes(&self, kernel: Option<MoeKernel>) -> (f64, f64) {
+        let (hidden, shard) = (f64::from(self.hidden), f64::from(self.inter) / f64::from(self.tp));
+        kernel.map_or((hidden, shard), |kernel| kernel.padded(hidden, shard))
     }
 
     fn tuple(&self) -> (u32, u32, u32, u32, u32, u32) {
@@ -152,7 +174,7 @@ impl From<(u32, u32, u32, u32, u32, u32)> for MoeShape {
 
 impl MoeForm {
     fn check(&self) -> Result<(), String> {
-        let Self { floor_us, memory, compute, rows, overlap, spread, padding } = *self;
+        let Self { floor_us, memory, compute, rows, overlap, spread, padding, mapped_us } = *self;
         check_above_zero(&[
             ("memory", memory),
             ("compute", compute),
@@ -160,7 +182,7 @@ impl MoeForm {
             ("overlap", overlap),
             ("spread", spread),
         ])?;
-        check_not_negative(&[("floor_us", floor_us), ("padding", padding)])
+        check_not_negative(&[("floor_us", floor_us), ("padding", padding), ("mapped_us", mapped_us)])
     }
 
     /// Seconds of the layer, by the form alone.
@@ -180,15 +202,40 @@ impl MoeForm {
                 (local * met).max(1.0).min(rows)
             }
         };
+        let padded = rows + distinct * self.padding;
+        self.floor_us * 1e-6
+            + self.products(silicon, kind, expert, distinct, padded)
+            + self.row_seconds(silicon, shape, tokens)
+    }
+
+    /// The same of a kernel whose tiles are known.
+    pub(crate) fn seconds_in_tiles(
+        &self,
+        silicon: &Silicon,
+        kind: WeightKind,
+        kernel: MoeKernel,
+        load: &Load,
+        shape: &MoeShape,
+        tokens: f64,
+    ) -> f64 {
+        let (hidden, shard) = shape.sizes(Some(kernel));
+        let mapped = if shape.ep > 1 { self.mapped_us } else { 0.0 };
+        let padded = load.tiles * (load.tile + self.padding);
+        (self.floor_us + mapped) * 1e-6
+            + self.products(silicon, kind, 3.0 * hidden * shard, load.distinct, padded)
+            + self.row_seconds(silicon, shape, tokens)
+    }
+
+    /// Seconds of multiplying so many rows with the weights of so many experts, of which each has `expert` numbers.
+    fn products(&self, silicon: &Silicon, kind: WeightKind, expert: f64, distinct: f64, rows: f64) -> f64 {
         let memory = distinct * expert * kind.bytes() / (silicon.bandwidth() * self.memory);
-        let compute = 2.0 * (rows + distinct * self.padding) * expert / (silicon.peak(kind) * self.compute);
+        let compute = 2.0 * rows * expert / (silicon.peak(kind) * self.compute);
         let larger = memory.max(compute);
-        let both = larger
+        larger
             * libm::pow(
                 libm::pow(memory / larger, self.overlap) + libm::pow(compute / larger, self.overlap),
                 1.0 / self.overlap,
-            );
-        self.floor_us * 1e-6 + both + self.row_seconds(silicon, shape, tokens)
+            )
     }
 
     /// Seconds of writing and summing the rows of so many tokens.
@@ -212,6 +259,17 @@ impl MoeTable {
         Ok(())
     }
 
+    /// How far the nearest layer that was measured is from this one, in lengths of likeness.
+    pub(crate) fn distance(&self, shape: &MoeShape) -> f64 {
+        let asked = shape.place(self.kernel);
+        let squares = self.shapes.iter().map(|measured| {
+            let place = MoeShape::from(*measured).place(self.kernel);
+            let each = place.iter().zip(&asked).zip(PRIOR.lengths);
+            each.map(|((a, b), length)| ((a - b) / length) * ((a - b) / length)).sum::<f64>()
+        });
+        squares.fold(f64::INFINITY, f64::min)
+    }
+
     /// The curve of one layer; `dispatched` where a device is sent the rows of its experts alone.
     pub(crate) fn curve(&self, silicon: &Silicon, shape: &MoeShape, dispatched: bool) -> MoeCurve {
         let known = self.shapes.iter().position(|measured| *measured == shape.tuple());
@@ -220,8 +278,8 @@ impl MoeTable {
             row(index).map(|at| self.residual.at(at)).collect()
         } else {
             let points: Vec<Vec<f64>> =
-                self.shapes.iter().map(|measured| MoeShape::from(*measured).place()).collect();
-            let weights = PRIOR.weights(&points, &shape.place());
+                self.shapes.iter().map(|measured| MoeShape::from(*measured).place(self.kernel)).collect();
+            let weights = PRIOR.weights(&points, &shape.place(self.kernel));
             let mut sums = vec![0.0; self.tokens.len()];
             for (index, weight) in weights.iter().enumerate() {
                 for (sum, at) in sums.iter_mut().zip(row(index)) {
@@ -243,10 +301,14 @@ impl MoeTable {
     ) -> Curve {
         // Of all rows, those of the other groups.
         let elsewhere = if dispatched { 1.0 - 1.0 / f64::from(shape.ep) } else { 0.0 };
-        let form = |tokens: f64| {
-            self.form.seconds(silicon, self.kind, self.routing, shape, tokens)
-                - elsewhere * self.form.row_seconds(silicon, shape, tokens)
+        let whole = |tokens: f64| match self.kernel {
+            None => self.form.seconds(silicon, self.kind, self.routing, shape, tokens),
+            Some(kernel) => {
+                let load = kernel.load(self.routing, shape, tokens);
+                self.form.seconds_in_tiles(silicon, self.kind, kernel, &load, shape, tokens)
+            }
         };
+        let form = |tokens: f64| whole(tokens) - elsewhere * self.form.row_seconds(silicon, shape, tokens);
         let scale: Vec<f64> = self.tokens.iter().map(|tokens| libm::log(form(*tokens))).collect();
         let mut times: Vec<f64> = scale.iter().zip(residuals).map(|(scale, r)| scale + r).collect();
         pool_adjacent(&mut times);

@@ -53,6 +53,7 @@ pub(crate) fn profile() -> Profile {
         overlap: 1.4,
         spread: 0.9,
         padding: 8.0,
+        mapped_us: 0.0,
     };
     let all_reduce = |library, ranks, fastest: f64| CollectiveTable {
         library,
@@ -106,6 +107,7 @@ pub(crate) fn profile() -> Profile {
         moe: vec![MoeTable {
             kind: WeightKind::Bf16,
             routing: Routing::Skewed,
+            kernel: None,
             table: "made up".to_owned(),
             form,
             residual: wavy(tokens.len() * shapes.len(), shapes.len()),
