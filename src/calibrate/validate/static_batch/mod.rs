@@ -191,7 +191,7 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
         load: "batch",
         noise: "prefills of the same prompts, run again: 0.5% mean, 0.3% median",
         left_out: vec![
-            ("GPUs and models without tables or with experts or windows", unknown),
+            ("GPUs and models without tables or with experts", unknown),
             ("more GPUs than are peers (L40S on 4 and 8): collectives of that host", hosts),
             ("the runtime model does not price the device", refused),
         ],
