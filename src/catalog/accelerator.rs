@@ -111,6 +111,9 @@ pub struct ScaleUp {
     pub kind: String,
     /// Devices that one domain connects, at most.
     pub domain: u32,
+    /// Devices of it that reach each other's memory without the host's in between, at most; absent if all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<u32>,
 }
 
 /// A figure that the catalog does not have.

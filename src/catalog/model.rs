@@ -106,6 +106,9 @@ pub struct Attention {
     pub kv_heads: u32,
     /// Width of a query and key head, and of a value head unless `latent` says otherwise.
     pub head_dim: u32,
+    /// Whether each query and key is normalised before it attends; default false.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub query_norm: bool,
     /// Multi-head latent attention (MLA), which caches one compressed vector a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latent: Option<Latent>,

@@ -152,9 +152,7 @@ impl<'a> Target<'a> {
                 .map(|window| Window { tokens: window.tokens, layers: self.model.windowed_layers() }),
             bidirectional: self.model.bidirectional,
             parallel: self.model.parallel,
-            query_norm: ["Qwen3", "Gemma-3", "OLMo-2"]
-                .iter()
-                .any(|family| self.model.name.starts_with(family)),
+            query_norm: attention.query_norm,
         }
     }
 }

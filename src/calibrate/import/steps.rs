@@ -19,13 +19,14 @@ pub(in crate::calibrate) const GPUS: [(&str, &str); 4] = [
     ("L40S", "L40S"),
 ];
 
-/// Models of the static batches: dense, and without windows.
-pub(in crate::calibrate) const MODELS: [(&str, &str); 5] = [
+/// Models of the static batches: dense ones.
+pub(in crate::calibrate) const MODELS: [(&str, &str); 6] = [
     ("LLaMA v2 70B", "Llama-2-70B"),
     ("LLaMA v2 13B", "Llama-2-13B"),
     ("LLaMA v2 7B", "Llama-2-7B"),
     ("GPTJ 6B", "GPT-J"),
     ("Falcon 180B", "Falcon-180B"),
+    ("Mistral 7B", "Mistral-7B-v0.1"),
 ];
 
 /// Most prompts or sequences in a step.
@@ -231,7 +232,7 @@ fn static_batches(
     }
     if unknown > 0 {
         remarks.push(format!(
-            "{}: left out {unknown} rows of GPUs and models without tables or with experts or windows",
+            "{}: left out {unknown} rows of GPUs and models without tables or with experts",
             path.display()
         ));
     }

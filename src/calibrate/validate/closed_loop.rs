@@ -9,7 +9,7 @@
 //! | TensorRT-LLM 1.0, Llama-3.1-8B | one more than slots | `concurrency` | 10 a slot, 640 at most beyond 64 | one whole prompt | 0–15 ms |
 //! | TensorRT-LLM 1.0, Qwen3-32B fp8 | `concurrency` | the same | 9 a slot | one whole prompt | 0–60 ms |
 //! | NIM TensorRT-LLM, Llama-3-8B | `concurrency` | the same | 10 a slot, 50 at least | 65,536 tokens | none, but one request a ms: what ends together is prefilled in ever larger groups |
-//! | SGLang 0.5.6, Llama-3.1-8B fp8 | `concurrency` | the same | 6 a slot | 8,192 tokens, chunked, beside what decodes | 0–30 ms |
+//! | SGLang 0.5.6, Llama-3.1-8B fp8 | `concurrency` | the same | 5 a slot, outputs up to 5 % shorter or longer | prompts, up to 8,192 tokens, or what decodes | 0–30 ms |
 
 use std::path::Path;
 
@@ -18,6 +18,7 @@ use super::serving::{Overhead, Run};
 use super::table::{Row, Table};
 use super::{Context, ValidationError};
 use crate::catalog::Precision;
+use crate::runtime::Engine;
 
 /// How the client of a file behaved.
 struct Convention {
@@ -27,7 +28,9 @@ struct Convention {
     /// Least time from one request that the client sends to the next.
     send_ms: f64,
     prompts: fn(u32) -> u32,
-    batching: &'static str,
+    /// How far the tokens of an output are from what was asked for, at most, as a share.
+    spread: f64,
+    batching: fn(u32) -> String,
 }
 
 /// What a row says.
@@ -54,16 +57,17 @@ fn points(said: &Said<'_>, how: &Convention, context: &Context<'_>) -> Result<[P
         weights: said.weights,
         kv_cache: said.kv_cache,
         max_num_seqs: concurrency,
-        batching: how.batching.to_owned(),
+        batching: (how.batching)(osl),
         traffic: format!(
             "requests: {}, arrivals: BenchClient(in_flight: {}, ramp: us(10), turn_round: ms({:?}), send: ms({:?})), \
-             lengths: Fixed(prompt: {isl}, output: {osl})",
+             lengths: Uniform(prompt: (mean: {isl}), output: (mean: {osl}, range_ratio: {:?}))",
             (how.prompts)(concurrency),
             concurrency + how.beyond,
             how.turn_round_ms,
             how.send_ms,
+            how.spread,
         ),
-        overhead: said.overhead,
+        overhead: said.overhead.clone(),
         uncached: None,
     };
     let served = run.simulate(context.runtime, Path::new("")).map_err(|problem| said.row.refuse(problem))?;
@@ -92,20 +96,6 @@ fn all(said: Vec<(Said<'_>, &Convention)>, context: &Context<'_>) -> Result<Vec<
 
 const COLUMNS: [&str; 7] = ["gpu", "tp_size", "isl", "osl", "concurrency", "ttft_ms_mean", "tpot_ms_mean"];
 
-/// Host time per sequence grows with the ranks (µs): 1.7·(p − 1)^1.4.
-fn trtllm_overhead(tensor_parallel: u32) -> Overhead {
-    let ranks = f64::from(tensor_parallel - 1);
-    let sequence_us = if tensor_parallel == 1 { 0.2 } else { 1.7 * libm::pow(ranks, 1.4) };
-    Overhead {
-        record: "engine: TensorRT",
-        step_ms: 0.23,
-        sequence_us,
-        prompt_step_ms: 6.1,
-        front_end_ms: 33.0,
-        kv_efficiency: None,
-    }
-}
-
 /// TensorRT-LLM 1.0.
 pub(super) fn trtllm(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
     const LLAMA: Convention = Convention {
@@ -113,7 +103,8 @@ pub(super) fn trtllm(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
         turn_round_ms: 15.0,
         send_ms: 0.0,
         prompts: |slots| (10 * slots).min(640.max(5 * slots)),
-        batching: "OnePrompt(prompts: 1, max_num_tokens: 8192)",
+        spread: 0.0,
+        batching: |_| "OnePrompt(prompts: 1, max_num_tokens: 8192)".to_owned(),
     };
     const QWEN: Convention =
         Convention { beyond: 0, turn_round_ms: 60.0, prompts: |slots| 9 * slots, ..LLAMA };
@@ -139,7 +130,7 @@ pub(super) fn trtllm(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
                     weights,
                     // Its capacity, some 280,000 tokens on one GPU, tells.
                     kv_cache: weights,
-                    overhead: trtllm_overhead(tensor_parallel),
+                    overhead: Overhead::of(Engine::TensorRt, None),
                     ttft_ms: row.number("ttft_ms_mean")?,
                     tpot_ms: row.number("tpot_ms_mean")?,
                 },
@@ -151,7 +142,7 @@ pub(super) fn trtllm(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
         name: "trtllm",
         title: "TensorRT-LLM 1.0 on H100, closed loops (ms)",
         command: context.again(folder, "trtllm"),
-        fitted: "overheads (0.23 ms a step, 6.1 ms with a prompt, 0.2 to 26 µs a sequence by ranks, 33 ms in front) on \
+        fitted: "overheads (0.23 ms a step, 6.1 ms with a prompt, 0.2 to 26 µs a sequence by ranks, 26 ms in front) on \
                  every second row of both files by the study before; how the client behaves read off the files; \
                  kernels elsewhere"
             .to_owned(),
@@ -170,7 +161,8 @@ pub(super) fn nim(folder: &Path, context: &Context<'_>) -> Result<SetReport, Val
         turn_round_ms: 0.0,
         send_ms: 1.0,
         prompts: |slots| (10 * slots).max(50),
-        batching: "OnePrompt(prompts: 1000, max_num_tokens: 65536)",
+        spread: 0.0,
+        batching: |_| "OnePrompt(prompts: 1000, max_num_tokens: 65536)".to_owned(),
     };
     let columns =
         ["gpu", "tp", "precision", "isl", "osl", "concurrency", "ttft_ms_mean", "itl_ms_mean", "req_per_s"];
@@ -186,7 +178,6 @@ pub(super) fn nim(folder: &Path, context: &Context<'_>) -> Result<SetReport, Val
         let fp8 = row.text("precision") == "fp8";
         let hardware = if row.text("gpu").starts_with("A100") { "A100-80GB-SXM4" } else { "H100-SXM5-80GB" };
         let precision = if fp8 { Precision::Fp8 } else { Precision::Bf16 };
-        let (step_ms, sequence_us) = if fp8 { (1.06, 11.0) } else { (1.2, 28.0) };
         // 1.82 and 3.1 times as slow as the tables' kernels.
         let kv_efficiency = if fp8 {
             0.66 / 3.1
@@ -204,14 +195,7 @@ pub(super) fn nim(folder: &Path, context: &Context<'_>) -> Result<SetReport, Val
                 tensor_parallel,
                 weights: precision,
                 kv_cache: precision,
-                overhead: Overhead {
-                    record: "engine: NIM",
-                    step_ms,
-                    sequence_us,
-                    prompt_step_ms: 0.0,
-                    front_end_ms: 7.0,
-                    kv_efficiency: Some(kv_efficiency),
-                },
+                overhead: Overhead { kv_efficiency: Some(kv_efficiency), ..Overhead::of(Engine::Nim, None) },
                 ttft_ms: row.number("ttft_ms_mean")?,
                 tpot_ms: row.number("itl_ms_mean")?,
             },
@@ -240,8 +224,9 @@ pub(super) fn sglang(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
         beyond: 0,
         turn_round_ms: 30.0,
         send_ms: 0.0,
-        prompts: |slots| 6 * slots,
-        batching: "Chunked(max_num_batched_tokens: 8192)",
+        prompts: |slots| 5 * slots,
+        spread: 0.05,
+        batching: |osl| format!("SGLang(max_new_tokens: {osl})"),
     };
     let table = Table::read(&folder.join("e2e/closed_loop_llama8b_h100_h200.csv"), &COLUMNS)?;
     let mut said = Vec::new();
@@ -261,12 +246,10 @@ pub(super) fn sglang(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
                 weights: Precision::Fp8,
                 kv_cache: Precision::Bf16,
                 overhead: Overhead {
-                    record: "engine: SGLang",
-                    step_ms: 1.5,
-                    sequence_us: 16.0,
-                    prompt_step_ms: 0.0,
-                    front_end_ms: 37.0,
-                    kv_efficiency: None,
+                    fp8_blocks: true,
+                    // For what launching a prompt kernel by kernel takes longer.
+                    analytical_prompt_step_ms: Some(2.0),
+                    ..Overhead::of(Engine::Sglang, None)
                 },
                 ttft_ms: row.number("ttft_ms_mean")?,
                 tpot_ms: row.number("tpot_ms_mean")?,
@@ -278,9 +261,9 @@ pub(super) fn sglang(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
         name: "sglang",
         title: "SGLang 0.5.6 on H200, closed loops (ms)",
         command: context.again(folder, "sglang"),
-        fitted: "overheads (1.5 ms a step, 16 µs a sequence, in the empirical model prefill at 0.85 of the tables) on the \
-                 TPOT of this file, and how the client behaves on the same rows: nothing is foretold; with 512 in \
-                 flight on several GPUs, times to first token grow with the output, which is not modelled"
+        fitted: "overheads (0.1 ms a step, 16 µs a sequence, 0.5 ms a layer to launch a prompt, prefill at 0.9 of the tables; \
+                 in Analytical 2 ms with a prompt instead of the last two), the front end (36 µs a token, 0.029 more \
+                 for each its answer has) and how the client behaves on these same rows: nothing is foretold"
             .to_owned(),
         load: "requests in flight",
         noise: "TPOT 2 %, TTFT 6 to 9 %",

@@ -15,6 +15,7 @@ use super::serving::{Overhead, Run};
 use super::table::Table;
 use super::{Context, ValidationError};
 use crate::catalog::Precision;
+use crate::runtime::{Engine, EngineRecord};
 
 /// vLLM 0.19 on RTX PRO 6000.
 pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
@@ -50,12 +51,10 @@ pub(super) fn vllm_019(folder: &Path, context: &Context<'_>) -> Result<SetReport
         // Fitted on vLLM 0.15 and H100: by the study before for the empirical model; for the analytical one time per step
         // anew, as its sums of kernels are others.
         overhead: Overhead {
-            record: "version: \"0.15\"",
-            step_ms: 0.10,
-            sequence_us: 8.2,
-            prompt_step_ms: 0.0,
-            front_end_ms: 0.0,
-            kv_efficiency: None,
+            analytical_step_ms: Some(0.10),
+            // Its times are the engine's own.
+            front_end_ms: Some(0.0),
+            ..Overhead::of(Engine::Vllm, Some((0, 15)))
         },
         uncached: None,
     };
@@ -140,12 +139,9 @@ pub(super) fn vllm_015(folder: &Path, context: &Context<'_>) -> Result<SetReport
             ),
             // Fitted on vLLM 0.19 and RTX PRO 6000, likewise.
             overhead: Overhead {
-                record: "version: \"0.19\"",
-                step_ms: 0.29,
-                sequence_us: 5.2,
-                prompt_step_ms: 0.0,
-                front_end_ms: 8.0,
-                kv_efficiency: None,
+                analytical_step_ms: Some(0.29),
+                front_end_ms: Some(1e3 * EngineRecord::of(Engine::Vllm, Some((0, 15)), false).front_end),
+                ..Overhead::of(Engine::Vllm, Some((0, 19)))
             },
             uncached: Some(32),
         };

@@ -8,25 +8,47 @@ use super::bench;
 use crate::catalog::Precision;
 use crate::metrics::{RequestRecord, RowSink};
 use crate::request::pipeline::Lap;
+use crate::runtime::{Engine, EngineRecord};
 use crate::scenario::Choice;
 use crate::simulation::Simulation;
 
-/// What an engine adds to the time of kernels: figures for the analytical model, and the name of a record for the
-/// empirical one.
-#[derive(Clone, Copy, Debug)]
+/// What an engine adds to the time of kernels: its record, and what of that the analytical model takes otherwise, as
+/// its sums of kernels are others.
+#[derive(Clone, Debug)]
 pub(super) struct Overhead {
-    /// The engine and version whose record it is, as parameters of `Empirical`.
-    pub record: &'static str,
-    /// To every step (ms).
-    pub step_ms: f64,
-    /// To every step per sequence (µs).
-    pub sequence_us: f64,
-    /// To every step with a prompt (ms).
-    pub prompt_step_ms: f64,
-    /// In front of the engine, in times to first token only (ms).
-    pub front_end_ms: f64,
-    /// Fraction of the bandwidth at which its decode attention reads KV, where that is not as in the tables.
+    pub engine: Engine,
+    /// Its version, as the records know it; none for the latest.
+    pub version: Option<(u32, u32)>,
+    /// Whether weights of 8 bit have a scale a block.
+    pub fp8_blocks: bool,
+    /// To every step in the analytical model (ms), if not as in the record.
+    pub analytical_step_ms: Option<f64>,
+    /// The same to every step with a prompt (ms).
+    pub analytical_prompt_step_ms: Option<f64>,
+    /// In front of the engine (ms), if not as in the record.
+    pub front_end_ms: Option<f64>,
+    /// Fraction of the bandwidth at which its decode attention reads KV in the analytical model, where that is not as in
+    /// the tables.
     pub kv_efficiency: Option<f64>,
+}
+
+impl Overhead {
+    /// As in the record of an engine.
+    pub const fn of(engine: Engine, version: Option<(u32, u32)>) -> Self {
+        Self {
+            engine,
+            version,
+            fp8_blocks: false,
+            analytical_step_ms: None,
+            analytical_prompt_step_ms: None,
+            front_end_ms: None,
+            kv_efficiency: None,
+        }
+    }
+
+    fn record(&self, weights: Precision) -> EngineRecord {
+        EngineRecord::of(self.engine, self.version, weights.bytes() < 2.0)
+    }
 }
 
 /// One run of a benchmark.
@@ -55,51 +77,69 @@ pub(super) struct Served {
     pub records: Vec<RequestRecord>,
 }
 
-/// `runtime` with an engine's overheads, if it is one that has such parameters and they are not given.
-fn with_overhead(runtime: &Choice, overhead: &Overhead) -> Choice {
-    let mut choice = runtime.clone();
-    if choice.name == "Analytical" {
-        let mut given = vec![
-            ("step_overhead", format!("ms({:?})", overhead.step_ms)),
-            ("sequence_overhead", format!("us({:?})", overhead.sequence_us)),
-            ("prompt_step_overhead", format!("ms({:?})", overhead.prompt_step_ms)),
-        ];
-        // TensorRT-LLM and SGLang attend to prompts and decoding sequences one after the other.
-        given.extend(overhead.record.starts_with("engine").then(|| ("one_launch", "false".to_owned())));
-        // On PyTorch both cast in kernels of their own; NIM of 2024 is a compiled graph.
-        let apart = ["engine: TensorRT", "engine: SGLang"].contains(&overhead.record);
-        given.extend(apart.then(|| ("fused_casts", "false".to_owned())));
-        given.extend(overhead.kv_efficiency.map(|share| ("kv_efficiency", format!("{share:?}"))));
-        let missing = given.iter().filter(|(field, _)| runtime.get(field).is_none());
-        let more: Vec<String> = missing.map(|(field, value)| format!("{field}: {value}")).collect();
-        let params = [choice.params.trim().trim_end_matches(','), &more.join(", ")].join(", ");
-        choice = Choice::new("Analytical", params.trim_start_matches(", "));
-    }
-    if choice.name == "Empirical" && runtime.get("engine").is_none() && runtime.get("version").is_none() {
-        let params = [choice.params.trim().trim_end_matches(','), overhead.record].join(", ");
-        choice = Choice::new("Empirical", params.trim_start_matches(", "));
-    }
-    choice
+/// `choice` with those of `given` that it does not say itself.
+fn with(choice: &Choice, given: impl IntoIterator<Item = (&'static str, String)>) -> Choice {
+    let missing = given.into_iter().filter(|(field, _)| choice.get(field).is_none());
+    let more: Vec<String> = missing.map(|(field, value)| format!("{field}: {value}")).collect();
+    let params = [choice.params.trim().trim_end_matches(','), &more.join(", ")].join(", ");
+    Choice::new(&choice.name, params.trim_start_matches(", ").trim_end_matches(", "))
 }
 
 impl Run<'_> {
+    /// `runtime` with the engine's overheads, if it is one that has such parameters and they are not given.
+    fn with_overhead(&self, runtime: &Choice) -> Choice {
+        let Overhead { engine, version, fp8_blocks, .. } = self.overhead;
+        let record = self.overhead.record(self.weights);
+        if runtime.name == "Analytical" {
+            let step = self.overhead.analytical_step_ms.unwrap_or(record.step * 1e3);
+            let sequence = record.sequence_on(self.tensor_parallel) * 1e6;
+            let prompt_step = self.overhead.analytical_prompt_step_ms.unwrap_or(record.prompt_step * 1e3);
+            let mut given = vec![
+                ("step_overhead", format!("ms({step:?})")),
+                ("sequence_overhead", format!("us({sequence:?})")),
+                ("prompt_step_overhead", format!("ms({prompt_step:?})")),
+            ];
+            // TensorRT-LLM and SGLang attend to prompts and decoding sequences one after the other.
+            given.extend((engine != Engine::Vllm).then(|| ("one_launch", "false".to_owned())));
+            // On PyTorch both cast in kernels of their own; NIM of 2024 is a compiled graph.
+            let apart = [Engine::TensorRt, Engine::Sglang].contains(&engine);
+            given.extend(apart.then(|| ("fused_casts", "false".to_owned())));
+            given.extend(self.overhead.kv_efficiency.map(|share| ("kv_efficiency", format!("{share:?}"))));
+            return with(runtime, given);
+        }
+        if runtime.name == "Empirical" && runtime.get("engine").is_none() && runtime.get("version").is_none()
+        {
+            let mut given = vec![("engine", engine.name().to_owned())];
+            given.extend(version.map(|(major, minor)| ("version", format!("\"{major}.{minor}\""))));
+            given.extend(fp8_blocks.then(|| ("fp8_blocks", "true".to_owned())));
+            return with(runtime, given);
+        }
+        runtime.clone()
+    }
+
     /// The scenario that it is.
     pub fn scenario(&self, runtime: &Choice) -> String {
         let Run {
             model, hardware, tensor_parallel, weights, kv_cache, max_num_seqs, batching, traffic, ..
         } = self;
-        let priced = with_overhead(runtime, &self.overhead);
+        let priced = self.with_overhead(runtime);
         let priced = format!("{}({})", priced.name, priced.params);
         let priced = match self.uncached {
             Some(computed) => format!("Cached(computed: {computed}, runtime: {priced})"),
             None => priced,
+        };
+        let [token, written] = self.overhead.record(self.weights).stream;
+        let front_end = if token > 0.0 {
+            format!(", front_end: (token: s({token:?}), written_token: s({written:?}))")
+        } else {
+            String::new()
         };
         format!(
             "(mist: 1, name: \"benchmark\", seed: 1,
               platforms: [(name: \"host\", nodes: [(name: \"gpu\", hardware: \"{hardware}\", count: {tensor_parallel})], usd_per_hour: 1)],
               clients: [(name: \"engine\", cluster: Take(platform: \"host\", nodes: [(\"gpu\", {tensor_parallel})]),
                 runs: Llm(model: \"{model}\", weights: {weights}, kv_cache: {kv_cache}, max_num_seqs: {max_num_seqs},
-                          batching: {batching}, runtime: {priced}))],
+                          batching: {batching}{front_end}, runtime: {priced}))],
               workload: [(name: \"bench\", model: \"{model}\", {traffic})])"
         )
     }
@@ -121,10 +161,12 @@ impl Run<'_> {
             |statistics: Option<crate::stats::Statistics>| statistics.map_or(0.0, |found| found.mean_ms);
         let mut records = std::mem::take(&mut *records.lock().map_err(|error| error.to_string())?);
         records.sort_by_key(|record| record.id);
+        let in_front = self.overhead.record(self.weights).front_end * 1e3;
+        let in_front = self.overhead.front_end_ms.unwrap_or(in_front);
         Ok(Served {
-            ttft_ms: mean(latency.ttft) + self.overhead.front_end_ms,
+            ttft_ms: mean(latency.ttft) + in_front,
             tpot_ms: mean(latency.tpot),
-            e2e_ms: mean(latency.e2e) + self.overhead.front_end_ms,
+            e2e_ms: mean(latency.e2e) + in_front,
             records,
         })
     }

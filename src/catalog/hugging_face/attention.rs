@@ -81,7 +81,8 @@ pub(super) fn attention(
         // What the cache holds is shared by all heads, whatever the configuration calls its KV heads.
         keys.whole("num_key_value_heads")?;
         let head_dim = nope_dim.saturating_add(rope_dim);
-        return Ok(Attention { heads, kv_heads: heads, head_dim, latent: Some(latent), window });
+        let (kv_heads, latent) = (heads, Some(latent));
+        return Ok(Attention { heads, kv_heads, head_dim, query_norm: false, latent, window });
     }
     let kv_heads = kv_heads(config, heads)?;
     let head_dim = match keys.size(&["head_dim"])?.or(config.family.default(&["head_dim"])) {
@@ -92,7 +93,9 @@ pub(super) fn attention(
             return Err(keys.fault("head_dim", why));
         }
     };
-    Ok(Attention { heads, kv_heads, head_dim, latent: None, window })
+    let given = keys.flag("use_qk_norm")?.or(keys.flag("qk_layernorm")?);
+    let query_norm = given.unwrap_or(config.family.query_norm);
+    Ok(Attention { heads, kv_heads, head_dim, query_norm, latent: None, window })
 }
 
 fn kv_heads(config: &Config<'_>, heads: u32) -> Result<u32, Fault> {

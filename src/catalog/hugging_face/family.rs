@@ -20,6 +20,8 @@ pub(super) struct Family {
     /// Whether attention and feed-forward run side by side where the configuration does not say; `None` where they
     /// never do.
     pub(super) parallel: Option<bool>,
+    /// Whether queries and keys are normalised where the configuration does not say.
+    pub(super) query_norm: bool,
     /// Biases where the configuration does not speak of them.
     pub(super) bias: Bias,
     /// Whether `attention_bias` leaves the output projection without.
@@ -149,6 +151,7 @@ impl Family {
             encoder: false,
             gated: Some(true),
             parallel: None,
+            query_norm: false,
             bias: Bias::Absent,
             attention_bias_spares_output: false,
             tied: false,
@@ -176,7 +179,8 @@ impl Family {
         };
         match name {
             "llama" | "deepseek_v2" | "deepseek_v3" | "kimi_k2" | "granite" | "granitemoe" | "olmo"
-            | "olmo2" | "olmo3" | "olmoe" | "smollm3" | "exaone4" | "stablelm" => llama,
+            | "smollm3" | "stablelm" => llama,
+            "olmo2" | "olmo3" | "olmoe" | "exaone4" => Self { query_norm: true, ..llama },
             "mistral" | "mixtral" | "phi3" | "phimoe" | "ministral" => {
                 Self { windows: Windows::Every, ..llama }
             }
@@ -184,15 +188,19 @@ impl Family {
                 Self { bias: Bias::Qkv, windows: Windows::FromLayer, ..llama }
             }
             "qwen3" | "qwen3_moe" | "qwen3_vl_text" | "qwen3_vl_moe_text" => {
-                Self { windows: Windows::FromLayer, ..llama }
+                Self { query_norm: true, windows: Windows::FromLayer, ..llama }
             }
             "glm" | "glm4" | "glm4_moe" => Self { attention_bias_spares_output: true, ..llama },
             "gemma" => Self { tied: true, ..llama },
             "cohere" => Self { tied: true, parallel: Some(true), ..llama },
             "gemma2" => Self { tied: true, windows: Windows::AllButEvery(2), ..llama },
-            "gemma3_text" | "gemma3" => {
-                Self { tied: true, windows: Windows::AllButEvery(6), defaults: GEMMA_3, ..llama }
-            }
+            "gemma3_text" | "gemma3" => Self {
+                tied: true,
+                query_norm: true,
+                windows: Windows::AllButEvery(6),
+                defaults: GEMMA_3,
+                ..llama
+            },
             "cohere2" => Self { tied: true, parallel: Some(true), windows: Windows::AllButEvery(4), ..llama },
             "gpt_oss" => Self { bias: Bias::All, windows: Windows::AllButEvery(2), ..llama },
             "llama4_text" | "llama4" => Self { windows: Windows::Chunks, shares_one_expert: true, ..llama },

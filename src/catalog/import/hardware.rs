@@ -40,6 +40,10 @@ Written by `mist derive hardware hardware.csv`: change the table, or lay a folde
 const REPORTED_GIB: [(&str, f64); 4] =
     [("A100-80GB-SXM4", 80.0), ("H100-SXM5-80GB", 79.6), ("H200-SXM-141GB", 140.4), ("L40S", 45.0)];
 
+/// Devices that reach each other's memory without the host's in between, where those are fewer than a domain has: whole
+/// steps on 4 and 8 L40S take as long as collectives through the host's memory do.
+const PEERS: [(&str, u32); 1] = [("L40S", 2)];
+
 /// The text of `hardware.ron` from a table of devices.
 ///
 /// Columns: `name, vendor, class, bf16_dense_tflops, fp8_dense_tflops, fp4_dense_tflops,
@@ -101,7 +105,10 @@ fn scale_up(row: &Row<'_>) -> Result<Option<ScaleUp>, ImportError> {
     let gb_per_s = row.number_if_any("scaleup_bw_GBps_per_dir")?;
     let kind = row.text("scaleup_kind").to_owned();
     match row.number_if_any("scaleup_domain")? {
-        Some(domain) => Ok(Some(ScaleUp { gb_per_s, kind, domain })),
+        Some(domain) => {
+            let peers = PEERS.iter().find(|(name, _)| *name == row.text("name")).map(|(_, peers)| *peers);
+            Ok(Some(ScaleUp { gb_per_s, kind, domain, peers }))
+        }
         None if gb_per_s.is_none() && kind.is_empty() => Ok(None),
         None => Err(row.refuse("scaleup_domain", "a number, as the row has scale-up links")),
     }
@@ -147,7 +154,7 @@ mod tests {
         class: Gpu,
         dense_tflops: (bf16: 362.05, fp8: 733.0, int8: 733.0),
         memory: (gib: 45.0, figure: Reported, kind: "GDDR6", gb_per_s: 864.0),
-        scale_up: (gb_per_s: 32.0, kind: "PCIe4 x16", domain: 8),
+        scale_up: (gb_per_s: 32.0, kind: "PCIe4 x16", domain: 8, peers: 2),
         host_link_gb_per_s: 32.0,
         tdp_w: 350.0,
         verified: Vendor,

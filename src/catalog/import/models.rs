@@ -94,6 +94,7 @@ fn model(row: &Row<'_>) -> Result<Model, ImportError> {
             heads: row.number("heads")?,
             kv_heads: row.number("kv_heads")?,
             head_dim: row.number("head_dim")?,
+            query_norm: query_norm(row.text("name")),
             latent: latent(row)?,
             window: window(row)?,
         },
@@ -119,6 +120,11 @@ fn learned_positions(row: &Row<'_>, bidirectional: bool) -> Result<u32, ImportEr
         () if name.starts_with("GPT-3-") => context,
         () => 0,
     })
+}
+
+/// The table has no column for it either.
+fn query_norm(name: &str) -> bool {
+    ["Qwen3", "Gemma-3", "OLMo-2"].iter().any(|family| name.starts_with(family))
 }
 
 fn latent(row: &Row<'_>) -> Result<Option<Latent>, ImportError> {

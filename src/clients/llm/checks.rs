@@ -31,6 +31,11 @@ impl LlmSpec {
             let message = "has no effect with `role: Decode`: its prompts are computed elsewhere";
             problems.push(Problem::new("prefill_max_requests", message).help("leave it out"));
         }
+        if self.front_end.is_some() && self.role == Role::Prefill {
+            let message =
+                "has no effect with `role: Prefill`: answers are streamed from where they are decoded";
+            problems.push(Problem::new("front_end", message).help("give it to the clients that decode"));
+        }
         if self.num_reserved_decode_tokens > 0 {
             let path = "num_reserved_decode_tokens";
             if self.role == Role::Prefill && !self.lends {

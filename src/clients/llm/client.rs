@@ -9,6 +9,7 @@ use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
 
 use super::batching::BatchingPolicy;
+use super::front_end::{FrontEnd, Streaming};
 use super::packing::PackingPolicy;
 use super::scheduler::Scheduler;
 use super::stride::{PricedStep, SHORT_STRIDE, STRIDE_LIMIT, StrideEnd};
@@ -85,6 +86,8 @@ pub struct LlmClient {
     pub(super) epoch: u32,
     /// Whether the client serves several models by turns: this is what serves one of them.
     pub(super) shared: bool,
+    /// What hands its answers on, where that takes time.
+    pub(super) front_end: Option<Streaming>,
 }
 
 /// KV that is kept while the client idles.
@@ -131,7 +134,19 @@ impl LlmClient {
             idle: IdleKv::default(),
             epoch: 0,
             shared: false,
+            front_end: None,
         }
+    }
+
+    /// The same behind a process that streams its answers.
+    #[must_use]
+    pub fn streamed(self, front_end: FrontEnd) -> Self {
+        Self { front_end: Some(front_end.start()), ..self }
+    }
+
+    /// When what the last stride that landed gave out has reached the client, unless that takes no time.
+    pub(super) fn streamed_at(&self) -> Option<SimTime> {
+        self.front_end.as_ref().map(Streaming::free)
     }
 
     /// What serves one of the models of a client that serves several by turns: see

@@ -6,6 +6,7 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::world::{Mut, World};
 
 use super::batching::MakeBatching;
+use super::front_end::FrontEnd;
 use super::packing::MakePacking;
 use super::serving::Serving;
 use super::{Llm, LlmClient, LlmPlugin, LlmSetup, Shared, Shelf};
@@ -31,13 +32,14 @@ pub(super) struct LlmDeployed {
     pub reserved_tokens: u32,
     pub make_policy: MakeBatching,
     pub make_packing: MakePacking,
+    pub front_end: Option<FrontEnd>,
     pub stay: SimSpan,
     pub latency: String,
 }
 
 impl LlmDeployed {
     fn client(&self, model: &Serving, index: u32, strides: bool) -> LlmClient {
-        LlmClient::new(LlmSetup {
+        let client = LlmClient::new(LlmSetup {
             index,
             kv: BlockPool::new(model.capacity.blocks, self.block_size)
                 .grouped(model.capacity.groups)
@@ -52,7 +54,11 @@ impl LlmDeployed {
             packing: (self.make_packing)(),
             model: model.step_model.clone(),
             strides,
-        })
+        });
+        match self.front_end {
+            Some(front_end) => client.streamed(front_end),
+            None => client,
+        }
     }
 
     fn is_shared(&self) -> bool {

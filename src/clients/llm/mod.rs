@@ -17,7 +17,8 @@
 //! With stages of a pipeline or copies of attention a step is a round of the batches that are in flight at once: see
 //! `rounds.rs`.
 //!
-//! A client may serve several models by turns: see [`Shelf`].
+//! A client may serve several models by turns: see [`Shelf`]. What reads its answers may be slower than it: see
+//! [`FrontEnd`].
 //!
 //! KV of finished requests may stay for later prompts that begin the same: see
 //! [`prefix`](crate::memory::prefix).
@@ -30,6 +31,7 @@ mod client;
 mod cluster;
 mod decoding;
 mod deployed;
+mod front_end;
 mod incoming;
 mod packing;
 mod preemption;
@@ -60,6 +62,7 @@ pub use batching::{
     Receive, Sglang, Static,
 };
 pub use client::{HostKv, LlmClient, LlmSetup};
+pub use front_end::FrontEnd;
 pub(crate) use packing::built_in as built_in_packing;
 pub use packing::{
     Fcfs, LeastWorkLeft, LongestPrefixMatch, Order, PackingExt, PackingPolicy, PackingRegistry, Priority,
@@ -110,6 +113,7 @@ impl Plugin for LlmPlugin {
         sim.wake::<ReleaseKv>();
         sim.wake::<KvLanded>();
         sim.wake::<KvRetry>();
+        sim.wake::<Streamed>();
         sim.port::<Idle>()
             .port::<Formed>()
             .port::<Drained>()
@@ -117,7 +121,10 @@ impl Plugin for LlmPlugin {
             .port::<StageDone>()
             .port::<PrefillDone>();
         sim.insert_resource(TokenGaps::default());
-        sim.systems(Phase::Land, (systems::land_strides, systems::land_swaps).chain().in_set(LlmSet::Land));
+        sim.systems(
+            Phase::Land,
+            (systems::land_strides, systems::land_swaps, systems::end_streams).chain().in_set(LlmSet::Land),
+        );
         let transfers = (transfers::land_kv, transfers::retry_transfers).chain();
         let accept = (systems::release_kv, transfers, systems::accept_stages, systems::accept_shared).chain();
         sim.systems(Phase::Admit, accept.in_set(LlmSet::Accept));
@@ -219,6 +226,22 @@ impl Wake for KvRetry {
 
     fn unpack([stage, client]: [u64; 2]) -> Self {
         Self { stage: Entity::from_bits(stage), client: Entity::from_bits(client) }
+    }
+}
+
+/// An answer has been handed on by the front end of its client.
+#[derive(Clone, Copy)]
+struct Streamed(Entity);
+
+impl Wake for Streamed {
+    const PRIORITY: u8 = 2;
+
+    fn pack(self) -> [u64; 2] {
+        [self.0.to_bits(), 0]
+    }
+
+    fn unpack([stage, _]: [u64; 2]) -> Self {
+        Self(Entity::from_bits(stage))
     }
 }
 

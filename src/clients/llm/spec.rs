@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::batching::BatchingRegistry;
 use super::checks::{blame, place};
 use super::deployed::LlmDeployed;
+use super::front_end::FrontEnd;
 use super::packing::PackingRegistry;
 use super::preemption::Preemption;
 use super::refusals;
@@ -146,6 +147,10 @@ pub struct LlmSpec {
     #[serde(default = "default_packing")]
     #[schemars(extend("x-choice" = "packing policy"))]
     pub packing: Choice,
+    /// The process that streams its answers, where that may be slower than the engine. Default: none: tokens reach the
+    /// client as the engine makes them.
+    #[serde(default)]
+    pub front_end: Option<FrontEnd>,
     /// What a step costs. Default: `Analytical`.
     #[serde(default = "default_runtime")]
     #[schemars(extend("x-choice" = "runtime model"))]
@@ -261,6 +266,7 @@ impl ClientKind for LlmSpec {
             reserved_tokens: self.num_reserved_decode_tokens,
             make_policy,
             make_packing,
+            front_end: self.front_end,
             stay: self.stay.map(Span::to_sim).unwrap_or_default(),
             latency: self.latency(&models, cluster.accelerator),
             models,

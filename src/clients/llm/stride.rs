@@ -211,6 +211,22 @@ impl LlmClient {
         true
     }
 
+    /// Hands the tokens of the first `steps` of the stride under way to the front end, if there is one.
+    fn stream(&mut self, steps: usize) {
+        let Some(front_end) = &mut self.front_end else { return };
+        let shape = self.scheduler.shape();
+        let (decodes, first) =
+            (u64::from(shape.decode_seqs), shape.prefill.iter().filter(|chunk| chunk.last).count() as u64);
+        let mut written = 0;
+        if decodes > 0 {
+            written = self.scheduler.decodes().map(|id| u64::from(self.scheduler.generated(id))).sum();
+        }
+        for step in &self.stride[..steps] {
+            written += decodes;
+            front_end.take(step.end, decodes + first, written + first);
+        }
+    }
+
     /// Makes the first `steps` of the stride under way take effect.
     pub(super) fn land_steps(
         &mut self,
@@ -224,6 +240,7 @@ impl LlmClient {
             let prompts = shape.prefill.len() as u64;
             (prompts + u64::from(shape.decode_seqs), shape.prefill_tokens(), u64::from(shape.decode_seqs))
         };
+        self.stream(steps);
         let mut from = self.begun;
         for (at, step) in self.stride.drain(..steps).enumerate() {
             if at > 0 {

@@ -6,7 +6,7 @@ use super::client::LlmClient;
 use super::sequence::Landed;
 use super::shelf::Shelf;
 use super::transfers::{Accepted, Courier};
-use super::{Drained, Formed, Idle, Llm, Room, Shared, StrideEnded, StrideWatch, Swapped};
+use super::{Drained, Formed, Idle, Llm, Room, Shared, Streamed, StrideEnded, StrideWatch, Swapped};
 use crate::clients::{Delivered, Usage};
 use crate::engine::{Calendar, Rx, Tx};
 use crate::request::{KvHandle, Passage, PrefillDone, ReleaseKv, Stage, StageDone};
@@ -22,6 +22,7 @@ pub(super) fn land_strides(
     mut prefilled: Tx<PrefillDone>,
     mut idle: Tx<Idle>,
     mut landed: Local<Landed>,
+    mut calendar: ResMut<Calendar>,
 ) -> Result<(), BevyError> {
     ended.items().sort_by_key(|end| end.index);
     for StrideEnded { client, epoch, .. } in ended.drain() {
@@ -30,10 +31,11 @@ pub(super) fn land_strides(
             continue;
         }
         idle.send(Idle(client));
+        let streamed = llm.streamed_at();
         for first in landed.first_tokens.drain(..) {
             let (mut stage, _) = stages.get_mut(first.stage)?;
             stage.started = first.started;
-            stage.first_token = first.at;
+            stage.first_token = streamed.unwrap_or(first.at);
             if stage.tells_prefilled {
                 prefilled.send(PrefillDone(first.stage));
             }
@@ -44,14 +46,24 @@ pub(super) fn land_strides(
             stage.preemptions = finished.preemptions;
             if let Some(mut passage) = passage {
                 let (index, model) = (llm.index(), stage.model);
-                passage.answer = finished.answer;
+                passage.answer = finished.answer.max(stage.first_token);
                 passage.kept =
                     finished.kept.map(|(id, tokens)| KvHandle { client, index, model, id, tokens });
             }
-            done.send(StageDone(finished.stage));
+            match streamed {
+                None => done.send(StageDone(finished.stage)),
+                Some(at) => calendar.at(at, Streamed(finished.stage)),
+            }
         }
     }
     Ok(())
+}
+
+/// `Land`: answers that a front end streams have reached the client.
+pub(super) fn end_streams(mut streamed: Rx<Streamed>, mut done: Tx<StageDone>) {
+    for Streamed(stage) in streamed.drain() {
+        done.send(StageDone(stage));
+    }
 }
 
 /// `Admit`: clients drop KV that is no longer needed, before newcomers ask for room.

@@ -7,11 +7,18 @@ use crate::runtime::Target;
 use crate::runtime::profile::{AttentionShape, Profile, WeightKind};
 
 /// Refuses number formats that the profile has no measurements of: they are not priced as others.
-pub(super) fn refuse_unmeasured(profile: &Profile, target: &Target<'_>) -> Result<(), String> {
+pub(super) fn refuse_unmeasured(
+    profile: &Profile,
+    target: &Target<'_>,
+    fp8_blocks: bool,
+) -> Result<(), String> {
     let help = "use another, calibrate a profile that has it, or use `Analytical`";
-    let Some(kind) = stored(target) else {
+    let Some(kind) = stored(target, fp8_blocks) else {
         return Err(format!("weights: {} was never measured; {help}", target.weights));
     };
+    if fp8_blocks && kind != WeightKind::Fp8Block {
+        return Err(format!("fp8_blocks: has no effect: weights are {}; leave it out", target.weights));
+    }
     if experts_alone(profile, target).is_none() {
         profile.gemm(1024, 1024, kind).map_err(|error| format!("weights: {error}; {help}"))?;
     }
@@ -38,20 +45,21 @@ pub(super) fn refuse_unmeasured(profile: &Profile, target: &Target<'_>) -> Resul
     profile.attention(&shape).map(|_| ()).map_err(|error| format!("kv_cache: {error}; {help}"))
 }
 
-/// How the weights are stored: 4-bit floats that are multiplied in 16 bit are `MXFP4`'s.
-pub(super) fn stored(target: &Target<'_>) -> Option<WeightKind> {
+/// How the weights are stored: 4-bit floats that are multiplied in 16 bit are `MXFP4`'s, and 8-bit ones may have a scale a
+/// block.
+pub(super) fn stored(target: &Target<'_>, fp8_blocks: bool) -> Option<WeightKind> {
     let wide = WeightKind::of(target.arithmetic()) == Some(WeightKind::Bf16);
-    if target.weights == Precision::Fp4 && wide {
-        Some(WeightKind::Mxfp4)
-    } else {
-        WeightKind::of(target.weights)
+    match WeightKind::of(target.weights)? {
+        WeightKind::Fp8 if fp8_blocks => Some(WeightKind::Fp8Block),
+        WeightKind::Nvfp4 if wide => Some(WeightKind::Mxfp4),
+        kind => Some(kind),
     }
 }
 
-/// The kind of weights of a mixture, where of that kind only experts were measured: then everything else is priced in 16
+/// The kind of 4-bit weights of a mixture, where of that kind only experts were measured: then everything else is priced in 16
 /// bit, as `gpt-oss` has it and mixtures whose experts alone are quantised.
 pub(super) fn experts_alone(profile: &Profile, target: &Target<'_>) -> Option<WeightKind> {
-    let kind = stored(target).filter(|_| target.model.experts.is_some())?;
+    let kind = stored(target, false).filter(|kind| target.model.experts.is_some() && kind.bytes() < 1.0)?;
     let of_products = profile.gemm.iter().any(|table| table.kind == kind);
     let of_experts = profile.moe.iter().any(|table| table.kind == kind);
     (of_experts && !of_products).then_some(kind)

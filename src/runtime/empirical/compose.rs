@@ -55,10 +55,10 @@ impl EmpiricalModel {
         analytical: AnalyticalModel,
         bound: LowerBound,
         engine: EngineRecord,
-        routing: Routing,
+        (routing, fp8_blocks): (Routing, bool),
     ) -> Result<Self, String> {
-        let mut operators =
-            Operators::new(profile, target, &analytical, routing).map_err(|error| error.to_string())?;
+        let mut operators = Operators::new(profile, target, &analytical, routing, fp8_blocks)
+            .map_err(|error| error.to_string())?;
         if !engine.engine.attends_in_one_launch() {
             operators.mixed.clear();
         }
@@ -270,11 +270,16 @@ impl EmpiricalModel {
         let tokens = self.tokens(shape.tokens())[usize::from(prefill)];
         let decode = self.tabulated_attention(shape.decode_seqs, shape.decode_context);
         let decode = self.engine.decode_attention * decode;
-        let step = tokens
+        let kernels = tokens
             + self.sampled(shape.sampled())
-            + if prefill { self.mixed_attention(shape, decode) } else { decode }
-            + self.host(shape.decode_seqs, prefill);
+            + if prefill { self.mixed_attention(shape, decode) } else { decode };
+        let step = kernels.max(self.launching(prefill)) + self.host(shape.decode_seqs, prefill);
         step.max(self.decoding_within(shape))
+    }
+
+    /// Least time of the kernels of a step, where the host launches them one by one (s).
+    fn launching(&self, prefill: bool) -> f64 {
+        if prefill { self.operators.list.layers * self.engine.launch } else { 0.0 }
     }
 
     /// The decoding sequences of a step with prompts alone (s), where an engine's products are faster in such a step
@@ -361,6 +366,13 @@ impl StepModel for EmpiricalModel {
             push("gather of the logits", Part::Communication, 1.0, gather, Bound::Communication);
         }
         push("gaps between kernels", Part::Host, layers, layers * engine.layer, Bound::Host);
+        let kernels: f64 = items.iter().map(|item| item.seconds).sum();
+        let mut push = |operator, part, calls, seconds, bound| {
+            if seconds > 0.0 {
+                items.push(Item { operator, part, calls, seconds, bound, flops: 0.0, bytes: 0.0 });
+            }
+        };
+        push("waiting for launches", Part::Host, layers, self.launching(prefill) - kernels, Bound::Host);
         push("engine", Part::Host, 1.0, self.host(shape.decode_seqs, prefill), Bound::Host);
         let sum: f64 = items.iter().map(|item| item.seconds).sum();
         let short = self.decoding_within(shape) - sum;

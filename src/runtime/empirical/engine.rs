@@ -7,9 +7,11 @@
 //! | layer | gaps between kernels where steps are not captured |
 //! | reduce | what an all-reduce takes longer inside the engine than alone |
 //! | prompt step | host time of a step with prompts |
+//! | launch | least time of a layer in a step with prompts, which the host launches kernel by kernel, not as a graph |
 //! | decode attention, products, prefill | how the engine's own kernels compare with those of the profile |
 //! | fused casts | whether norms and activations write what products take in 8 bit, or kernels of their own cast it |
-//! | front end | from the client to the engine and back, in times to first token only |
+//! | front end | from the client to the engine and back, in times to first token only; no part of a step |
+//! | token, written token | what its front end takes to hand on a token, and more for each its answer has; no part of a step |
 //!
 //! Scales are 1 where the engine runs the kernels that the profile was measured on, as vLLM does; at most one of them
 //! was fitted along with the times, as more of them trade places with each other and do not carry over.
@@ -121,6 +123,8 @@ pub struct EngineRecord {
     pub reduce: f64,
     /// To every step with prompts (s).
     pub prompt_step: f64,
+    /// Least time of a layer in a step with prompts (s).
+    pub launch: f64,
     /// Decode attention, times the profile's.
     pub decode_attention: f64,
     /// Products of decode steps and the LM head, times the profile's.
@@ -131,6 +135,9 @@ pub struct EngineRecord {
     pub fused_casts: bool,
     /// In front of the engine, in times to first token only (s).
     pub front_end: f64,
+    /// Of the front end for a token that it hands on (s), and of that for each token that its answer has so far: what a
+    /// client's `front_end` takes.
+    pub stream: [f64; 2],
     /// What it was fitted on.
     pub from: &'static str,
 }
@@ -148,16 +155,18 @@ const NONE: EngineRecord = EngineRecord {
     layer: 0.0,
     reduce: 0.0,
     prompt_step: 0.0,
+    launch: 0.0,
     decode_attention: 1.0,
     products: 1.0,
     prefill: 1.0,
     fused_casts: true,
     front_end: 0.0,
+    stream: [0.0; 2],
     from: "",
 };
 
 /// Later versions before earlier ones of the same engine.
-const RECORDS: [EngineRecord; 9] = [
+const RECORDS: [EngineRecord; 10] = [
     EngineRecord {
         version: (0, 20),
         step: 0.35 * MS,
@@ -201,7 +210,7 @@ const RECORDS: [EngineRecord; 9] = [
         sequence_by_ranks: 1.7 * US,
         prompt_step: 6.1 * MS,
         prefill: 0.95,
-        front_end: 33.0 * MS,
+        front_end: 26.0 * MS,
         from: "every second closed loop of Llama-3.1-8B and Qwen3-32B on 1 to 8 H100, TensorRT-LLM 1.0",
         ..NONE
     },
@@ -214,7 +223,7 @@ const RECORDS: [EngineRecord; 9] = [
         prompt_step: 6.1 * MS,
         fused_casts: false,
         decode_attention: 1.3,
-        front_end: 33.0 * MS,
+        front_end: 26.0 * MS,
         from: "every second closed loop of Llama-3.1-8B and Qwen3-32B on 1 to 8 H100, TensorRT-LLM 1.0: how much slower \
                it reads 8-bit KV than the profile's kernel shows where outputs are long beside where they are short",
         ..NONE
@@ -242,16 +251,24 @@ const RECORDS: [EngineRecord; 9] = [
                were casts before they counted as fused",
         ..NONE
     },
-    EngineRecord {
-        engine: Engine::Sglang,
-        step: 1.5 * MS,
-        sequence: 16.0 * US,
-        prefill: 0.85,
-        fused_casts: false,
-        from: "TPOT of 46 closed loops of Llama-3.1-8B in fp8 on 1 to 8 H200 under high load, SGLang 0.5.6",
-        ..NONE
-    },
+    EngineRecord { eight_bit: Some(false), prefill: 1.0, from: SGLANG_16_BIT, ..SGLANG },
+    EngineRecord { eight_bit: Some(true), ..SGLANG },
 ];
+
+const SGLANG: EngineRecord = EngineRecord {
+    engine: Engine::Sglang,
+    step: 0.1 * MS,
+    sequence: 16.0 * US,
+    launch: 0.5 * MS,
+    prefill: 0.9,
+    front_end: 6.0 * MS,
+    stream: [36.0 * US, 0.029 * US],
+    from: "46 closed loops of Llama-3.1-8B in fp8 by blocks on 1 to 8 H200 under high load, SGLang 0.5.6; its prefill beside \
+           vLLM's products by blocks, which are timed with the cast of what they take; the front end without load from \
+           Qwen3-8B on one H100, SGLang 0.5.3",
+    ..NONE
+};
+const SGLANG_16_BIT: &str = "as in 8 bit, with the products of the profile, which are the same kernels";
 
 impl EngineRecord {
     /// The record of an engine's version, the latest if none is asked for, with products in 8 bit or in 16.

@@ -10,6 +10,8 @@
 //! sample with the gather of their logits, `A_d` and `A_p` attention: which operators a model has, how often and how
 //! large, is as in the [analytical model](super::Analytical); what each takes is the [profile's](super::profile).
 //!
+//! All before `t_step` takes no less than `L·t_launch` in a mixed step, whose kernels the host launches one by one.
+//!
 //! A mixed step takes no less than its decoding sequences alone would, though an engine's prefill may be the faster
 //! (`s_p` below `s_g`).
 //!
@@ -76,6 +78,9 @@ pub struct Empirical {
     pub prompt_step_overhead: Option<Span>,
     /// Gaps between the kernels of a layer. Default: the engine's, none for vLLM.
     pub layer_overhead: Option<Span>,
+    /// Least time of a layer in a step with prompts, where the host launches kernel by kernel. Default: the engine's, none
+    /// for vLLM.
+    pub launch_overhead: Option<Span>,
     /// What an all-reduce takes longer inside the engine. Default: the engine's, 0.9 µs for vLLM.
     pub reduce_overhead: Option<Span>,
     /// Decode attention, times the profile's. Default: the engine's, 1 for vLLM.
@@ -84,6 +89,9 @@ pub struct Empirical {
     pub product_scale: Option<f64>,
     /// Products and elementwise kernels of steps with prompts, times the profile's. Default: the engine's, 1 for vLLM.
     pub prefill_scale: Option<f64>,
+    /// Whether `fp8` weights have a scale a block of 128 × 128, as those of DeepSeek-V3 and Qwen3-FP8, and not one a tensor
+    /// or channel: other kernels, which take longer. Default: false.
+    pub fp8_blocks: bool,
 }
 
 impl Empirical {
@@ -95,6 +103,7 @@ impl Empirical {
             sequence_overhead: none,
             prompt_step_overhead: none,
             layer_overhead: none,
+            launch_overhead: none,
             reduce_overhead: none,
             decode_attention_scale: Some(1.0),
             product_scale: Some(1.0),
@@ -118,6 +127,7 @@ impl Empirical {
         set(&mut record.step, self.step_overhead);
         set(&mut record.prompt_step, self.prompt_step_overhead);
         set(&mut record.layer, self.layer_overhead);
+        set(&mut record.launch, self.launch_overhead);
         set(&mut record.reduce, self.reduce_overhead);
         if let Some(sequence) = self.sequence_overhead {
             record.sequence = sequence.as_secs();
@@ -174,7 +184,7 @@ impl Empirical {
     /// The profile does not hold what the target needs, or the target makes no sense.
     pub fn build(&self, profile: &Profile, target: &Target<'_>) -> Result<EmpiricalModel, String> {
         let record = self.record(target)?;
-        basis::refuse_unmeasured(profile, target)?;
+        basis::refuse_unmeasured(profile, target, self.fp8_blocks)?;
         let basis = basis::basis(self, &record, profile, None, target);
         let analytical = Analytical {
             sampling_overhead: Span::from_secs(0.0),
@@ -189,7 +199,14 @@ impl Empirical {
         let (shape, device, deployment) = (target.shape(), target.device()?, target.deployment());
         let analytical = analytical.build(&shape, &device, &deployment)?;
         let bound = LowerBound::new(&shape, &device, &deployment);
-        let model = EmpiricalModel::new(profile, target, analytical, bound, record, Routing::Skewed)?;
+        let model = EmpiricalModel::new(
+            profile,
+            target,
+            analytical,
+            bound,
+            record,
+            (Routing::Skewed, self.fp8_blocks),
+        )?;
         Ok(model.resting_on(basis))
     }
 

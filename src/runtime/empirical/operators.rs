@@ -29,7 +29,8 @@ pub(super) struct Operators {
 /// Whether all-reduces are priced as they were measured. Hosts without peer-to-peer are properties of their own, and
 /// not every number of devices was measured.
 pub(super) fn reduces_as_measured(profile: &Profile, target: &Target<'_>) -> bool {
-    let through_host = target.accelerator.name == "L40S" && target.tensor_parallel > 2;
+    let peers = target.accelerator.scale_up.as_ref().and_then(|links| links.peers);
+    let through_host = peers.is_some_and(|peers| target.tensor_parallel > peers);
     target.tensor_parallel > 1 && !through_host && profile.all_reduce(target.tensor_parallel).is_ok()
 }
 
@@ -39,11 +40,12 @@ impl Operators {
         target: &Target<'_>,
         analytical: &AnalyticalModel,
         routing: Routing,
+        fp8_blocks: bool,
     ) -> Result<Self, ProfileError> {
         let list = analytical.operator_list();
         // It was looked at before. Kernels are told apart by how weights are stored, also where they are expanded before
         // they are multiplied, as `int4` is.
-        let stored = stored(target).unwrap_or(WeightKind::Bf16);
+        let stored = stored(target, fp8_blocks).unwrap_or(WeightKind::Bf16);
         let dense = if experts_alone(profile, target).is_some() { WeightKind::Bf16 } else { stored };
         let gemm = |n: f64, k: f64| profile.gemm(n.round().max(1.0) as u32, k.round().max(1.0) as u32, dense);
         let products = list

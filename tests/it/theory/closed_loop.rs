@@ -54,3 +54,42 @@ fn random_loops_follow_mean_value_analysis() {
     Estimate::of(&responses).agrees_with(response, 1.0 / 200.0, 0.03);
     Estimate::of(&throughputs).agrees_with(throughput, 1.0 / 200.0, 0.03);
 }
+
+/// 32 sequences decode together in steps of 1 ms, and each token takes `token_us` to hand on.
+fn streamed(front_end: &str) -> Vec<RequestRecord> {
+    let arrivals = "ClosedLoop(concurrency: 32, think_time: ms(0))";
+    let text = scenario(1_000, arrivals, "Fixed(prompt: 1, output: 200)", 1_600, 0);
+    serve(&text.replace("max_num_seqs: 1,", &format!("max_num_seqs: 64, {front_end}"))).1
+}
+
+#[test]
+fn a_front_end_that_takes_no_time_changes_nothing() {
+    let (with, without) = (streamed("front_end: (token: s(0)),"), streamed(""));
+    let times = |rows: &[RequestRecord]| -> Vec<_> {
+        rows.iter().map(|row| [row.arrived, row.started, row.first_token, row.done]).collect()
+    };
+    assert_eq!(times(&with), times(&without));
+}
+
+/// 32 tokens a millisecond are made; the front end is the bottleneck of a closed network: X = 1/token, and the time that
+/// requests take is what Little's law leaves them.
+#[test]
+fn a_slow_front_end_is_the_bottleneck() {
+    let tokens_per_s = |rows: &[RequestRecord]| {
+        let settled = &rows[rows.len() / 4..];
+        let span = settled[settled.len() - 1].done.since(settled[0].done).as_secs_f64();
+        let e2e = mean(settled, |row| row.e2e().as_secs_f64());
+        ((settled.len() - 1) as f64 * 200.0 / span, e2e)
+    };
+    for (front_end, law) in [
+        ("front_end: (token: us(100)),", 10_000.0),
+        // 100 tokens in the mean: (1 + … + 200)/200.
+        ("front_end: (token: us(50), written_token: us(0.5)),", 1e6 / (50.0 + 0.5 * 100.5)),
+    ] {
+        let (found, e2e) = tokens_per_s(&streamed(front_end));
+        assert!((found / law - 1.0).abs() < 0.03, "{front_end} {found} tokens/s, the law says {law}");
+        assert!((e2e * found / (32.0 * 200.0) - 1.0).abs() < 0.03, "{e2e} s");
+    }
+    let (fast, _) = tokens_per_s(&streamed("front_end: (token: us(10)),"));
+    assert!(fast > 30_000.0, "{fast}");
+}

@@ -83,15 +83,15 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             continue;
         };
         let (tensor_parallel, fp8) = (row.count("tp")?, row.text("precision") == "FP8");
-        if *gpu == "L40S" && tensor_parallel >= 4 {
-            hosts += 1;
-            continue;
-        }
         let catalog = Catalog::embedded();
         let (found, device) = (
             catalog.model(model).map_err(|error| row.refuse(error.to_string()))?,
             catalog.accelerator(gpu).map_err(|error| row.refuse(error.to_string()))?,
         );
+        if device.scale_up.as_ref().and_then(|links| links.peers).is_some_and(|most| tensor_parallel > most) {
+            hosts += 1;
+            continue;
+        }
         let target = Target {
             tensor_parallel,
             weights: if fp8 { Precision::Fp8 } else { Precision::Bf16 },
@@ -191,8 +191,8 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
         load: "batch",
         noise: "prefills of the same prompts, run again: 0.5% mean, 0.3% median",
         left_out: vec![
-            ("GPUs and models without tables or with experts or windows", unknown),
-            ("L40S on 4 and 8 GPUs: collectives of that host", hosts),
+            ("GPUs and models without tables or with experts", unknown),
+            ("more GPUs than are peers (L40S on 4 and 8): collectives of that host", hosts),
             ("the runtime model does not price the device", refused),
         ],
         points,
