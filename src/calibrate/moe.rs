@@ -186,12 +186,13 @@ impl<'a> Sheet<'a> {
                 continue;
             }
             let form = self.form(&seen);
-            let points = seen.iter().map(|shape| self.shapes[*shape].place(self.set.kernel)).collect();
+            let points =
+                seen.iter().map(|shape| self.shapes[*shape].place(self.set.kind, self.set.kernel)).collect();
             let values: Vec<Vec<f64>> = seen.iter().map(|shape| self.residuals(&form, *shape)).collect();
             let process = Kriging::new(MOE_PRIOR, points, &values);
             let table = self.table(form, &seen);
             for shape in held.into_iter().filter(|shape| self.regular(*shape)) {
-                let place = self.shapes[shape].place(self.set.kernel);
+                let place = self.shapes[shape].place(self.set.kind, self.set.kernel);
                 let curve = table.rising(self.silicon, &self.shapes[shape], &process.expect(&place), false);
                 pairs.extend(
                     self.tokens.iter().zip(&self.seconds[shape]).map(|(tokens, s)| (curve.at(*tokens), *s)),

@@ -5,9 +5,10 @@
 //! division and a multiplication.
 
 use super::EngineRecord;
+use super::contexts::{Row, knot};
 use super::launch::Pieces;
 use super::operators::Operators;
-use super::surface::{self, Composed, PromptSurface, Rows};
+use super::surface::{self, Composed, PromptSurface};
 use super::whole::WholeStep;
 use crate::runtime::profile::{Phase, Profile, Routing};
 use crate::runtime::{
@@ -18,10 +19,6 @@ use crate::runtime::{
 /// Most sequences and tokens that are tabulated.
 const TABULATED_SEQUENCES: u32 = 1024;
 const TABULATED_TOKENS: u32 = 16_384;
-
-/// Contexts of the tables: 2^e and 1.5·2^e from 16 on, up to 2²⁰.
-pub(super) const KNOTS: usize = 33;
-const FIRST_KNOT: f64 = 16.0;
 
 /// An [`Empirical`](super::Empirical) model compiled for one deployment.
 #[derive(Clone, Debug)]
@@ -35,10 +32,10 @@ pub struct EmpiricalModel {
     per_token: Box<[[f64; 2]]>,
     /// LM head and gather, indexed by sequences that sample (s).
     head: Box<[f64]>,
-    /// Decode attention by batch: value and slope at each context.
-    decode: Box<[[(f64, f64); KNOTS]]>,
+    /// Decode attention by batch.
+    decode: Box<[Row]>,
     /// Steps of sequences that only decode, as they were measured whole.
-    whole_decode: Option<(WholeStep, Rows)>,
+    whole_decode: Option<(WholeStep, Box<[Row]>)>,
     /// Steps of prompts alone.
     whole_prompts: Option<PromptSurface>,
     /// What no step undercuts, and of it what depends on tokens alone, indexed by tokens.
@@ -123,10 +120,10 @@ impl EmpiricalModel {
         let (step, rows) = self.whole_decode.as_ref()?;
         let mean = (context as f64 / f64::from(sequences)).max(1.0);
         if let Some(row) = rows.get(sequences as usize) {
-            return Some(surface::read(row, mean));
+            return Some(row.at(mean));
         }
         let composed = |n, mean| self.decode_step(n, mean);
-        Some(surface::read(&surface::decode_row(step, &self.bound, sequences, rows.last(), composed), mean))
+        Some(surface::decode_row(step, &self.bound, sequences, rows.last(), composed).at(mean))
     }
 
     /// Everything but attention and LM head: of a decode step, and of a step with prompts (s).
@@ -159,15 +156,12 @@ impl EmpiricalModel {
         self.engine.products * product + gather
     }
 
-    fn decode_row(&self, sequences: u32) -> [(f64, f64); KNOTS] {
-        let at = |context: f64| self.decode_attention(sequences, context);
-        let mut row = [(0.0, 0.0); KNOTS];
-        for (index, entry) in row.iter_mut().enumerate() {
-            let (low, high) = (knot(index), knot(index + 1));
-            let (from, to) = (at(low), at(high).max(at(low)));
-            *entry = (from, (to - from) / (high - low));
-        }
-        row
+    fn decode_row(&self, sequences: u32) -> Row {
+        let mut longest = 0.0_f64;
+        Row::through(&std::array::from_fn(|index| {
+            longest = longest.max(self.decode_attention(sequences, knot(index)));
+            longest
+        }))
     }
 
     /// All layers of decode attention at a mean context (s).
@@ -191,13 +185,10 @@ impl EmpiricalModel {
             return 0.0;
         }
         let mean = (context as f64 / f64::from(sequences)).max(1.0);
-        let index = place(mean);
-        let (from, slope) = match self.decode.get(sequences as usize) {
-            Some(row) => row[index],
-            None => self.decode_row(sequences)[index],
-        };
-        // Below the first knot the line goes on, but not below what the launch takes.
-        from + (mean - knot(index)).max(-FIRST_KNOT) * slope
+        match self.decode.get(sequences as usize) {
+            Some(row) => row.at(mean),
+            None => self.decode_row(sequences).at(mean),
+        }
     }
 
     fn prefill_attention(&self, shape: &StepShape<'_>) -> f64 {
@@ -291,18 +282,6 @@ impl EmpiricalModel {
         }
         self.composed(&StepShape { prefill: &[], ..*shape })
     }
-}
-
-/// The context of a knot.
-pub(super) fn knot(index: usize) -> f64 {
-    let octave = f64::from(1_u32 << (index / 2));
-    FIRST_KNOT * if index.is_multiple_of(2) { octave } else { 1.5 * octave }
-}
-
-/// The knot at or below a context, by its exponent and the first bit of its mantissa.
-pub(super) fn place(context: f64) -> usize {
-    let base = FIRST_KNOT.to_bits() >> 51;
-    ((context.to_bits() >> 51).saturating_sub(base) as usize).min(KNOTS - 1)
 }
 
 impl StepModel for EmpiricalModel {

@@ -32,6 +32,7 @@
 
 mod basis;
 mod compose;
+mod contexts;
 mod engine;
 mod launch;
 mod operators;

@@ -18,7 +18,7 @@
 //! way; far from there, as with short pieces behind long prefixes, the composition has. The larger of two that never
 //! fall never falls. Nothing is ever below the physical bound.
 
-use super::compose::{KNOTS, knot, place};
+use super::contexts::{KNOTS, Row, knot};
 use super::whole::{WholeStep, keys};
 use crate::runtime::profile::Phase;
 use crate::runtime::{Chunk, LowerBound, StepShape};
@@ -27,17 +27,14 @@ use crate::runtime::{Chunk, LowerBound, StepShape};
 const TOKEN_NODES: usize = 81;
 const PAIR_NODES: usize = 145;
 
-/// Decode steps: seconds and slope by batch, at each context.
-pub(super) type Rows = Box<[[(f64, f64); KNOTS]]>;
-
 /// The table of decode steps of up to so many sequences; `composed` says what one takes at a mean context (s).
 pub(super) fn decode_rows(
     step: &WholeStep,
     bound: &LowerBound,
     sequences: u32,
     composed: impl Fn(u32, f64) -> f64,
-) -> Rows {
-    let mut rows: Vec<[(f64, f64); KNOTS]> = vec![[(0.0, 0.0); KNOTS]];
+) -> Box<[Row]> {
+    let mut rows = vec![Row::ZERO];
     let mut before = [0.0; KNOTS + 1];
     for batch in 1..=sequences {
         let mut longest = 0.0_f64;
@@ -45,7 +42,7 @@ pub(super) fn decode_rows(
             longest = longest.max(decode_seconds(step, bound, batch, knot(index), &composed)).max(*at);
             *at = longest;
         }
-        rows.push(sloped(&before));
+        rows.push(Row::through(&before));
     }
     rows.into()
 }
@@ -55,20 +52,16 @@ pub(super) fn decode_row(
     step: &WholeStep,
     bound: &LowerBound,
     batch: u32,
-    last: Option<&[(f64, f64); KNOTS]>,
+    last: Option<&Row>,
     composed: impl Fn(u32, f64) -> f64,
-) -> [(f64, f64); KNOTS] {
+) -> Row {
     let (mut at, mut longest) = ([0.0; KNOTS + 1], 0.0_f64);
     for (index, to) in at.iter_mut().enumerate() {
-        let floor = last.and_then(|row| row.get(index)).map_or(0.0, |(seconds, _)| *seconds);
+        let floor = last.map_or(0.0, |row| row.at_knot(index));
         longest = longest.max(decode_seconds(step, bound, batch, knot(index), &composed)).max(floor);
         *to = longest;
     }
-    sloped(&at)
-}
-
-fn sloped(at: &[f64; KNOTS + 1]) -> [(f64, f64); KNOTS] {
-    std::array::from_fn(|index| (at[index], (at[index + 1] - at[index]) / (knot(index + 1) - knot(index))))
+    Row::through(&at)
 }
 
 fn decode_seconds(
@@ -83,14 +76,6 @@ fn decode_seconds(
     let decode_context = (f64::from(batch) * context) as u64;
     let least = bound.seconds(&StepShape { prefill: &[], decode_seqs: batch, decode_context });
     (step.seconds(near, length) + beyond).max(least)
-}
-
-/// What a row of the table of decode steps says at a mean context.
-pub(super) fn read(row: &[(f64, f64); KNOTS], mean: f64) -> f64 {
-    let index = place(mean);
-    let (from, slope) = row[index];
-    // Below the first knot, where contexts are a few tokens, the row goes on.
-    from + (mean - knot(index)) * slope
 }
 
 /// Steps with prompts only.

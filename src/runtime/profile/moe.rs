@@ -123,9 +123,9 @@ pub(crate) const PRIOR: Prior<'_> =
 
 impl MoeShape {
     /// Where it stands among others.
-    pub(crate) fn place(&self, kernel: Option<MoeKernel>) -> Vec<f64> {
+    pub(crate) fn place(&self, kind: WeightKind, kernel: Option<MoeKernel>) -> Vec<f64> {
         let local = f64::from(self.experts) / f64::from(self.ep);
-        let (hidden, shard) = self.sizes(kernel);
+        let (hidden, shard) = self.sizes(kind, kernel);
         let mut place: Vec<f64> = [hidden, shard, f64::from(self.top_k), local, f64::from(self.ep)]
             .into_iter()
             .map(libm::log2)
@@ -136,13 +136,13 @@ impl MoeShape {
 
     /// Whether its shards fill tiles, or are padded so that they do.
     pub(crate) fn regular(&self, kernel: Option<MoeKernel>) -> bool {
-        kernel.is_some() || self.sizes(None).1 % 16.0 == 0.0
+        kernel.is_some() || (f64::from(self.inter) / f64::from(self.tp)) % 16.0 == 0.0
     }
 
     /// The size of a token and of a shard, as they are multiplied.
-    fn sizes(&self, kernel: Option<MoeKernel>) -> (f64, f64) {
+    fn sizes(&self, kind: WeightKind, kernel: Option<MoeKernel>) -> (f64, f64) {
         let (hidden, shard) = (f64::from(self.hidden), f64::from(self.inter) / f64::from(self.tp));
-        kernel.map_or((hidden, shard), |kernel| kernel.padded(hidden, shard))
+        kernel.map_or((hidden, shard), |kernel| kernel.padded(kind, hidden, shard))
     }
 
     fn tuple(&self) -> (u32, u32, u32, u32, u32, u32) {
@@ -218,7 +218,7 @@ impl MoeForm {
         shape: &MoeShape,
         tokens: f64,
     ) -> f64 {
-        let (hidden, shard) = shape.sizes(Some(kernel));
+        let (hidden, shard) = shape.sizes(kind, Some(kernel));
         let mapped = if shape.ep > 1 { self.mapped_us } else { 0.0 };
         let padded = load.tiles * (load.tile + self.padding);
         (self.floor_us + mapped) * 1e-6
@@ -261,9 +261,9 @@ impl MoeTable {
 
     /// How far the nearest layer that was measured is from this one, in lengths of likeness.
     pub(crate) fn distance(&self, shape: &MoeShape) -> f64 {
-        let asked = shape.place(self.kernel);
+        let asked = shape.place(self.kind, self.kernel);
         let squares = self.shapes.iter().map(|measured| {
-            let place = MoeShape::from(*measured).place(self.kernel);
+            let place = MoeShape::from(*measured).place(self.kind, self.kernel);
             let each = place.iter().zip(&asked).zip(PRIOR.lengths);
             each.map(|((a, b), length)| ((a - b) / length) * ((a - b) / length)).sum::<f64>()
         });
@@ -277,9 +277,12 @@ impl MoeTable {
         let residuals: Vec<f64> = if let Some(index) = known {
             row(index).map(|at| self.residual.at(at)).collect()
         } else {
-            let points: Vec<Vec<f64>> =
-                self.shapes.iter().map(|measured| MoeShape::from(*measured).place(self.kernel)).collect();
-            let weights = PRIOR.weights(&points, &shape.place(self.kernel));
+            let points: Vec<Vec<f64>> = self
+                .shapes
+                .iter()
+                .map(|measured| MoeShape::from(*measured).place(self.kind, self.kernel))
+                .collect();
+            let weights = PRIOR.weights(&points, &shape.place(self.kind, self.kernel));
             let mut sums = vec![0.0; self.tokens.len()];
             for (index, weight) in weights.iter().enumerate() {
                 for (sum, at) in sums.iter_mut().zip(row(index)) {

@@ -6,7 +6,7 @@
 //!
 //! | kernel | `m` | `fill` | `shard` | `hidden` | source |
 //! |---|---|---|---|---|---|
-//! | `Marlin` | 8, 16, 32, 48, 64 | 0.9 | 128 | 256 | vLLM, `fused_marlin_moe.py`, `mxfp4.py` |
+//! | `Marlin` | 8, 16, 32, 48, 64 | 0.9 | 128 | 256, `int4` neither | vLLM, `fused_marlin_moe.py`, `mxfp4.py` |
 //! | `Triton` | 16, 32, 64, 128 | 1 | 128 | 1 | `triton_kernels`, `opt_flags.py`; the padding is seen in its times |
 //! | `TrtLlm` | 8, 16, 32 | 2 | 256 | 256 | vLLM, `mxfp4.py`; the tiles are seen in its times |
 //!
@@ -21,6 +21,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kinds::WeightKind;
 use super::moe::{MoeShape, Routing};
 
 /// A kernel of experts whose tiles are known.
@@ -71,8 +72,10 @@ impl MoeKernel {
     }
 
     /// The size of a token and of a shard of an expert, as they are multiplied.
-    pub(crate) fn padded(self, hidden: f64, shard: f64) -> (f64, f64) {
+    pub(crate) fn padded(self, kind: WeightKind, hidden: f64, shard: f64) -> (f64, f64) {
         let (shards, tokens) = match self {
+            // Integers that it cannot cut go through another kernel.
+            Self::Marlin if kind == WeightKind::Int4 => return (hidden, shard),
             Self::Marlin => (128.0, 256.0),
             Self::Triton => (128.0, 1.0),
             Self::TrtLlm => (256.0, 256.0),
@@ -148,8 +151,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_cut_is_padded() {
-        assert_eq!(MoeKernel::Marlin.padded(2880.0, 360.0), (3072.0, 384.0));
-        assert_eq!(MoeKernel::Triton.padded(2880.0, 90.0), (2880.0, 128.0));
-        assert_eq!(MoeKernel::TrtLlm.padded(2880.0, 360.0), (3072.0, 512.0));
+        let padded = |kernel: MoeKernel, kind, shard| kernel.padded(kind, 2880.0, shard);
+        assert_eq!(padded(MoeKernel::Marlin, WeightKind::Mxfp4, 360.0), (3072.0, 384.0));
+        assert_eq!(padded(MoeKernel::Marlin, WeightKind::Int4, 360.0), (2880.0, 360.0));
+        assert_eq!(padded(MoeKernel::Triton, WeightKind::Mxfp4, 90.0), (2880.0, 128.0));
+        assert_eq!(padded(MoeKernel::TrtLlm, WeightKind::Mxfp4, 360.0), (3072.0, 512.0));
     }
 }

@@ -28,7 +28,7 @@ const DECAY_STEPS: f64 = 600.0;
 /// the ratio is set anew by how far the others have come. Once the head of the queue finds no room, nobody is
 /// let in before something finishes.
 ///
-/// Mirrors `Scheduler.get_next_batch_to_run`, `PrefillAdder` and `retract_decode` of SGLang 0.4.6 to 0.5.6
+/// Mirrors `Scheduler.get_next_batch_to_run`, `PrefillAdder` and `retract_decode` of SGLang 0.4.6 to 0.5.3
 /// without overlapped scheduling:
 /// <https://github.com/sgl-project/sglang/blob/v0.5.0/python/sglang/srt/managers/schedule_policy.py>,
 /// <https://github.com/sgl-project/sglang/blob/v0.5.0/python/sglang/srt/managers/scheduler.py>.
