@@ -31,7 +31,7 @@ const fn limit(set: &'static str, quantity: &'static str, mean: [f64; 2], bias: 
     Limit { set, quantity, mean, bias }
 }
 
-const LIMITS: [Limit; 17] = [
+const LIMITS: [Limit; 18] = [
     limit("genz", "prefill linear", [1.0; 2], [1.0; 2]),
     limit("genz", "prefill attention", [1.0; 2], [1.0; 2]),
     limit("genz", "decode linear", [3.0; 2], [3.0; 2]),
@@ -46,9 +46,10 @@ const LIMITS: [Limit; 17] = [
     limit("vllm015", "E2E", [5.0, 5.5], [1.5, 3.5]),
     limit("trtllm", "TPOT", [5.0, 4.5], [2.0; 2]),
     limit("trtllm", "E2E", [4.5; 2], [2.0; 2]),
+    limit("trtllm", "TTFT", [12.5; 2], [2.0; 2]),
     limit("nim", "TPOT", [7.5, 7.0], [3.0, 2.0]),
-    limit("sglang", "TPOT", [6.5; 2], [2.0; 2]),
-    limit("sglang", "E2E", [7.0; 2], [3.0, 6.0]),
+    limit("sglang", "TPOT", [6.0, 5.0], [2.0; 2]),
+    limit("sglang", "E2E", [4.5, 3.5], [2.0; 2]),
 ];
 
 #[derive(Parser)]
