@@ -188,6 +188,8 @@ impl Run {
         let mut seen: BTreeMap<Entity, [SimTime; 2]> = BTreeMap::new();
         let mut note = |request: Entity, started: SimTime, first_token: SimTime| {
             let times = seen.entry(request).or_insert([SimTime::MAX; 2]);
+            // What is on its way to its reader is not there yet.
+            let first_token = if first_token <= now { first_token } else { SimTime::MAX };
             *times = [times[0].min(started), times[1].min(first_token)];
         };
         for (stage, passage) in world.query::<(&Stage, Option<&Passage>)>().iter(world) {

@@ -15,6 +15,7 @@ mod parity;
 mod pipelines;
 mod replications;
 mod scenarios;
+mod streaming;
 mod tasks;
 mod theory;
 mod use_cases;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::plain_setting;
 use crate::cli::failure::Failure;
 use crate::clients::llm::refusals::{
-    generates_no_text, keeps_no_kv, multiplies_in_16_bit, offloads_too_much, shares_no_experts,
+    generates_no_text, keeps_no_kv, multiplies_in_16_bit, multiplies_narrower, offloads_too_much,
+    shares_no_experts,
 };
 use crate::clients::llm::sizing::{Limits, sizing};
 use crate::runtime::{StepModel, Target};
@@ -18,6 +19,8 @@ pub(super) fn wrong_with(target: &Target<'_>) -> Result<(), Failure> {
         problems.push(problem.help("steps are priced of decoder models, and of reward models that score"));
     }
     problems.extend(keeps_no_kv(target.kv_cache).map(|problem| of_option("--kv-cache", problem)));
+    let narrower = multiplies_narrower(target.weights, target.activations);
+    problems.extend(narrower.map(|problem| of_option("--activations", problem)));
     if target.expert_parallel && target.model.is_moe() {
         let problem = shares_no_experts(target.tensor_parallel * target.data_parallel);
         let help = "leave it out; `--tp` × `--dp` accelerators share the experts of a layer";

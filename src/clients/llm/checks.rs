@@ -31,6 +31,14 @@ impl LlmSpec {
             let message = "has no effect with `role: Decode`: its prompts are computed elsewhere";
             problems.push(Problem::new("prefill_max_requests", message).help("leave it out"));
         }
+        if self.front_end.is_some() && !self.also.is_empty() {
+            let message = "is not known with several models: one process would stream the answers of all";
+            problems.push(Problem::new("front_end", message).help("leave it out, or serve one model"));
+        }
+        if self.front_end.is_some() && self.lends {
+            let message = "is not known with `lends: true`: KV of guests would wait for it";
+            problems.push(Problem::new("front_end", message).help("leave out one of the two"));
+        }
         if self.front_end.is_some() && self.role == Role::Prefill {
             let message =
                 "has no effect with `role: Prefill`: answers are streamed from where they are decoded";
@@ -105,6 +113,7 @@ impl LlmSpec {
         }
         problems.extend(refusals::generates_no_text(model));
         problems.extend(refusals::keeps_no_kv(self.kv_cache));
+        problems.extend(refusals::multiplies_narrower(self.weights, self.activations));
         problems
     }
 }

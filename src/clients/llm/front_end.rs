@@ -17,8 +17,9 @@
 //! `written_token` is for front ends that hand on more than the new token: `SGLang`'s tokenizer manager copies all ids
 //! of an answer for every token of it unless told `--stream-output`.
 //!
-//! Left out: what requests cost on their way in; that tokens which wait for the same reader go out together; gaps between
-//! tokens are those in which the engine made them.
+//! Left out: what requests cost on their way in; that tokens which wait for the same reader go out together; what a
+//! preempted answer had come to before. Gaps between tokens are those in which the engine made them. A first token that a
+//! client of `role: Prefill` makes does not pass the front end of the one that goes on with it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

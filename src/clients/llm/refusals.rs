@@ -27,6 +27,14 @@ pub(crate) fn keeps_no_kv(precision: Precision) -> Option<Problem> {
     Some(Problem::new("kv_cache", message).help("use bf16, fp16, fp8 or int8"))
 }
 
+/// Why products are not narrower than their weights, if they are to be.
+pub(crate) fn multiplies_narrower(weights: Precision, activations: Option<Precision>) -> Option<Problem> {
+    let asked = activations.filter(|asked| asked.bytes() < weights.bytes())?;
+    let message =
+        format!("{weights} weights are not multiplied in {asked}: no engine narrows weights as it goes");
+    Some(Problem::new("activations", message).help(format!("leave it out, or have the weights in {asked}")))
+}
+
 /// Why whole experts on each of so many accelerators come to nothing, if they do.
 pub(crate) fn shares_no_experts(ranks: u32) -> Option<Problem> {
     if ranks > 1 {

@@ -255,7 +255,8 @@ impl LlmClient {
             from = step.end;
         }
         if steps > 0 {
-            self.scheduler.land(self.begun, from, gaps, landed);
+            let read = self.streamed_at().unwrap_or(from);
+            self.scheduler.land(self.begun, from, read, gaps, landed);
         }
         let steps = steps as u64;
         usage.steps += steps;

@@ -79,6 +79,12 @@ pub(super) fn basis(
         path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     });
     lines.push(format!("operators measured on {} ({place}: {})", profile.gpu, profile.source));
+    let [token, written] = record.stream.map(|seconds| seconds * 1e6);
+    if token > 0.0 {
+        lines.push(format!(
+            "behind a front end of `front_end: (token: us({token}), written_token: us({written}))`, which is the client's"
+        ));
+    }
     if let Some(kind) = experts_alone(profile, target) {
         lines.push(format!(
             "experts in {kind}, other products in 16 bit, as of {kind} only experts were measured"

@@ -258,14 +258,29 @@ impl EmpiricalModel {
     /// A step as the sum of its operators (s).
     fn composed(&self, shape: &StepShape<'_>) -> f64 {
         let prefill = !shape.prefill.is_empty();
+        let kernels = self.kernels(shape).max(self.launching(prefill));
+        let step = kernels + self.host(shape.decode_seqs, prefill);
+        step.max(self.decoding_within(shape))
+    }
+
+    /// The kernels of a step (s).
+    fn kernels(&self, shape: &StepShape<'_>) -> f64 {
+        let prefill = !shape.prefill.is_empty();
         let tokens = self.tokens(shape.tokens())[usize::from(prefill)];
         let decode = self.tabulated_attention(shape.decode_seqs, shape.decode_context);
         let decode = self.engine.decode_attention * decode;
-        let kernels = tokens
-            + self.sampled(shape.sampled())
-            + if prefill { self.mixed_attention(shape, decode) } else { decode };
-        let step = kernels.max(self.launching(prefill)) + self.host(shape.decode_seqs, prefill);
-        step.max(self.decoding_within(shape))
+        let attention = if prefill { self.mixed_attention(shape, decode) } else { decode };
+        tokens + self.sampled(shape.sampled()) + attention
+    }
+
+    /// Whether kernels wait for their launches, and the host takes most of the step so.
+    fn waits_for_launches(&self, shape: &StepShape<'_>, seconds: f64) -> bool {
+        let launching = self.launching(!shape.prefill.is_empty());
+        if launching == 0.0 {
+            return false;
+        }
+        let waits = launching - self.kernels(shape);
+        waits > 0.0 && 2.0 * (waits + self.host(shape.decode_seqs, true)) > seconds
     }
 
     /// Least time of the kernels of a step, where the host launches them one by one (s).
@@ -286,7 +301,9 @@ impl EmpiricalModel {
 
 impl StepModel for EmpiricalModel {
     fn price(&self, shape: &StepShape<'_>) -> StepCost {
-        StepCost { seconds: self.seconds(shape), bound: self.analytical.price(shape).bound }
+        let (seconds, bound) = (self.seconds(shape), self.analytical.price(shape).bound);
+        let bound = if self.waits_for_launches(shape, seconds) { Bound::Host } else { bound };
+        StepCost { seconds, bound }
     }
 
     fn price_decodes(&self, sequences: u32, context: u64, costs: &mut [StepCost]) {

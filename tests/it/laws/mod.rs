@@ -51,7 +51,7 @@ fn keep_laws(case: &Case, horizon: Option<SimTime>, reached: &RefCell<Reached>) 
     let ledger = Ledger::of(run.sim(), &rows);
     reached.borrow_mut().add_clients(case, run.sim());
     let outcome = run.run().unwrap();
-    ledger.check(&outcome.summary, horizon, case.latency());
+    ledger.check(&outcome.summary, horizon, case.latency(), case.has_front_end());
 
     let sessions = outcome.summary.sessions.unwrap_or_default();
     assert!(sessions.ended_by_rejection <= sessions.unsent_turns);

@@ -24,6 +24,8 @@ pub struct Group {
     block_size: u32,
     max_num_seqs: u32,
     max_model_len: Option<u32>,
+    /// What its front end takes for a token (µs), if it has one.
+    front_end: Option<u32>,
     pub policies: Policies,
     /// What the token budget exceeds `max_num_seqs` by.
     budget: u32,
@@ -42,11 +44,12 @@ pub fn groups() -> impl Strategy<Value = Group> {
         prop::sample::select(vec![1_u32, 8, 16, 32]),
         prop_oneof![1 => 1_u32..8, 2 => 8_u32..64],
         prop_oneof![3 => Just(None), 1 => (16_u32..400).prop_map(Some)],
+        prop_oneof![3 => Just(None), 1 => (1_u32..500).prop_map(Some)],
     );
     let budget = prop_oneof![1_u32..100, 100_u32..2048];
     (hardware, limits, policies(), budget).prop_map(|(hardware, limits, policies, budget)| {
         let (model, hardware, tensor_parallel, count, together) = hardware;
-        let (blocks, block_size, max_num_seqs, max_model_len) = limits;
+        let (blocks, block_size, max_num_seqs, max_model_len, front_end) = limits;
         Group {
             model,
             hardware,
@@ -57,6 +60,7 @@ pub fn groups() -> impl Strategy<Value = Group> {
             block_size,
             max_num_seqs,
             max_model_len,
+            front_end,
             policies,
             budget,
         }
@@ -66,6 +70,10 @@ pub fn groups() -> impl Strategy<Value = Group> {
 impl Group {
     pub fn model(&self) -> &str {
         self.model
+    }
+
+    pub fn has_front_end(&self) -> bool {
+        self.front_end.is_some()
     }
 
     pub fn platform(&self, at: usize) -> String {
@@ -82,12 +90,13 @@ impl Group {
         let Self { model, tensor_parallel, count, block_size, max_num_seqs, max_model_len, .. } = self;
         let utilization = self.utilization();
         let length = max_model_len.map_or(String::new(), |length| format!("max_model_len: {length}, "));
+        let front_end = self.front_end.map_or(String::new(), |us| format!("front_end: (token: us({us})), "));
         let policies = self.policies.ron(self.step_tokens());
         format!(
             "(name: \"g{at}\", count: {count}, \
              cluster: Take(platform: \"p{at}\", nodes: [(\"gpu\", {tensor_parallel})]), \
              runs: Llm(model: \"{model}\", tensor_parallel: {tensor_parallel}, block_size: {block_size}, \
-             gpu_memory_utilization: {utilization:?}, max_num_seqs: {max_num_seqs}, {length}\
+             gpu_memory_utilization: {utilization:?}, max_num_seqs: {max_num_seqs}, {length}{front_end}\
              {policies}, runtime: {runtime})),"
         )
     }

@@ -78,6 +78,11 @@ impl Case {
 }
 
 impl Case {
+    /// Whether a client has a front end.
+    pub fn has_front_end(&self) -> bool {
+        self.groups.iter().any(Group::has_front_end)
+    }
+
     /// How each client schedules, in order.
     pub fn modes(&self) -> Vec<policies::Mode> {
         let of = |group: &Group| vec![group.policies.mode(); group.count as usize];

@@ -76,3 +76,12 @@ fn narrow_weights_may_be_multiplied_in_16_bit() {
     assert!(narrow < 0.9 * tpot("gpt-oss-20b", "weights: bf16"), "{narrow}");
     assert!(tpot("gpt-oss-120b", "weights: fp4, activations: bf16") > narrow);
 }
+
+#[test]
+fn products_are_not_narrower_than_their_weights() {
+    let narrower = refusal("Llama-3.1-8B", "weights: bf16, activations: fp8");
+    assert!(
+        narrower.contains("runs.activations") && narrower.contains("not multiplied in fp8"),
+        "{narrower}"
+    );
+}

@@ -67,20 +67,28 @@ impl Scheduler {
     }
 
     /// What the end of the last step of a stride means, at `now`: sequences complete, prompts are computed.
-    /// The stride began at `begun`; what it comes to for stages is added to `landed`.
-    pub fn land(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) {
+    /// The stride began at `begun`, and what its last step gave out is with its readers at `read`; what it comes to for
+    /// stages is added to `landed`.
+    pub fn land(
+        &mut self,
+        begun: SimTime,
+        now: SimTime,
+        read: SimTime,
+        gaps: &mut TokenGaps,
+        landed: &mut Landed,
+    ) {
         while self.step.decodes
             && let Some(id) = self.pop_due()
         {
             if self.has_begun_its_answer(id) {
-                self.seq_mut(id).answer = now;
+                self.seq_mut(id).answer = read;
                 continue;
             }
             self.stop_decoding(id);
-            self.finish(id, now, landed);
+            self.finish(id, read, landed);
         }
         if !self.step.chunks.is_empty() {
-            self.land_chunks(begun, now, gaps, landed);
+            self.land_chunks(begun, now, read, gaps, landed);
         }
     }
 
@@ -91,7 +99,14 @@ impl Scheduler {
         self.clear_copies();
     }
 
-    fn land_chunks(&mut self, begun: SimTime, now: SimTime, gaps: &mut TokenGaps, landed: &mut Landed) {
+    fn land_chunks(
+        &mut self,
+        begun: SimTime,
+        now: SimTime,
+        read: SimTime,
+        gaps: &mut TokenGaps,
+        landed: &mut Landed,
+    ) {
         for at in 0..self.step.chunks.len() {
             let (id, chunk) = (self.step.owners[at], self.step.chunks[at]);
             let seq = &mut self.seqs[id.0 as usize];
@@ -120,24 +135,24 @@ impl Scheduler {
                 gaps.record(now.since(seq.last_token), 1);
             }
             if seq.reason > 0 && seq.generated == seq.reason + 1 {
-                seq.answer = now;
+                seq.answer = read;
             }
             seq.last_token = now;
             let complete = seq.generated >= seq.output;
             self.prefilling.retain(|other| *other != id);
             if complete {
-                self.finish(id, now, landed);
+                self.finish(id, read, landed);
             } else {
                 self.start_decoding(id);
             }
         }
     }
 
-    fn finish(&mut self, id: SeqId, now: SimTime, landed: &mut Landed) {
+    fn finish(&mut self, id: SeqId, read: SimTime, landed: &mut Landed) {
         let seq = *self.seq(id);
         let Sequence { stage, preemptions, base, .. } = seq;
         // The last token may be the answer's first.
-        let answer = if seq.reason > 0 { seq.answer.min(now) } else { seq.first_token };
+        let answer = if seq.reason > 0 { seq.answer.min(read) } else { seq.first_token };
         let kept = seq.keep.then(|| self.keep(id));
         self.leave_prefix(id, Leaves::Done);
         let cached_tokens = self.unname_tokens(id);
