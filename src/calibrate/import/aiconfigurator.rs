@@ -245,15 +245,13 @@ fn moe(table: &Table, origin: &Origin, into: &mut Measurements) -> Result<(), Ca
             continue;
         };
         let expanded = matches!(kind, WeightKind::Int4 | WeightKind::Mxfp4);
-        let kernel = kernels.as_ref().filter(|_| expanded).map(|kernels| kernels[row].as_str());
-        let kernel = match kernel.map(|name| moe_kernel(name).ok_or(name)) {
-            None => None,
-            Some(Ok(kernel)) => Some(kernel),
-            Some(Err(name)) => {
-                *other_kernels.entry(name.to_owned()).or_default() += 1;
-                continue;
-            }
-        };
+        let name = kernels.as_ref().map_or("", |kernels| kernels[row].as_str());
+        let kernel = moe_kernel(name).filter(|_| expanded);
+        if expanded && kernel.is_none() {
+            let name = if name.is_empty() { "without a name" } else { name };
+            *other_kernels.entry(name.to_owned()).or_default() += 1;
+            continue;
+        }
         let at = |column: usize| figures[column][row] as u32;
         let shape =
             MoeShape { hidden: at(1), inter: at(2), top_k: at(3), experts: at(4), tp: at(5), ep: at(6) };

@@ -124,7 +124,7 @@ fn learned_positions(row: &Row<'_>, bidirectional: bool) -> Result<u32, ImportEr
 
 /// The table has no column for it either.
 fn query_norm(name: &str) -> bool {
-    ["Qwen3", "Gemma-3", "OLMo-2"].iter().any(|family| name.starts_with(family))
+    ["Qwen3", "Gemma-3"].iter().any(|family| name.starts_with(family))
 }
 
 fn latent(row: &Row<'_>) -> Result<Option<Latent>, ImportError> {

@@ -30,7 +30,8 @@
 //! this says 451,000 (10 % more), and 367,000 to 402,000 on one A100-80, where it says 454,000 (13 to
 //! 24 % more); TensorRT-LLM reserves more than vLLM.
 //!
-//! Left out: embeddings and LM head that a quantised checkpoint keeps in 16 bit, scales of 8-bit
+//! Left out: what a quantised checkpoint keeps in 16 bit (embeddings and LM head; in gpt-oss all but the experts), that
+//! MXFP4 has half of NVFP4's scales, scales of 8-bit
 //! weights, KV heads' weights replicated when p > K, padding of the vocabulary, multimodal encoders,
 //! `--kv-cache-memory`, buffers of what stages and experts exchange; groups of layers where prefixes are cached or KV
 //! is handed on (all layers count in full).

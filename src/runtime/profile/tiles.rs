@@ -73,14 +73,14 @@ impl MoeKernel {
 
     /// The size of a token and of a shard of an expert, as they are multiplied.
     pub(crate) fn padded(self, kind: WeightKind, hidden: f64, shard: f64) -> (f64, f64) {
-        let (shards, tokens) = match self {
+        let (shards, widths) = match self {
             // Integers that it cannot cut go through another kernel.
             Self::Marlin if kind == WeightKind::Int4 => return (hidden, shard),
             Self::Marlin => (128.0, 256.0),
             Self::Triton => (128.0, 1.0),
             Self::TrtLlm => (256.0, 256.0),
         };
-        ((hidden / tokens).ceil() * tokens, (shard / shards).ceil() * shards)
+        ((hidden / widths).ceil() * widths, (shard / shards).ceil() * shards)
     }
 
     /// What a device computes of so many tokens.
