@@ -31,15 +31,21 @@ const fn limit(set: &'static str, quantity: &'static str, mean: [f64; 2], bias: 
     Limit { set, quantity, mean, bias }
 }
 
-const LIMITS: [Limit; 20] = [
+const LIMITS: [Limit; 26] = [
     limit("genz", "prefill linear", [1.0; 2], [1.0; 2]),
     limit("genz", "prefill attention", [1.0; 2], [1.0; 2]),
     limit("genz", "decode linear", [1.0; 2], [1.0; 2]),
     limit("genz", "decode attention", [1.0; 2], [1.0; 2]),
     limit("llmcompass", "prefill layer", [6.5; 2], [6.5; 2]),
     limit("llmcompass", "decode layer", [12.0; 2], [12.0; 2]),
-    limit("static", "decode step", [5.0, 4.5], [0.5; 2]),
-    limit("static", "prefill step", [9.0, 8.0], [0.5, 1.5]),
+    limit("static", "decode, 16 bit, other GPUs", [4.0, 3.5], [1.0, 0.5]),
+    limit("static", "decode, 8 bit, other GPUs", [4.5, 5.0], [0.5; 2]),
+    limit("static", "decode, 16 bit, other models", [5.5, 4.0], [1.0, 0.5]),
+    limit("static", "decode, 8 bit, other models", [5.5, 4.5], [1.0, 0.5]),
+    limit("static", "prefill, 16 bit, other GPUs", [15.5, 9.5], [2.5, 0.5]),
+    limit("static", "prefill, 8 bit, other GPUs", [7.0, 7.5], [2.0, 2.0]),
+    limit("static", "prefill, 16 bit, other models", [10.5, 8.5], [1.0, 0.5]),
+    limit("static", "prefill, 8 bit, other models", [6.5, 7.5], [1.5, 1.5]),
     limit("vllm019", "TPOT", [3.0, 2.0], [0.5, 1.0]),
     limit("vllm019", "E2E", [2.5, 2.0], [1.0, 1.0]),
     limit("vllm019", "mean TTFT", [1.0, 2.0], [1.0, 2.0]),

@@ -14,6 +14,8 @@ pub struct Usage {
     pub steps: u64,
     /// Time in steps, by what bound each; index with `Bound as usize`.
     pub busy: [SimSpan; Bound::ALL.len()],
+    /// Time in which a front end handed answers on.
+    pub streaming: SimSpan,
     /// When the last step ended.
     pub last_step_end: SimTime,
     /// Prompt tokens computed, recomputation after preemption included.

@@ -241,6 +241,8 @@ pub enum BoundBy {
     Communication,
     /// The engine on the host, and models that it loads.
     Host,
+    /// The processes that stream answers, which are busy nearly all of the time.
+    FrontEnd,
 }
 
 /// Shares of the time in steps.

@@ -7,9 +7,13 @@ use super::summary::{
 };
 use crate::memory::prefix::PrefixTally;
 use crate::runtime::Bound;
+use crate::units::SimSpan;
 
 /// Share of accelerator time in steps below which the load is what bounds a run.
 const MOSTLY_IDLE: f64 = 0.5;
+
+/// Share of the time that a front end is busy, from which on it is what bounds a run.
+const MOSTLY_STREAMING: f64 = 0.9;
 
 /// What `clients` did over `duration_s`, and what bound them.
 pub(super) fn utilisation<'a>(
@@ -23,6 +27,7 @@ pub(super) fn utilisation<'a>(
     let (mut batch_seqs, mut kv_blocks, mut kv_block_ns) = (0_u128, 0_u128, 0_u128);
     let mut busy_ns = [0_u128; Bound::ALL.len()];
     let mut prefixes = None::<PrefixTally>;
+    let (mut streams, mut streaming_ns) = (0_u32, 0_u128);
     let (mut shared, mut swaps, mut swapping_ns) = (false, 0, 0_u128);
     for ClientUsage { accelerators, usage, .. } in clients {
         total.clients += 1;
@@ -46,6 +51,8 @@ pub(super) fn utilisation<'a>(
         if let Some(tally) = usage.prefix {
             *prefixes.get_or_insert_default() += tally;
         }
+        streams += u32::from(usage.streaming > SimSpan::ZERO);
+        streaming_ns += u128::from(usage.streaming.as_ns());
         shared |= usage.shared;
         swaps += usage.swaps;
         swapping_ns += u128::from(usage.swapping.as_ns()) * u128::from(*accelerators);
@@ -69,7 +76,10 @@ pub(super) fn utilisation<'a>(
     total.mean_batch = ratio(batch_seqs as f64, total.steps as f64);
 
     let share = |bound: Bound| ratio(busy_ns[bound as usize] as f64, busy_total as f64);
-    let bound_by = if total.accelerator_busy_frac < MOSTLY_IDLE {
+    let streaming = ratio(streaming_ns as f64, f64::from(streams) * duration_s * 1e9);
+    let bound_by = if streaming > MOSTLY_STREAMING {
+        BoundBy::FrontEnd
+    } else if total.accelerator_busy_frac < MOSTLY_IDLE {
         BoundBy::Arrivals
     } else {
         // The first of the largest: ties cannot depend on anything but the order of `Bound`.

@@ -364,6 +364,7 @@ fn counted(count: u64, what: &str) -> String {
 fn bound(by: BoundBy) -> &'static str {
     match by {
         BoundBy::Arrivals => "arrivals: clients idle most of the time",
+        BoundBy::FrontEnd => "front ends: they hand on answers more slowly than engines could make them",
         BoundBy::Compute => "compute",
         BoundBy::Memory => "memory",
         BoundBy::Communication => "communication",

@@ -18,7 +18,7 @@ pub use analytical::{
     Analytical, AnalyticalModel, Architecture, CollectiveFits, CollectivesError, Counting, DecoderShape,
     Deployment, Device, LowerBound, Mla, Moe, Window, collectives_from_csv,
 };
-pub(crate) use analytical::{OperatorList, TokenBound};
+pub(crate) use analytical::{OperatorList, ROUTER, TokenBound};
 pub use empirical::{
     Deployed, Empirical, EmpiricalModel, Engine, EngineRecord, WHOLE_STEPS_FORM, WholeStep, WholeSteps,
 };

@@ -143,7 +143,7 @@ pub(super) fn trtllm(folder: &Path, context: &Context<'_>) -> Result<SetReport, 
         title: "TensorRT-LLM 1.0 on H100, closed loops (ms)",
         command: context.again(folder, "trtllm"),
         fitted: "overheads (0.23 ms a step, 6.1 ms with a prompt, 0.2 to 26 µs a sequence by ranks, 26 ms in front) on \
-                 every second row of both files by the study before; how the client behaves read off the files; \
+                 every second row of both files, all but the 26 ms by the study before; how the client behaves read off the files; \
                  kernels elsewhere"
             .to_owned(),
         load: "requests in flight",

@@ -65,9 +65,12 @@ pub(super) struct Streaming {
 
 impl Streaming {
     /// A step ends at `at` with a token each for `answers`, which have come to `written` in all.
-    pub fn take(&mut self, at: SimTime, answers: u64, written: u64) {
+    /// Says how long it is at them.
+    pub fn take(&mut self, at: SimTime, answers: u64, written: u64) -> SimSpan {
         let seconds = answers as f64 * self.token + written as f64 * self.written_token;
-        self.free = self.free.max(at) + SimSpan::from_secs_f64(seconds);
+        let span = SimSpan::from_secs_f64(seconds);
+        self.free = self.free.max(at) + span;
+        span
     }
 
     /// When all it was given is out.

@@ -212,7 +212,7 @@ impl LlmClient {
     }
 
     /// Hands the tokens of the first `steps` of the stride under way to the front end, if there is one.
-    fn stream(&mut self, steps: usize) {
+    fn stream(&mut self, steps: usize, usage: &mut Usage) {
         let Some(front_end) = &mut self.front_end else { return };
         let shape = self.scheduler.shape();
         let (decodes, first) =
@@ -223,7 +223,7 @@ impl LlmClient {
         }
         for step in &self.stride[..steps] {
             written += decodes;
-            front_end.take(step.end, decodes + first, written + first);
+            usage.streaming += front_end.take(step.end, decodes + first, written + first);
         }
     }
 
@@ -240,7 +240,7 @@ impl LlmClient {
             let prompts = shape.prefill.len() as u64;
             (prompts + u64::from(shape.decode_seqs), shape.prefill_tokens(), u64::from(shape.decode_seqs))
         };
-        self.stream(steps);
+        self.stream(steps, usage);
         let mut from = self.begun;
         for (at, step) in self.stride.drain(..steps).enumerate() {
             if at > 0 {

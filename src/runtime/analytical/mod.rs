@@ -42,7 +42,7 @@ pub use bound::LowerBound;
 pub(crate) use bound::TokenBound;
 pub use collectives::{CollectiveFits, CollectivesError, collectives_from_csv};
 pub use model::AnalyticalModel;
-pub(crate) use operators::OperatorList;
+pub(crate) use operators::{OperatorList, ROUTER};
 pub use params::{Analytical, Counting};
 pub use shape::{DecoderShape, Deployment, Device, Mla, Moe, Window};
 

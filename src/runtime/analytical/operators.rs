@@ -29,6 +29,9 @@ use super::rates::{ACTIVATION_BYTES, Rates};
 use super::shape::{DecoderShape, Deployment, Device, Mla};
 use super::shares::Shares;
 use super::{Analytical, Counting};
+
+/// The product that chooses experts.
+pub(crate) const ROUTER: &str = "router";
 use crate::runtime::{Bound, Part, StepShape};
 
 /// Everything one device of a deployment computes in a step.
@@ -106,7 +109,7 @@ impl Operators {
         feed_forward(names, routed, shape.moe.map_or(0.0, |moe| f64::from(moe.shared_ffn)));
         let experts = shape.moe.map(|moe| {
             let n = f64::from(moe.experts);
-            products.push(Product { operator: "router", count: routed, n, k: hidden });
+            products.push(Product { operator: ROUTER, count: routed, n, k: hidden });
             Experts::new(shape, moe, deployment, params.routing_skew)
         });
         if narrow {

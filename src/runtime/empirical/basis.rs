@@ -91,7 +91,10 @@ pub(super) fn basis(
         ));
     }
     if let Some(steps) = steps {
-        lines.push(format!("whole steps as measured where there are any ({})", steps.source));
+        let version = kind.given_version().ok().flatten();
+        let found = steps.of(target, kind.engine, version).ok();
+        let of = found.and_then(|found| found.first().map(|step| step.of.to_string())).unwrap_or_default();
+        lines.push(format!("whole steps as measured where there are any: {of} ({})", steps.source));
     }
     let mut analytical = Vec::new();
     if target.shape().mla.is_some() {

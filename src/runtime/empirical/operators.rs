@@ -6,7 +6,7 @@ use crate::runtime::profile::{
     AttentionShape, CollectiveCurve, DecodeCurve, GemmCurve, MixedCurve, MixedRule, MoeCurve, MoeShape,
     PrefillCurve, Profile, ProfileError, Routing, WeightKind,
 };
-use crate::runtime::{AnalyticalModel, Bound, Item, OperatorList, Part, Target};
+use crate::runtime::{AnalyticalModel, Bound, Item, OperatorList, Part, ROUTER, Target};
 
 /// Operators with measured times.
 #[derive(Clone, Debug)]
@@ -47,11 +47,16 @@ impl Operators {
         // they are multiplied, as `int4` is.
         let stored = stored(target, fp8_blocks).unwrap_or(WeightKind::Bf16);
         let dense = if experts_alone(profile, target).is_some() { WeightKind::Bf16 } else { stored };
-        let gemm = |n: f64, k: f64| profile.gemm(n.round().max(1.0) as u32, k.round().max(1.0) as u32, dense);
+        let gemm =
+            |n: f64, k: f64, kind| profile.gemm(n.round().max(1.0) as u32, k.round().max(1.0) as u32, kind);
         let products = list
             .products
             .iter()
-            .map(|product| Ok((product.operator, product.count, gemm(product.n, product.k)?)))
+            .map(|product| {
+                // Engines leave routers in 16 bit.
+                let kind = if product.operator == ROUTER { WeightKind::Bf16 } else { dense };
+                Ok((product.operator, product.count, gemm(product.n, product.k, kind)?))
+            })
             .collect::<Result<_, ProfileError>>()?;
         let head = profile.gemm(list.head.0.round() as u32, list.head.1.round() as u32, WeightKind::Bf16)?;
         let experts = match target.model.experts {

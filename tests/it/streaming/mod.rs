@@ -1,6 +1,6 @@
 //! Answers behind a front end: what has not come to its reader has not come.
 
-use mist::metrics::RequestRecord;
+use mist::metrics::{BoundBy, RequestRecord};
 use mist::simulation::{Outcome, RunError, Simulation};
 
 use crate::scenarios::run;
@@ -37,6 +37,7 @@ fn the_answer_comes_behind_the_first_token_and_all_of_the_reasoning() {
 fn what_is_on_its_way_when_the_clock_stops_has_not_come() {
     let (all, _) = served("", "");
     assert_eq!(all.summary.requests.completed, 30);
+    assert_eq!(all.summary.bottleneck.bound_by, BoundBy::FrontEnd);
     // The engine is done by then, but 45 ms a round of tokens are handed on.
     let (outcome, rows) = served("", "horizon: s(2),");
     assert!(

@@ -71,7 +71,7 @@ struct Step {
 pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, ValidationError> {
     let columns = ["model", "gpu", "tp", "precision", "batch_size", "isl", "osl", "first_token_latency_ms"];
     let table = Table::read(&folder.join("e2e/step_static_batch_trtllm.csv"), &columns)?;
-    let (mut steps, mut unknown, mut hosts, mut refused) = (Vec::new(), 0, 0, 0);
+    let (mut steps, mut unknown, mut hosts, mut refused) = (Vec::new(), 0, 0, Vec::new());
     let simulation = Simulation::new();
     // The engine's share is fitted here.
     let runtime = bare(context.runtime);
@@ -99,9 +99,12 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             max_step_tokens: 1,
             ..Target::new(found, device)
         };
-        let Ok(priced) = simulation.step_model(&runtime, &target) else {
-            refused += 1;
-            continue;
+        let priced = match simulation.step_model(&runtime, &target) {
+            Ok(priced) => priced,
+            Err(why) => {
+                refused.push(why.to_string());
+                continue;
+            }
         };
         let full_rate = (fp8 && Architecture::of(gpu) == Architecture::Ada)
             .then(|| Choice::new("Analytical", format!("compute_efficiency_8bit: {FULL_RATE}")))
@@ -160,9 +163,14 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             steps.push(step);
         }
     }
+    // Not the devices then, but the runtime model itself.
+    if steps.is_empty()
+        && let Some(why) = refused.pop()
+    {
+        return Err(ValidationError::Model(why));
+    }
     let mut points = Vec::new();
-    for (how, key) in
-        [("other GPUs", (|step| step.gpu) as fn(&Step) -> &'static str), ("other models", |step| step.model)]
+    for (models, key) in [(false, (|step| step.gpu) as fn(&Step) -> &'static str), (true, |step| step.model)]
     {
         let mut left: Vec<&'static str> = steps.iter().map(key).collect();
         left.sort_unstable();
@@ -171,8 +179,8 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
             let (judged, fitted): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| key(step) == out);
             let share = Share::fit(&fitted);
             points.extend(judged.iter().map(|step| Point {
-                group: format!("{} {out}, from {how}", if step.fp8 { "fp8" } else { "bf16" }),
-                quantity: if step.decode { "decode step" } else { "prefill step" },
+                group: out.to_owned(),
+                quantity: judged_as(step.decode, step.fp8, models),
                 load: step.batch,
                 measured: step.measured,
                 predicted: share.predicted(step),
@@ -193,11 +201,25 @@ pub(super) fn judge(folder: &Path, context: &Context<'_>) -> Result<SetReport, V
         left_out: vec![
             ("GPUs and models without tables or with experts", unknown),
             ("more GPUs than are peers (L40S on 4 and 8): collectives of that host", hosts),
-            ("the runtime model does not price the device", refused),
+            ("the runtime model does not price the device", refused.len()),
         ],
         points,
         predictions: Vec::new(),
     })
+}
+
+/// A stage in a precision, fitted on other models or on other GPUs.
+const fn judged_as(decode: bool, fp8: bool, models: bool) -> &'static str {
+    match (decode, fp8, models) {
+        (true, false, false) => "decode, 16 bit, other GPUs",
+        (true, true, false) => "decode, 8 bit, other GPUs",
+        (true, false, true) => "decode, 16 bit, other models",
+        (true, true, true) => "decode, 8 bit, other models",
+        (false, false, false) => "prefill, 16 bit, other GPUs",
+        (false, true, false) => "prefill, 8 bit, other GPUs",
+        (false, false, true) => "prefill, 16 bit, other models",
+        (false, true, true) => "prefill, 8 bit, other models",
+    }
 }
 
 /// What whole-step estimators say of steps that they have not seen.
@@ -208,7 +230,7 @@ fn whole(folder: &Path) -> Result<Vec<Point>, ValidationError> {
     let mut points = Vec::new();
     for set in &sets {
         points.extend(held_out(set).into_iter().map(|Held { row, foretold, inside }| Point {
-            group: format!("{} {}, whole steps", set.of.weights, set.gpu),
+            group: format!("{} {}", set.of.weights, set.gpu),
             quantity: match (set.phase, inside) {
                 (Phase::Decode, true) => "decode, whole",
                 (Phase::Prefill, true) => "prefill, whole",
