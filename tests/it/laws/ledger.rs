@@ -22,8 +22,8 @@ pub struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// Reads the books and checks each row and each client.
-    pub fn of(sim: &mut Sim, rows: &'a [RequestRecord]) -> Self {
+    /// Reads the books and checks each row and each client; answers that a `front_end` has not handed on are in neither.
+    pub fn of(sim: &mut Sim, rows: &'a [RequestRecord], front_end: bool) -> Self {
         let now = sim.now();
         let world = sim.world_mut();
         let in_flight: Vec<Request> = world.query::<&Request>().iter(world).copied().collect();
@@ -36,7 +36,7 @@ impl<'a> Ledger<'a> {
         }
         for (client, usage) in &clients {
             let own: Vec<_> = rows.iter().filter(|row| row.client == client.index()).collect();
-            if client.scheduler().is_empty() {
+            if client.scheduler().is_empty() && (in_flight.is_empty() || !front_end) {
                 check_tokens(&own, usage);
             }
         }

@@ -48,7 +48,7 @@ fn keep_laws(case: &Case, horizon: Option<SimTime>, reached: &RefCell<Reached>) 
     }
     world::check(run.sim());
     let rows = rows.take();
-    let ledger = Ledger::of(run.sim(), &rows);
+    let ledger = Ledger::of(run.sim(), &rows, case.has_front_end());
     reached.borrow_mut().add_clients(case, run.sim());
     let outcome = run.run().unwrap();
     ledger.check(&outcome.summary, horizon, case.latency(), case.has_front_end());
