@@ -1,5 +1,6 @@
 //! From the steps of a pipeline to a program, and everything that can be wrong with it.
 
+use super::directory::Directory;
 use super::flow::{
     always_takes_time, answers, asks, changes_text, exits, leaves, one_visit, prefills, scores, takes_time,
     wants,
@@ -8,37 +9,9 @@ use super::labels::TRANSFER;
 use super::program::{By, Generate, Op, Program};
 use super::step::{Named, Step};
 use super::when::When;
-use crate::request::{Around, StageKind};
+use crate::request::Around;
 use crate::scenario::Count;
 use crate::scenario::Problem;
-
-/// What a pipeline finds deployed.
-pub trait Directory {
-    /// The pool of the clients of `kind` that serve `model`, if it matters.
-    ///
-    /// # Errors
-    /// There are none: what the scenario's clients are instead.
-    fn pool(&self, kind: &str, model: Option<&str>) -> Result<u16, Problem>;
-
-    /// The number of a model that LLM clients serve.
-    ///
-    /// # Errors
-    /// None serves it.
-    fn model(&self, name: &str) -> Result<u16, Problem>;
-
-    /// Whether prefill and decode of `model` have clients of their own, so that KV moves between them;
-    /// without a name, of any model.
-    fn moves_kv(&self, model: Option<&str>) -> bool {
-        let _ = model;
-        false
-    }
-
-    /// What is wrong with the parameters of a stage.
-    fn check(&self, stage: &dyn StageKind) -> Vec<Problem> {
-        let _ = stage;
-        Vec::new()
-    }
-}
 
 /// Compiles `steps`; paths of problems count from the pipeline, such as `[2].run[0]`.
 ///

@@ -20,6 +20,7 @@
 //! longer needed: they run to their end.
 
 mod compile;
+mod directory;
 mod flow;
 mod journey;
 mod labels;
@@ -34,7 +35,8 @@ mod walk;
 mod when;
 
 pub use crate::scenario::{Count, Duration, Tokens};
-pub use compile::{Directory, compile};
+pub use compile::compile;
+pub use directory::Directory;
 pub use journey::{Journey, Lap, Partner, TokenTimes};
 pub use part::Part;
 pub use program::{Program, Programs, Served};

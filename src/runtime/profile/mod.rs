@@ -33,6 +33,7 @@ mod gemm;
 pub(crate) mod grid;
 mod kinds;
 pub(crate) mod kriging;
+mod mixed;
 mod moe;
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,7 @@ use ron::extensions::Extensions;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use attention::{AttentionTable, DecodeCurve, MixedCurve, MixedRule, Phase, PrefillCurve, PrefixRule};
+pub use attention::{AttentionTable, DecodeCurve, Phase, PrefillCurve, PrefixRule};
 pub use collectives::{CollectiveCurve, CollectiveTable, Library, Operation};
 pub use device::Silicon;
 pub use elementwise::Elementwise;
@@ -51,6 +52,7 @@ pub(crate) use gemm::Matrix;
 pub use gemm::{GemmCurve, GemmTable};
 pub use grid::Residuals;
 pub use kinds::{AttentionShape, WeightKind};
+pub use mixed::{MixedCurve, MixedRule};
 pub(crate) use moe::PRIOR as MOE_PRIOR;
 pub use moe::{MoeCurve, MoeForm, MoeShape, MoeTable, Routing};
 pub(crate) use tiles::Load as MoeLoad;
