@@ -70,7 +70,7 @@ pub use packing::{
 };
 pub use preemption::Preemption;
 pub use scheduler::{Back, Reserve, Scheduler, SwapTally};
-pub use sequence::{Finished, FirstToken, Landed, SeqId};
+pub use sequence::{Finished, FirstToken, Landed, SeqId, StrideTimes};
 pub use shelf::{Parked, Shelf};
 pub use spec::LlmSpec;
 pub use stride::{Stride, StrideEnd};

@@ -123,6 +123,17 @@ impl Sequence {
     }
 }
 
+/// When steps that land were run.
+#[derive(Clone, Copy, Debug)]
+pub struct StrideTimes {
+    /// When the first began.
+    pub begun: SimTime,
+    /// When the last ended.
+    pub ended: SimTime,
+    /// When what the last gave out was with those who read it: later where a front end hands it on.
+    pub read: SimTime,
+}
+
 /// What landing steps means for the stages of a client.
 #[derive(Clone, Debug, Default)]
 pub struct Landed {

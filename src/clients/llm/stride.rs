@@ -10,7 +10,7 @@ use bevy_ecs::entity::Entity;
 
 use super::StrideEnded;
 use super::client::LlmClient;
-use super::sequence::Landed;
+use super::sequence::{Landed, StrideTimes};
 use crate::clients::Usage;
 use crate::engine::Calendar;
 use crate::runtime::{Bound, StepCost, StepModel, StepShape};
@@ -256,7 +256,7 @@ impl LlmClient {
         }
         if steps > 0 {
             let read = self.streamed_at().unwrap_or(from);
-            self.scheduler.land(self.begun, from, read, gaps, landed);
+            self.scheduler.land(StrideTimes { begun: self.begun, ended: from, read }, gaps, landed);
         }
         let steps = steps as u64;
         usage.steps += steps;

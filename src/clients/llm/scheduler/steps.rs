@@ -3,7 +3,7 @@
 use super::Scheduler;
 use super::books::is_due;
 use super::prefix::Leaves;
-use crate::clients::llm::sequence::{Finished, FirstToken, Landed, SeqId, Sequence, State};
+use crate::clients::llm::sequence::{Finished, FirstToken, Landed, SeqId, Sequence, State, StrideTimes};
 use crate::runtime::StepShape;
 use crate::stats::TokenGaps;
 use crate::units::SimTime;
@@ -66,29 +66,21 @@ impl Scheduler {
         }
     }
 
-    /// What the end of the last step of a stride means, at `now`: sequences complete, prompts are computed.
-    /// The stride began at `begun`, and what its last step gave out is with its readers at `read`; what it comes to for
+    /// What the end of the last step of a stride means: sequences complete, prompts are computed. What it comes to for
     /// stages is added to `landed`.
-    pub fn land(
-        &mut self,
-        begun: SimTime,
-        now: SimTime,
-        read: SimTime,
-        gaps: &mut TokenGaps,
-        landed: &mut Landed,
-    ) {
+    pub fn land(&mut self, stride: StrideTimes, gaps: &mut TokenGaps, landed: &mut Landed) {
         while self.step.decodes
             && let Some(id) = self.pop_due()
         {
             if self.has_begun_its_answer(id) {
-                self.seq_mut(id).answer = read;
+                self.seq_mut(id).answer = stride.read;
                 continue;
             }
             self.stop_decoding(id);
-            self.finish(id, read, landed);
+            self.finish(id, stride.read, landed);
         }
         if !self.step.chunks.is_empty() {
-            self.land_chunks(begun, now, read, gaps, landed);
+            self.land_chunks(stride, gaps, landed);
         }
     }
 
@@ -99,14 +91,8 @@ impl Scheduler {
         self.clear_copies();
     }
 
-    fn land_chunks(
-        &mut self,
-        begun: SimTime,
-        now: SimTime,
-        read: SimTime,
-        gaps: &mut TokenGaps,
-        landed: &mut Landed,
-    ) {
+    fn land_chunks(&mut self, stride: StrideTimes, gaps: &mut TokenGaps, landed: &mut Landed) {
+        let StrideTimes { begun, ended: now, read } = stride;
         for at in 0..self.step.chunks.len() {
             let (id, chunk) = (self.step.owners[at], self.step.chunks[at]);
             let seq = &mut self.seqs[id.0 as usize];
